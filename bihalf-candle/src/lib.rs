@@ -1,0 +1,1 @@
+//! bihalf for candle.

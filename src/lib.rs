@@ -1,0 +1,1 @@
+//! Compute kernels for learning binary hash codes.
