@@ -1,1 +1,190 @@
-//! bihalf for candle.
+//! [`bihalf`] for [candle](candle_core): hash layers as tensor ops with gradients.
+//!
+//! | op | forward | gradient |
+//! |---|---|---|
+//! | [`bihalf`](BihalfExt::bihalf), [`bihalf_with`](BihalfExt::bihalf_with) | in each column, the upper half becomes +1, the rest -1 | `dU = dB + gamma / (M K) * (U - B)` |
+//! | [`sign_ste`](BihalfExt::sign_ste) | +1 above 0, else -1 | the same |
+//! | [`tanh_relax`](BihalfExt::tanh_relax) | `tanh(beta * u)` | `dU = dB * beta * (1 - B^2)` |
+//! | [`cosine_loss`] | mean over pairs of rows of `(cos(x1, x2) - cos(b1, b2))^2` | for `B` alone |
+//! | [`to_codes`](BihalfExt::to_codes) | packed [`Codes`](bihalf::Codes) of the signs, for search | none |
+//!
+//! All take matrices `[rows, cols]` of f16, bf16, f32 or f64 on the CPU, contiguous or not:
+//! transposed, narrowed and broadcast views are read in place. Other ranks, dtypes and devices are
+//! errors. Forward and backward both run the kernels of the crate `bihalf`, on the threads of the
+//! current rayon pool.
+//!
+//! ```
+//! use bihalf_candle::BihalfExt;
+//! use candle_core::{Device, Tensor, Var};
+//!
+//! # fn main() -> candle_core::Result<()> {
+//! let x = Tensor::new(&[[1f32, 2.0], [-1.0, 0.5], [0.5, -2.0], [3.0, 1.0]], &Device::Cpu)?;
+//! let weight = Var::new(&[[0.3f32, -0.2], [0.1, 0.4]], &Device::Cpu)?;
+//!
+//! let u = x.matmul(&weight)?;
+//! let b = u.bihalf(1.0)?; // two +1 and two -1 in each column
+//! assert_eq!(b.sum(0)?.to_vec1::<f32>()?, [0.0, 0.0]);
+//!
+//! let loss = (b - &x)?.sqr()?.mean_all()?;
+//! let grads = loss.backward()?; // reaches the weight through the hash layer
+//! assert!(grads.get(&weight).is_some());
+//!
+//! let codes = u.to_codes()?; // at inference: the sign of each value, one bit each
+//! assert_eq!((codes.rows(), codes.bits()), (4, 2));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Two ways to the same gradient
+//! The pull `gamma / (M K) * (U - B)` is added to the gradient as it passes, whatever the scale of
+//! the loss. Where the loss is scaled (mixed precision with loss scaling, or a loss divided by the
+//! number of accumulated batches) the pull is *not* scaled along, so after unscaling it is weaker or
+//! stronger than without. There, write the pull as part of the loss, which scales with the rest:
+//!
+//! ```
+//! # use bihalf_candle::BihalfExt;
+//! # use candle_core::{Device, Result, Tensor, Var};
+//! # fn task_loss(b: &Tensor) -> Result<Tensor> { b.sum_all() }
+//! # fn main() -> Result<()> {
+//! # let u = Var::new(&[[0.3f32, -0.2], [0.1, 0.4]], &Device::Cpu)?;
+//! # let gamma = 6.0;
+//! let b = u.bihalf(0.0)?; // straight through, no pull
+//! let pull = ((u.as_tensor() - b.detach())?.sqr()?.mean_all()? * (gamma / 2.0))?;
+//! let loss = (task_loss(&b)? + pull)?;
+//! # loss.backward()?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Entropy penalty
+//! `alpha / 2 * mean_j(mean_i(b_ij)^2)`, which keeps the bits of a sign layer balanced, needs no op
+//! of its own: `(b.mean(0)?.sqr()?.mean_all()? * (alpha / 2.0))?`.
+
+#![deny(missing_docs)]
+
+mod bihalf;
+mod codes;
+mod cpu;
+mod loss;
+mod relax;
+mod sign;
+
+pub use ::bihalf::{Codes, Ones, Pull};
+pub use loss::cosine_loss;
+
+use candle_core::{Result, Tensor};
+
+/// Hash layers as methods of [`Tensor`]; the [crate] page has the table.
+///
+/// Every method takes a matrix `[rows, cols]` of f16, bf16, f32 or f64, of any strides, and is an
+/// error for another rank or dtype, or for a device other than the CPU.
+pub trait BihalfExt {
+    /// Bi-half: in each column the upper half of the rows becomes +1, the rest -1.
+    ///
+    /// Of an odd number of rows, `floor(rows / 2)` become +1; among equal values the lower row
+    /// goes first. The gradient is `dU = dB + gamma / (rows * cols) * (U - B)`.
+    ///
+    /// ```
+    /// use bihalf_candle::BihalfExt;
+    /// use candle_core::{Device, Tensor};
+    ///
+    /// # fn main() -> candle_core::Result<()> {
+    /// let u = Tensor::new(&[[5f32, -1.0], [4.0, -2.0], [3.0, -3.0]], &Device::Cpu)?;
+    /// let b = u.bihalf(1.0)?.to_vec2::<f32>()?;
+    /// assert_eq!(b, [[1.0, 1.0], [-1.0, -1.0], [-1.0, -1.0]]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    fn bihalf(&self, gamma: f64) -> Result<Tensor>;
+
+    /// [`bihalf`](Self::bihalf) with another share of +1, or a pull with a divisor of its own (for
+    /// batches split over devices).
+    ///
+    /// ```
+    /// use bihalf_candle::{BihalfExt, Ones, Pull};
+    /// use candle_core::{Device, Tensor};
+    ///
+    /// # fn main() -> candle_core::Result<()> {
+    /// let u = Tensor::new(&[[4f32], [3.0], [2.0], [1.0]], &Device::Cpu)?;
+    /// let b = u.bihalf_with(Ones::Count(3), Pull::new(1.0))?;
+    /// assert_eq!(b.sum_all()?.to_scalar::<f32>()?, 2.0);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Also where `ones` asks for more rows than there are, or is no number.
+    fn bihalf_with(&self, ones: Ones, pull: Pull) -> Result<Tensor>;
+
+    /// Sign with a straight-through gradient: +1 above 0, else -1, so also for 0 and NaN.
+    ///
+    /// The gradient is `dU = dB + gamma / (rows * cols) * (U - B)`. candle's own `sign` has the
+    /// value 0 at 0 and no gradient.
+    ///
+    /// ```
+    /// use bihalf_candle::BihalfExt;
+    /// use candle_core::{Device, Var};
+    ///
+    /// # fn main() -> candle_core::Result<()> {
+    /// let u = Var::new(&[[3f64, 0.0]], &Device::Cpu)?;
+    /// let b = u.sign_ste(0.5)?;
+    /// assert_eq!(b.to_vec2::<f64>()?, [[1.0, -1.0]]);
+    /// let grads = b.sum_all()?.backward()?; // dB = 1
+    /// assert_eq!(grads.get(&u).unwrap().to_vec2::<f64>()?, [[1.5, 1.25]]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    fn sign_ste(&self, gamma: f64) -> Result<Tensor>;
+
+    /// `tanh(beta * u)`, the relaxation of sign that sharpens as `beta` grows, as in HashNet;
+    /// [`Continuation`](::bihalf::ops::relax::Continuation) plans `beta` over a training run.
+    ///
+    /// ```
+    /// use bihalf_candle::BihalfExt;
+    /// use candle_core::{Device, Tensor};
+    ///
+    /// # fn main() -> candle_core::Result<()> {
+    /// let u = Tensor::new(&[[0.5f64, -2.0]], &Device::Cpu)?;
+    /// let b = u.tanh_relax(10.0)?.to_vec2::<f64>()?;
+    /// assert!((b[0][0] - 5f64.tanh()).abs() < 1e-15 && b[0][1] < -0.999);
+    /// # Ok(())
+    /// # }
+    /// ```
+    fn tanh_relax(&self, beta: f64) -> Result<Tensor>;
+
+    /// Packed codes for search: bit `j` of code `i` is whether the value at `[i, j]` is above 0.
+    ///
+    /// ```
+    /// use bihalf_candle::BihalfExt;
+    /// use candle_core::{Device, Tensor};
+    ///
+    /// # fn main() -> candle_core::Result<()> {
+    /// let codes = Tensor::new(&[[0.5f32, -2.0, 7.0]], &Device::Cpu)?.to_codes()?;
+    /// assert_eq!(codes.to_bytes(), [0b101]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    fn to_codes(&self) -> Result<Codes>;
+}
+
+impl BihalfExt for Tensor {
+    fn bihalf(&self, gamma: f64) -> Result<Tensor> {
+        self.bihalf_with(Ones::Half, Pull::new(gamma))
+    }
+
+    fn bihalf_with(&self, ones: Ones, pull: Pull) -> Result<Tensor> {
+        self.apply_op1(bihalf::Bihalf { ones, pull })
+    }
+
+    fn sign_ste(&self, gamma: f64) -> Result<Tensor> {
+        self.apply_op1(sign::SignSte { pull: Pull::new(gamma) })
+    }
+
+    fn tanh_relax(&self, beta: f64) -> Result<Tensor> {
+        self.apply_op1(relax::TanhRelax { beta })
+    }
+
+    fn to_codes(&self) -> Result<Codes> {
+        codes::from_tensor(self)
+    }
+}

@@ -1,0 +1,173 @@
+//! Bi-half as a candle op: values, gradient, strides, dtypes, errors.
+
+mod common;
+
+use bihalf_candle::{BihalfExt, Ones, Pull};
+use candle_core::{DType, Device, Result, Tensor, Var};
+use common::*;
+
+/// +1 where fewer than `ones` values of the column come before, by value and then by row.
+fn plain_forward(u: &[Vec<f64>], ones: usize) -> Vec<Vec<f64>> {
+    let before = |i: usize, j: usize| {
+        let comes_first = |r: &usize| u[*r][j] > u[i][j] || (u[*r][j] == u[i][j] && *r < i);
+        (0..u.len()).filter(comes_first).count()
+    };
+    let sign = |i, j| if before(i, j) < ones { 1.0 } else { -1.0 };
+    (0..u.len()).map(|i| (0..u[i].len()).map(|j| sign(i, j)).collect()).collect()
+}
+
+#[test]
+fn forward_is_the_plain_formula_for_every_dtype_and_size() -> Result<()> {
+    for (dtype, _) in DTYPES {
+        for m in ROWS {
+            let u = values(m, 3, 0, dtype)?;
+            let b = u.bihalf(1.0)?;
+            assert_eq!((b.dtype(), b.dims()), (dtype, u.dims()));
+            assert_eq!(rows(&b)?, plain_forward(&rows(&u)?, m / 2), "{dtype:?}, {m} rows");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn ties_go_to_lower_rows_and_odd_batches_have_one_plus_less() -> Result<()> {
+    let b = Tensor::zeros((5, 1), DType::F32, &Device::Cpu)?.bihalf(1.0)?;
+    assert_eq!(rows(&b)?.concat(), [1.0, 1.0, -1.0, -1.0, -1.0]);
+    Ok(())
+}
+
+#[test]
+fn gradient_is_the_plain_formula_for_every_dtype_and_size() -> Result<()> {
+    let gamma = 6.0;
+    for (dtype, tolerance) in DTYPES {
+        for m in ROWS.into_iter().filter(|&m| m > 0) {
+            let u = var(m, 3, 0, dtype)?;
+            let weight = values(m, 3, 1, dtype)?;
+            let b = u.bihalf(gamma)?;
+            let grads = b.mul(&weight)?.sum_all()?.backward()?;
+            let pull = zip_with(&rows(&u)?, &rows(&b)?, |u, b| gamma / (m * 3) as f64 * (u - b));
+            let expected = zip_with(&rows(&weight)?, &pull, |grad, pull| grad + pull);
+            let got = rows(grads.get(&u).unwrap())?;
+            assert_close(&got, &expected, tolerance, &format!("{dtype:?}, {m} rows"));
+        }
+    }
+    Ok(())
+}
+
+/// The form that needs no backward pass of one's own: `U + stop_grad(B - U)` in the loss, and
+/// `gamma / (2 M K) |U - stop_grad(B)|^2` beside it.
+#[test]
+fn gradient_equals_that_of_the_auxiliary_loss() -> Result<()> {
+    let (gamma, weight) = (0.7, values(10, 4, 1, DType::F64)?);
+    let task = |b: &Tensor| (b.mul(&weight)? + b.sqr()?)?.tanh()?.sum_all();
+    let u = var(10, 4, 0, DType::F64)?;
+    let with_op = task(&u.bihalf(gamma)?)?.backward()?;
+
+    let b = u.detach().bihalf(0.0)?;
+    let through = (u.as_tensor() + (&b - u.detach())?)?;
+    let pull = ((u.as_tensor() - &b)?.sqr()?.sum_all()? * (gamma / 80.0))?;
+    let with_aux = (task(&through)? + pull)?.backward()?;
+
+    let grad = |grads: &candle_core::backprop::GradStore| rows(grads.get(&u).unwrap());
+    assert_close(&grad(&with_op)?, &grad(&with_aux)?, 1e-14, "op against auxiliary loss");
+    Ok(())
+}
+
+/// What the crate's page warns of: a scaled loss leaves the pull as it is.
+#[test]
+fn pull_is_not_scaled_with_the_loss() -> Result<()> {
+    let u = var(6, 2, 0, DType::F64)?;
+    let grad = |scale: f64| -> Result<Tensor> {
+        let grads = (u.bihalf(3.0)?.sum_all()? * scale)?.backward()?;
+        Ok(grads.get(&u).unwrap().clone())
+    };
+    let once = rows(&grad(1.0)?)?;
+    assert!(once.concat().iter().all(|&grad| grad != 1.0), "the pull is 0");
+    let expected = zip_with(&once, &once, |grad, _| grad - 1.0 + 1024.0);
+    assert_close(&rows(&grad(1024.0)?)?, &expected, 1e-12, "scaled loss");
+    Ok(())
+}
+
+#[test]
+fn strided_views_equal_their_contiguous_copies() -> Result<()> {
+    for (dtype, _) in DTYPES {
+        for (name, view) in views(dtype)? {
+            let copy = view.force_contiguous()?;
+            let (b, expected) = (view.bihalf(1.0)?, copy.bihalf(1.0)?);
+            assert_eq!(rows(&b)?, rows(&expected)?, "{dtype:?}, {name}");
+        }
+    }
+    Ok(())
+}
+
+/// Both `U` and the gradient that arrives are views here.
+#[test]
+fn gradient_through_strided_views_equals_that_through_copies() -> Result<()> {
+    let u = var(6, 9, 0, DType::F64)?;
+    let weight = values(4, 7, 1, DType::F64)?;
+    let grad = |copy: bool| -> Result<Vec<Vec<f64>>> {
+        let view = u.narrow(0, 1, 4)?.t()?.narrow(0, 2, 7)?;
+        let view = if copy { view.force_contiguous()? } else { view };
+        let grads = view.bihalf(2.0)?.t()?.mul(&weight)?.sum_all()?.backward()?;
+        rows(grads.get(&u).unwrap())
+    };
+    assert_eq!(grad(false)?, grad(true)?);
+    assert!(grad(false)?.concat().iter().any(|&grad| grad != 0.0));
+    Ok(())
+}
+
+#[test]
+fn share_of_ones_and_divisor_of_the_pull_can_be_chosen() -> Result<()> {
+    let u = var(8, 3, 0, DType::F64)?;
+    for (ones, count) in [(Ones::Half, 4), (Ones::Count(3), 3), (Ones::Fraction(0.8), 6)] {
+        let b = u.bihalf_with(ones, Pull::new(6.0).over(100.0))?;
+        assert_eq!(rows(&b)?, plain_forward(&rows(&u)?, count), "{ones:?}");
+        let grads = b.sum_all()?.backward()?;
+        let expected = zip_with(&rows(&u)?, &rows(&b)?, |u, b| 1.0 + 0.06 * (u - b));
+        assert_close(&rows(grads.get(&u).unwrap())?, &expected, 1e-15, "divisor");
+    }
+    Ok(())
+}
+
+#[test]
+fn other_ranks_and_dtypes_are_errors_that_say_so() {
+    assert_refuses_other_ranks_and_dtypes("bihalf", |u| u.bihalf(1.0));
+}
+
+#[test]
+fn more_ones_than_rows_is_an_error_with_both_numbers() -> Result<()> {
+    let u = values(4, 2, 0, DType::F32)?;
+    let error = u.bihalf_with(Ones::Count(9), Pull::new(1.0)).unwrap_err().to_string();
+    assert!(error.contains('9') && error.contains('4'), "{error}");
+    Ok(())
+}
+
+#[test]
+fn infinite_gamma_is_an_error_of_the_backward_pass() -> Result<()> {
+    let u = Var::new(&[[1f32, 2.0]], &Device::Cpu)?;
+    let error = u.bihalf(f64::INFINITY)?.sum_all()?.backward().unwrap_err().to_string();
+    assert!(error.contains("gamma") && error.contains("inf"), "{error}");
+    Ok(())
+}
+
+/// A layer, Bi-half, a layer: the weight in front learns to give the target through the codes.
+#[test]
+fn small_net_learns_through_the_hash_layer() -> Result<()> {
+    let x = values(32, 6, 0, DType::F32)?;
+    let target = x.narrow(1, 2, 1)?.bihalf(0.0)?;
+    let (first, second) = (var(6, 4, 1, DType::F32)?, var(4, 1, 2, DType::F32)?);
+    let loss = || -> Result<Tensor> {
+        let b = x.matmul(&first)?.bihalf(1.0)?;
+        (b.matmul(&second)? - &target)?.sqr()?.mean_all()
+    };
+    let before = loss()?.to_scalar::<f32>()?;
+    for _ in 0..200 {
+        let grads = loss()?.backward()?;
+        for weight in [&first, &second] {
+            weight.set(&(weight.as_tensor() - (grads.get(weight).unwrap() * 0.05)?)?.detach())?;
+        }
+    }
+    let after = loss()?.to_scalar::<f32>()?;
+    assert!(after < 0.25 * before && after < 0.3, "loss {before} before, {after} after");
+    Ok(())
+}

@@ -1,0 +1,84 @@
+//! Inputs and comparisons that the tests of all ops share.
+
+#![allow(dead_code)] // each test file uses some of them
+
+use candle_core::{DType, Device, Result, Tensor, Var};
+
+/// The dtypes every op takes, with the error one rounding may make.
+pub const DTYPES: [(DType, f64); 4] =
+    [(DType::F64, 1e-15), (DType::F32, 1e-6), (DType::F16, 1e-3), (DType::BF16, 8e-3)];
+
+/// Rows around each edge: none, one (no +1, no pair), even, odd, more than a word of codes.
+pub const ROWS: [usize; 6] = [0, 1, 2, 5, 8, 67];
+
+/// Distinct values between -1.5 and 1.5 without a pattern, `[rows, cols]`; `salt` picks others.
+pub fn values(rows: usize, cols: usize, salt: usize, dtype: DType) -> Result<Tensor> {
+    let value = |i: usize| {
+        let phase = (i as f64 + 1.0 + 1000.0 * salt as f64) * 0.618_033_988_749_894_9;
+        3.0 * (phase - phase.floor()) - 1.5
+    };
+    let data: Vec<f64> = (0..rows * cols).map(value).collect();
+    Tensor::from_vec(data, (rows, cols), &Device::Cpu)?.to_dtype(dtype)
+}
+
+pub fn var(rows: usize, cols: usize, salt: usize, dtype: DType) -> Result<Var> {
+    Var::from_tensor(&values(rows, cols, salt, dtype)?)
+}
+
+/// The values as rows of f64, whatever the dtype and strides.
+pub fn rows(tensor: &Tensor) -> Result<Vec<Vec<f64>>> {
+    tensor.to_dtype(DType::F64)?.to_vec2::<f64>()
+}
+
+/// The same values at four kinds of strides: transposed, narrowed in columns with an offset,
+/// narrowed in rows with an offset, and broadcast from one row.
+pub fn views(dtype: DType) -> Result<Vec<(&'static str, Tensor)>> {
+    Ok(vec![
+        ("transposed", values(4, 7, 1, dtype)?.t()?),
+        ("narrowed columns", values(7, 9, 2, dtype)?.narrow(1, 3, 4)?),
+        ("narrowed rows", values(11, 4, 3, dtype)?.narrow(0, 4, 7)?),
+        ("narrowed and transposed", values(6, 9, 4, dtype)?.narrow(0, 1, 4)?.t()?.narrow(0, 2, 7)?),
+        ("broadcast", values(1, 4, 5, dtype)?.broadcast_as((7, 4))?),
+        ("one column", values(7, 5, 6, dtype)?.narrow(1, 4, 1)?),
+    ])
+}
+
+/// Fails unless the matrices are equal within `tolerance`, naming the place.
+#[track_caller]
+pub fn assert_close(got: &[Vec<f64>], expected: &[Vec<f64>], tolerance: f64, what: &str) {
+    assert_eq!(got.len(), expected.len(), "{what}: rows");
+    for (i, (got, expected)) in got.iter().zip(expected).enumerate() {
+        assert_eq!(got.len(), expected.len(), "{what}: columns");
+        for (j, (got, expected)) in got.iter().zip(expected).enumerate() {
+            let close = (got - expected).abs() <= tolerance * expected.abs().max(1.0);
+            assert!(close, "{what}: [{i}, {j}] is {got}, not {expected}");
+        }
+    }
+}
+
+/// `f` of each pair of places of two equal matrices.
+pub fn zip_with(a: &[Vec<f64>], b: &[Vec<f64>], f: impl Fn(f64, f64) -> f64) -> Vec<Vec<f64>> {
+    let row = |(a, b): (&Vec<f64>, &Vec<f64>)| a.iter().zip(b).map(|(&a, &b)| f(a, b)).collect();
+    a.iter().zip(b).map(row).collect()
+}
+
+/// Fails unless `op` refuses a vector, a batch of matrices and integers with messages that name
+/// the op and what is wrong.
+#[track_caller]
+pub fn assert_refuses_other_ranks_and_dtypes<T>(name: &str, op: impl Fn(&Tensor) -> Result<T>) {
+    let message = |tensor: &Tensor| match op(tensor) {
+        Ok(_) => panic!("{name} took a tensor of shape {:?} {:?}", tensor.dims(), tensor.dtype()),
+        Err(error) => error.to_string(),
+    };
+    let zeros = |dims: &[usize], dtype| Tensor::zeros(dims, dtype, &Device::Cpu).unwrap();
+    for dims in [&[][..], &[4], &[2, 3, 4]] {
+        let message = message(&zeros(dims, DType::F32));
+        assert!(message.contains(name), "{message}");
+        assert!(message.contains(&format!("shape {dims:?}")), "{message}");
+    }
+    for dtype in [DType::U8, DType::U32, DType::I64] {
+        let message = message(&zeros(&[2, 3], dtype));
+        assert!(message.contains(name), "{message}");
+        assert!(message.contains(&format!("{dtype:?}")), "{message}");
+    }
+}

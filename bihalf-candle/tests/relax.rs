@@ -1,0 +1,77 @@
+//! The relaxation `tanh(beta * u)` as a candle op.
+
+mod common;
+
+use bihalf_candle::BihalfExt;
+use candle_core::{DType, Result};
+use common::*;
+
+/// candle's own ops have the same values and gradient, in two steps.
+#[test]
+fn values_and_gradient_equal_those_of_scale_and_tanh() -> Result<()> {
+    for beta in [0.25, 1.0, 4.0] {
+        let u = var(9, 5, 0, DType::F64)?;
+        let weight = values(9, 5, 1, DType::F64)?;
+        let (op, own) = (u.tanh_relax(beta)?, (u.as_tensor() * beta)?.tanh()?);
+        assert_close(&rows(&op)?, &rows(&own)?, 1e-14, "values");
+        let (op, own) = (op.mul(&weight)?.sum_all()?, own.mul(&weight)?.sum_all()?);
+        let (op, own) = (op.backward()?, own.backward()?);
+        let (op, own) = (rows(op.get(&u).unwrap())?, rows(own.get(&u).unwrap())?);
+        assert_close(&op, &own, 1e-14, &format!("gradient, beta {beta}"));
+    }
+    Ok(())
+}
+
+#[test]
+fn values_and_gradient_are_the_plain_formula_for_every_dtype_and_size() -> Result<()> {
+    let beta = 2.0;
+    for (dtype, tolerance) in DTYPES {
+        for m in ROWS {
+            let what = format!("{dtype:?}, {m} rows");
+            let u = var(m, 3, 0, dtype)?;
+            let weight = values(m, 3, 1, dtype)?;
+            let b = u.tanh_relax(beta)?;
+            assert_eq!((b.dtype(), b.dims()), (dtype, u.dims()));
+            let tanh = zip_with(&rows(&u)?, &rows(&u)?, |u, _| (beta * u).tanh());
+            assert_close(&rows(&b)?, &tanh, tolerance, &what);
+            if m == 0 {
+                continue;
+            }
+            let grads = b.mul(&weight)?.sum_all()?.backward()?;
+            let expected = zip_with(&rows(&weight)?, &tanh, |grad, t| grad * beta * (1.0 - t * t));
+            assert_close(&rows(grads.get(&u).unwrap())?, &expected, 2.0 * tolerance, &what);
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn strided_views_equal_their_contiguous_copies() -> Result<()> {
+    for (dtype, _) in DTYPES {
+        for (name, view) in views(dtype)? {
+            let expected = view.force_contiguous()?.tanh_relax(3.0)?;
+            assert_eq!(rows(&view.tanh_relax(3.0)?)?, rows(&expected)?, "{dtype:?}, {name}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn gradient_through_strided_views_equals_that_through_copies() -> Result<()> {
+    let u = var(6, 9, 0, DType::F64)?;
+    let weight = values(4, 7, 1, DType::F64)?;
+    let grad = |copy: bool| -> Result<Vec<Vec<f64>>> {
+        let view = u.narrow(0, 1, 4)?.t()?.narrow(0, 2, 7)?;
+        let view = if copy { view.force_contiguous()? } else { view };
+        let grads = view.tanh_relax(2.0)?.t()?.mul(&weight)?.sum_all()?.backward()?;
+        rows(grads.get(&u).unwrap())
+    };
+    assert_eq!(grad(false)?, grad(true)?);
+    assert!(grad(false)?.concat().iter().any(|&grad| grad != 0.0));
+    Ok(())
+}
+
+#[test]
+fn other_ranks_and_dtypes_are_errors_that_say_so() {
+    assert_refuses_other_ranks_and_dtypes("tanh_relax", |u| u.tanh_relax(1.0));
+}
