@@ -25,11 +25,29 @@ fn colour(method: Method) -> RGBColor {
     }
 }
 
-/// Draws all pictures into `dir`, which is made if need be, and returns their paths.
-pub fn draw(dir: &Path, subtitle: &str, evaluations: &[Evaluation]) -> Result<Vec<PathBuf>> {
+/// A mark of its own for each method, so that points which coincide stay visible.
+fn mark<'a, C: Clone + 'static>(
+    method: Method,
+    at: C,
+    size: i32,
+) -> DynElement<'static, SVGBackend<'a>, C> {
+    let colour = colour(method);
+    match method {
+        Method::Sign => TriangleMarker::new(at, size + 1, colour.filled()).into_dyn(),
+        Method::SignReg => Circle::new(at, size + 2, colour.stroke_width(2)).into_dyn(),
+        Method::Bihalf => Circle::new(at, size, colour.filled()).into_dyn(),
+    }
+}
+
+/// Makes the folder for the pictures if need be.
+pub fn make_folder(dir: &Path) -> Result<()> {
     std::fs::create_dir_all(dir).with_context(|| {
         format!("cannot make the folder '{}'; choose another --out", dir.display())
-    })?;
+    })
+}
+
+/// Draws all pictures into `dir` and returns their paths.
+pub fn draw(dir: &Path, subtitle: &str, evaluations: &[Evaluation]) -> Result<Vec<PathBuf>> {
     let pictures: [(&str, (u32, u32), Draw); 3] = [
         ("bit_balance.svg", (960, 520), bit_balance),
         ("encoder_output.svg", (1080, 640), encoder_output),
@@ -80,7 +98,7 @@ fn legend(area: &Area, evaluations: &[Evaluation], note: impl Fn(&Evaluation) ->
     for (row, evaluation) in evaluations.iter().enumerate() {
         let (y, colour) = (30 + 52 * row as i32, colour(evaluation.method));
         area.draw(&PathElement::new([(6, y), (34, y)], colour.stroke_width(2)))?;
-        area.draw(&Circle::new((20, y), 4, colour.filled()))?;
+        area.draw(&mark(evaluation.method, (20, y), 4))?;
         let label = evaluation.method.label();
         area.draw(&Text::new(label, (44, y - 9), (FONT, 16).into_font().color(&INK)))?;
         let note = note(evaluation);
@@ -115,14 +133,14 @@ fn bit_balance(root: &Area, subtitle: &str, evaluations: &[Evaluation]) -> Drawn
         .draw()?;
     let half = DashedLineSeries::new([(0.4, 0.5), (bits as f64 + 0.6, 0.5)], 5, 4, GREY.into());
     chart.draw_series(half)?;
-    let radius = if bits <= 32 { 5 } else { 3 };
+    let radius = if bits <= 32 { 4 } else { 2 };
     for evaluation in evaluations {
         let colour = colour(evaluation.method);
         let mut shares = evaluation.p_plus.clone();
         shares.sort_by(f64::total_cmp);
         let points = || shares.iter().enumerate().map(|(j, &p)| (j as f64 + 1.0, p));
         chart.draw_series(LineSeries::new(points(), colour.mix(0.6).stroke_width(2)))?;
-        chart.draw_series(points().map(|point| Circle::new(point, radius, colour.filled())))?;
+        chart.draw_series(points().map(|point| mark(evaluation.method, point, radius)))?;
     }
     legend(&side, evaluations, |e| format!("bit entropy {:.3}", e.bit_entropy))
 }
@@ -149,12 +167,12 @@ fn precision_recall(root: &Area, subtitle: &str, evaluations: &[Evaluation]) -> 
         .label_style((FONT, 13).into_font().color(&INK))
         .axis_desc_style((FONT, 15).into_font().color(&INK))
         .draw()?;
-    let radius = if evaluations.iter().any(|e| e.curve.len() > 33) { 2 } else { 4 };
+    let radius = if evaluations.iter().any(|e| e.curve.len() > 33) { 2 } else { 3 };
     for evaluation in evaluations {
         let colour = colour(evaluation.method);
         let points = || evaluation.curve.iter().map(|point| (point.recall, point.precision));
         chart.draw_series(LineSeries::new(points(), colour.stroke_width(2)))?;
-        chart.draw_series(points().map(|point| Circle::new(point, radius, colour.filled())))?;
+        chart.draw_series(points().map(|point| mark(evaluation.method, point, radius)))?;
     }
     legend(&side, evaluations, |e| format!("expected mAP {:.3}", e.expected_map))
 }

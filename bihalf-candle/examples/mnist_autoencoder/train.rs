@@ -13,7 +13,7 @@ use std::time::Instant;
 
 const WEIGHT_DECAY: f64 = 1e-5;
 /// Runs of at most this many epochs keep their learning rate.
-const SHORT_RUN: usize = 5;
+pub const SHORT_RUN: usize = 5;
 
 /// What a run of one method is made of.
 pub struct Recipe {
@@ -74,7 +74,7 @@ pub fn train(recipe: &Recipe, digits: &Digits) -> Result<Trained> {
         bce = bce_sum / order.len() as f64;
         ensure!(
             bce.is_finite(),
-            "{}: the loss became {bce} in epoch {}; try a smaller --lr (it was {})",
+            "{}: the loss became {bce} in epoch {}; try a smaller --lr (it was {:?})",
             recipe.method.label(),
             epoch + 1,
             recipe.lr
