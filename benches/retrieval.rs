@@ -1,0 +1,61 @@
+//! Hamming distances, rankings and mAP against the same on dense +1/-1 values.
+
+use crate::common::{group, random};
+use bihalf::ops::retrieval::{self, Labels, Retrieval};
+use bihalf::{Codes, MatRef};
+use criterion::Criterion;
+use std::hint::black_box;
+
+const QUERIES: usize = 20;
+const ITEMS: usize = 10_000;
+const BITS: usize = 64;
+
+/// `(K - q . b) / 2`, as code on dense values does.
+fn distances_of_dense(queries: &[f32], database: &[f32]) -> Vec<u32> {
+    let distance = |q: &[f32], b: &[f32]| {
+        let dot: f32 = q.iter().zip(b).map(|(q, b)| q * b).sum();
+        ((BITS as f32 - dot) / 2.0) as u32
+    };
+    let row = |q| database.chunks(BITS).map(move |b| distance(q, b));
+    queries.chunks(BITS).flat_map(row).collect()
+}
+
+pub fn bench(c: &mut Criterion) {
+    let codes = |rows| {
+        let data = random((rows, BITS));
+        Codes::from_dense(MatRef::new(&data, rows, BITS).unwrap()).unwrap()
+    };
+    let (queries, database) = (codes(QUERIES), codes(ITEMS));
+    let (q_dense, d_dense): (Vec<f32>, Vec<f32>) = (queries.to_dense(), database.to_dense());
+    let (q, d) = (queries.as_ref(), database.as_ref());
+    let q_labels: Vec<u32> = (0..QUERIES as u32).map(|i| i % 10).collect();
+    let d_labels: Vec<u32> = (0..ITEMS as u32).map(|i| i % 10).collect();
+    let measured =
+        Retrieval::new(q, d, Labels::Single(&q_labels), Labels::Single(&d_labels)).unwrap();
+
+    let mut distances = vec![0; QUERIES * ITEMS];
+    retrieval::hamming_into(q, d, &mut distances).unwrap();
+    assert_eq!(distances, distances_of_dense(&q_dense, &d_dense));
+    let mut ranking = vec![0; QUERIES * ITEMS];
+    retrieval::rank_into(q, d, &mut ranking).unwrap();
+    let of_first_query = ranking[..ITEMS].iter().map(|&i| (distances[i as usize], i));
+    assert!(of_first_query.is_sorted());
+    let map = measured.mean_average_precision();
+    assert!((map - 0.1).abs() < 0.01, "codes are random: {map}");
+
+    let mut g = group(c, "retrieval", QUERIES * ITEMS);
+    g.bench_function("hamming/cpu", |b| {
+        b.iter(|| retrieval::hamming_into(black_box(q), d, &mut distances).unwrap());
+    });
+    g.bench_function("hamming/dense_dot", |b| {
+        b.iter(|| distances_of_dense(black_box(&q_dense), &d_dense));
+    });
+    g.bench_function("rank/cpu", |b| {
+        b.iter(|| retrieval::rank_into(black_box(q), d, &mut ranking).unwrap());
+    });
+    g.bench_function("map/cpu", |b| b.iter(|| black_box(measured).mean_average_precision()));
+    g.bench_function("expected_map/cpu", |b| {
+        b.iter(|| black_box(measured).expected_mean_average_precision());
+    });
+    g.finish();
+}
