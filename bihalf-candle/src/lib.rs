@@ -1,4 +1,4 @@
-//! [`bihalf`] for [candle](candle_core): hash layers as tensor ops with gradients.
+//! [`bihalf`](::bihalf) for [candle](candle_core): hash layers as tensor ops with gradients.
 //!
 //! | op | forward | gradient |
 //! |---|---|---|
@@ -6,7 +6,7 @@
 //! | [`sign_ste`](BihalfExt::sign_ste) | +1 above 0, else -1 | the same |
 //! | [`tanh_relax`](BihalfExt::tanh_relax) | `tanh(beta * u)` | `dU = dB * beta * (1 - B^2)` |
 //! | [`cosine_loss`] | mean over pairs of rows of `(cos(x1, x2) - cos(b1, b2))^2` | for `B` alone |
-//! | [`to_codes`](BihalfExt::to_codes) | packed [`Codes`](bihalf::Codes) of the signs, for search | none |
+//! | [`to_codes`](BihalfExt::to_codes) | packed [`Codes`] of the signs, for search | none |
 //!
 //! All take matrices `[rows, cols]` of f16, bf16, f32 or f64 on the CPU, contiguous or not:
 //! transposed, narrowed and broadcast views are read in place. Other ranks, dtypes and devices are
