@@ -1,0 +1,246 @@
+//! Packed binary codes: one bit a bit.
+//!
+//! Bit `j` of a row is bit `j % 8` of byte `j / 8` (least significant bit first); 1 stands for
+//! +1 and 0 for -1. Rows are padded to whole 64-bit words, and **pad bits are always 0**, so
+//! the Hamming distance of two rows is the popcount of their words' XOR with nothing to mask.
+//! Words lie in memory in little-endian byte order on every machine: the byte view is the file
+//! format.
+
+use crate::{Element, Error, MatRef, Result, Storage};
+
+/// Bits in a word.
+pub const WORD_BITS: usize = u64::BITS as usize;
+
+/// Words that hold one row of `bits` bits.
+pub const fn words_per_row(bits: usize) -> usize {
+    bits.div_ceil(WORD_BITS)
+}
+
+/// A view of `rows` packed codes of `bits` bits over the storage `S` (of `u64` words). On the
+/// host use the aliases [`CodesRef`] and [`CodesMut`].
+#[derive(Clone, Copy, Debug)]
+pub struct PackedCodes<S> {
+    words: S,
+    rows: usize,
+    bits: usize,
+}
+
+/// Packed codes to read.
+pub type CodesRef<'a> = PackedCodes<&'a [u64]>;
+
+/// Packed codes to write.
+pub type CodesMut<'a> = PackedCodes<&'a mut [u64]>;
+
+impl<S: Storage> PackedCodes<S> {
+    /// A view over `rows * words_per_row(bits)` words; the buffer may be longer.
+    ///
+    /// The caller vouches that pad bits are 0 in words to read (codes that this crate wrote
+    /// are so; [`Codes::from_bytes`] checks foreign ones).
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`], [`Error::BufferTooShort`] (counted in words).
+    pub fn new(words: S, rows: usize, bits: usize) -> Result<Self> {
+        let needed = checked_words(rows, bits)?;
+        if words.len() < needed {
+            let (cols, got) = (words_per_row(bits), words.len());
+            let (row_stride, col_stride) = (cols, 1);
+            return Err(Error::BufferTooShort { rows, cols, row_stride, col_stride, needed, got });
+        }
+        Ok(Self { words, rows, bits })
+    }
+
+    /// Number of codes.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Bits in a code (K).
+    pub fn bits(&self) -> usize {
+        self.bits
+    }
+
+    /// Rows and bits.
+    pub fn shape(&self) -> (usize, usize) {
+        (self.rows, self.bits)
+    }
+
+    /// The storage.
+    pub fn data(&self) -> &S {
+        &self.words
+    }
+}
+
+impl<'a> CodesRef<'a> {
+    /// All words, row by row.
+    pub fn words(&self) -> &'a [u64] {
+        &self.words[..self.rows * words_per_row(self.bits)]
+    }
+
+    /// The words of row `i`.
+    ///
+    /// # Panics
+    /// When there is no row `i`.
+    pub fn row(&self, i: usize) -> &'a [u64] {
+        assert!(i < self.rows, "row {i} of {} codes", self.rows);
+        let n = words_per_row(self.bits);
+        &self.words[i * n..(i + 1) * n]
+    }
+
+    /// Bit `j` of row `i`.
+    ///
+    /// # Panics
+    /// When there is no such bit.
+    pub fn get(&self, i: usize, j: usize) -> bool {
+        assert!(j < self.bits, "bit {j} of a code of {} bits", self.bits);
+        u64::from_le(self.row(i)[j / WORD_BITS]) >> (j % WORD_BITS) & 1 == 1
+    }
+
+    /// The codes as bytes, each row padded to `8 * words_per_row(bits)` bytes.
+    pub fn as_bytes(&self) -> &'a [u8] {
+        bytemuck::cast_slice(self.words())
+    }
+
+    /// The codes as bytes, each row `bits.div_ceil(8)` bytes: the format of binary indexes.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let row = self.bits.div_ceil(8);
+        (0..self.rows)
+            .flat_map(|i| &bytemuck::cast_slice::<_, u8>(self.row(i))[..row])
+            .copied()
+            .collect()
+    }
+
+    /// The codes as +1 and -1, row-major.
+    pub fn to_dense<T: Element>(&self) -> Vec<T> {
+        (0..self.rows)
+            .flat_map(|i| (0..self.bits).map(move |j| T::plus_or_minus_one(self.get(i, j))))
+            .collect()
+    }
+}
+
+impl<'a> CodesMut<'a> {
+    /// The same codes for the length of a call.
+    pub fn reborrow(&mut self) -> CodesMut<'_> {
+        PackedCodes { words: self.words, rows: self.rows, bits: self.bits }
+    }
+
+    /// The same codes, read only.
+    pub fn as_ref(&self) -> CodesRef<'_> {
+        PackedCodes { words: self.words, rows: self.rows, bits: self.bits }
+    }
+
+    /// All words, row by row. Whoever writes them keeps the pad bits 0.
+    pub(crate) fn into_words(self) -> &'a mut [u64] {
+        &mut self.words[..self.rows * words_per_row(self.bits)]
+    }
+}
+
+/// Packed codes that own their words.
+///
+/// ```
+/// use bihalf::{Codes, MatRef};
+///
+/// let b = [1.0f32, -1.0, 1.0, -1.0, -1.0, 1.0];
+/// let codes = Codes::from_dense(MatRef::new(&b, 2, 3)?)?;
+/// assert_eq!(codes.to_bytes(), [0b101, 0b100]);
+/// assert_eq!(codes.as_ref().to_dense::<f32>(), b);
+/// # Ok::<(), bihalf::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Codes {
+    words: Vec<u64>,
+    rows: usize,
+    bits: usize,
+}
+
+impl Codes {
+    /// `rows` codes of `bits` zero bits (all -1).
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`] when the size overflows.
+    pub fn zeros(rows: usize, bits: usize) -> Result<Self> {
+        Ok(Self { words: vec![0; checked_words(rows, bits)?], rows, bits })
+    }
+
+    /// Bit 1 wherever the element is greater than 0; 0, negative values and NaN give bit 0.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`] when the size overflows.
+    pub fn from_dense<T: Element>(dense: MatRef<'_, T>) -> Result<Self> {
+        crate::ops::sign::forward_packed(dense)
+    }
+
+    /// Codes from rows of `bits.div_ceil(8)` bytes, as [`CodesRef::to_bytes`] writes them.
+    ///
+    /// # Errors
+    /// [`Error::Length`] when the number of bytes is not `rows * bits.div_ceil(8)`,
+    /// [`Error::PadBits`] when a bit behind the last one of a row is set.
+    pub fn from_bytes(bytes: &[u8], rows: usize, bits: usize) -> Result<Self> {
+        let mut codes = Self::zeros(rows, bits)?;
+        let row_bytes = bits.div_ceil(8);
+        let expected = rows * row_bytes;
+        if bytes.len() != expected {
+            let (what, why) = ("bytes", "rows * ceil(bits / 8)");
+            return Err(Error::Length { what, why, expected, got: bytes.len() });
+        }
+        if bits == 0 {
+            return Ok(codes);
+        }
+        let words = codes.words.chunks_mut(words_per_row(bits));
+        for (row, (words, bytes)) in words.zip(bytes.chunks(row_bytes)).enumerate() {
+            if bits % 8 != 0 && bytes[row_bytes - 1] >> (bits % 8) != 0 {
+                return Err(Error::PadBits { row, bits });
+            }
+            bytemuck::cast_slice_mut::<_, u8>(words)[..row_bytes].copy_from_slice(bytes);
+        }
+        Ok(codes)
+    }
+
+    /// Number of codes.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Bits in a code.
+    pub fn bits(&self) -> usize {
+        self.bits
+    }
+
+    /// The codes to read.
+    pub fn as_ref(&self) -> CodesRef<'_> {
+        PackedCodes { words: &self.words, rows: self.rows, bits: self.bits }
+    }
+
+    /// The codes to write.
+    pub fn as_mut(&mut self) -> CodesMut<'_> {
+        PackedCodes { words: &mut self.words, rows: self.rows, bits: self.bits }
+    }
+
+    /// Bit `j` of row `i`.
+    ///
+    /// # Panics
+    /// When there is no such bit.
+    pub fn get(&self, i: usize, j: usize) -> bool {
+        self.as_ref().get(i, j)
+    }
+
+    /// See [`CodesRef::as_bytes`].
+    pub fn as_bytes(&self) -> &[u8] {
+        self.as_ref().as_bytes()
+    }
+
+    /// See [`CodesRef::to_bytes`].
+    pub fn to_bytes(&self) -> Vec<u8> {
+        self.as_ref().to_bytes()
+    }
+
+    /// See [`CodesRef::to_dense`].
+    pub fn to_dense<T: Element>(&self) -> Vec<T> {
+        self.as_ref().to_dense()
+    }
+}
+
+fn checked_words(rows: usize, bits: usize) -> Result<usize> {
+    let (cols, row_stride, col_stride) = (bits, words_per_row(bits), 1);
+    let words = rows.checked_mul(words_per_row(bits)).filter(|&n| n <= isize::MAX as usize / 8);
+    words.ok_or(Error::TooLarge { rows, cols, row_stride, col_stride })
+}

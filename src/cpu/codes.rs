@@ -1,0 +1,29 @@
+//! Unpacking and counting of packed codes on the CPU.
+
+use super::threads::for_each_row;
+use crate::codes::WORD_BITS;
+use crate::{CodesRef, Element, MatMut};
+
+pub(crate) fn unpack<T: Element>(codes: CodesRef<'_>, out: MatMut<'_, T>) {
+    for_each_row(out, |i, row| {
+        let words = codes.row(i);
+        for (j, b) in row.iter_mut().enumerate() {
+            let word = u64::from_le(words[j / WORD_BITS]);
+            *b = T::plus_or_minus_one(word >> (j % WORD_BITS) & 1 == 1);
+        }
+    });
+}
+
+/// Rows with a 1, for each bit.
+pub(crate) fn ones(codes: CodesRef<'_>, counts: &mut [u32]) {
+    counts.fill(0);
+    for i in 0..codes.rows() {
+        for (w, &word) in codes.row(i).iter().enumerate() {
+            let mut rest = u64::from_le(word);
+            while rest != 0 {
+                counts[w * WORD_BITS + rest.trailing_zeros() as usize] += 1;
+                rest &= rest - 1;
+            }
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! Cosine-preserving loss and entropy penalty on the CPU. Sums run in `f64` in a fixed order, so
+//! results do not depend on threads; a result is rounded to the element type once.
+
+use super::threads::{for_each_chunk, for_each_chunk_pair, for_each_row};
+use crate::{Element, MatMut, MatRef, Signs};
+
+/// Pairs whose losses wait on the stack until they are added up in order.
+const TILE: usize = 64;
+
+/// Dot product and squared norms of two vectors.
+#[derive(Clone, Copy)]
+struct Products {
+    dot: f64,
+    left: f64,
+    right: f64,
+}
+
+impl Products {
+    fn of(left: impl Iterator<Item = f64>, right: impl Iterator<Item = f64>) -> Self {
+        let zero = Self { dot: 0.0, left: 0.0, right: 0.0 };
+        left.zip(right).fold(zero, |sum, (l, r)| Self {
+            dot: sum.dot + l * r,
+            left: sum.left + l * l,
+            right: sum.right + r * r,
+        })
+    }
+
+    fn has_zero(&self) -> bool {
+        self.left == 0.0 || self.right == 0.0
+    }
+
+    /// Product of the two norms. The root of the product is exact for codes of +1 and -1; where
+    /// the product leaves the normal range the roots are taken first.
+    fn norms(&self) -> f64 {
+        let product = self.left * self.right;
+        if product.is_normal() { product.sqrt() } else { self.left.sqrt() * self.right.sqrt() }
+    }
+
+    fn cosine(&self) -> f64 {
+        if self.has_zero() { 0.0 } else { self.dot / self.norms() }
+    }
+}
+
+fn of_rows<X: Element>(x: MatRef<'_, X>, i: usize, k: usize) -> Products {
+    Products::of(x.row(i).map(X::to_f64), x.row(k).map(X::to_f64))
+}
+
+fn of_signs<T: Element>(b: &Signs<'_, T>, i: usize, k: usize) -> Products {
+    match b {
+        Signs::Dense(b) => of_rows(*b, i, k),
+        Signs::Packed(b) => {
+            let (left, right) = (b.row(i).iter(), b.row(k).iter());
+            let differ: u32 = left.zip(right).map(|(l, r)| (l ^ r).count_ones()).sum();
+            let norm = b.bits() as f64;
+            Products { dot: norm - 2.0 * f64::from(differ), left: norm, right: norm }
+        }
+    }
+}
+
+/// What a pair of rows contributes: the products of its codes and the cosine of its features.
+#[derive(Clone, Copy)]
+struct Pair {
+    codes: Products,
+    target: f64,
+}
+
+impl Pair {
+    const NONE: Self = Self { codes: Products { dot: 0.0, left: 0.0, right: 0.0 }, target: 0.0 };
+
+    fn loss(&self) -> f64 {
+        (self.codes.cosine() - self.target).powi(2)
+    }
+
+    /// Gradient of `weight * loss` for the element `from` of one row, `to` of the other;
+    /// `squared` is the squared norm of the row of `from`.
+    fn gradient(&self, weight: f64, from: f64, to: f64, squared: f64) -> f64 {
+        if self.codes.has_zero() {
+            return 0.0;
+        }
+        let cosine = self.codes.cosine();
+        let of_cosine = to / self.codes.norms() - cosine * from / squared;
+        2.0 * weight * (cosine - self.target) * of_cosine
+    }
+}
+
+pub(crate) fn cosine<X: Element, T: Element>(x: MatRef<'_, X>, b: Signs<'_, T>) -> f64 {
+    let half = x.rows() / 2;
+    mean_over_pairs(x, b, half, |_, _| ())
+}
+
+pub(crate) fn cosine_with_grad<X: Element, T: Element>(
+    x: MatRef<'_, X>,
+    b: MatRef<'_, T>,
+    mut grad: MatMut<'_, T>,
+) -> f64 {
+    let (rows, cols) = b.shape();
+    let half = rows / 2;
+    if rows % 2 == 1 {
+        grad.rows_mut().last().into_iter().for_each(|row| row.fill(T::from_f64(0.0)));
+    }
+    let layout = grad.layout();
+    let (stride, data) = (layout.row_stride(), &mut grad.into_data()[..layout.span()]);
+    // `lower` ends with the last row of an odd batch; zipped with `upper` it is never reached.
+    let (upper, lower) = data.split_at_mut(data.len().min(half * stride));
+
+    let weight = 1.0 / half as f64;
+    mean_over_pairs(x, Signs::Dense(b), half, |first, pairs| {
+        let (left, right) = (tile_rows(upper, first, stride), tile_rows(lower, first, stride));
+        let work = 2 * cols * pairs.len();
+        for_each_chunk_pair((left, stride), (right, stride), work, |p, left, right| {
+            let pair = pairs[p];
+            let (l, r) = (b.row(first + p), b.row(first + p + half));
+            let out = left[..cols].iter_mut().zip(&mut right[..cols]);
+            for ((dl, dr), (l, r)) in out.zip(l.map(T::to_f64).zip(r.map(T::to_f64))) {
+                *dl = T::from_f64(pair.gradient(weight, l, r, pair.codes.left));
+                *dr = T::from_f64(pair.gradient(weight, r, l, pair.codes.right));
+            }
+        });
+    })
+}
+
+/// The rows of a tile that starts at row `first`.
+fn tile_rows<T>(rows: &mut [T], first: usize, stride: usize) -> &mut [T] {
+    let (start, end) = (first * stride, (first + TILE) * stride);
+    let len = rows.len();
+    &mut rows[start.min(len)..end.min(len)]
+}
+
+/// The mean loss of the pairs `(i, i + half)`. Pairs are computed tile by tile; `each_tile` gets
+/// the first pair's row and the tile's pairs.
+fn mean_over_pairs<X: Element, T: Element>(
+    x: MatRef<'_, X>,
+    b: Signs<'_, T>,
+    half: usize,
+    mut each_tile: impl FnMut(usize, &[Pair]),
+) -> f64 {
+    let mut tile = [Pair::NONE; TILE];
+    let mut sum = 0.0;
+    for first in (0..half).step_by(TILE) {
+        let pairs = &mut tile[..TILE.min(half - first)];
+        let work = pairs.len() * 2 * (x.cols() + b.cols());
+        for_each_chunk(pairs, 1, work, |p, pair| {
+            let (i, k) = (first + p, first + p + half);
+            pair[0] = Pair { codes: of_signs(&b, i, k), target: of_rows(x, i, k).cosine() };
+        });
+        sum = pairs.iter().fold(sum, |sum, pair| sum + pair.loss());
+        each_tile(first, pairs);
+    }
+    if half == 0 { 0.0 } else { sum / half as f64 }
+}
+
+pub(crate) fn entropy_penalty<T: Element>(
+    b: MatRef<'_, T>,
+    alpha: f64,
+    mut grad: Option<MatMut<'_, T>>,
+) -> f64 {
+    let (rows, cols) = b.shape();
+    if rows == 0 || cols == 0 {
+        return 0.0;
+    }
+    let mut sum = 0.0;
+    for first in (0..cols).step_by(TILE) {
+        let width = TILE.min(cols - first);
+        let mut means = [0.0; TILE];
+        for i in 0..rows {
+            for (c, mean) in means[..width].iter_mut().enumerate() {
+                *mean += b.get(i, first + c).to_f64();
+            }
+        }
+        for mean in &mut means[..width] {
+            *mean /= rows as f64;
+            sum += *mean * *mean;
+        }
+        if let Some(grad) = &mut grad {
+            let scale = alpha / (rows as f64 * cols as f64);
+            for_each_row(grad.reborrow(), |_, row| {
+                for (g, mean) in row[first..first + width].iter_mut().zip(&means) {
+                    *g = T::from_f64(scale * mean);
+                }
+            });
+        }
+    }
+    alpha / 2.0 * (sum / cols as f64)
+}

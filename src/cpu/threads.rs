@@ -1,0 +1,59 @@
+//! The only place that knows whether there is more than one thread.
+
+use crate::MatMut;
+#[cfg(feature = "rayon")]
+use rayon::prelude::*;
+
+/// Elements of work from which a call is shared among threads. Below, waking them (about 10 us)
+/// costs more than they save: the cheapest operations do 16 Ki elements in about as long.
+#[cfg(feature = "rayon")]
+const PARALLEL_FROM: usize = 1 << 14;
+
+/// Calls `f(i, chunk)` for the `i`-th run of `size` elements of `data`, the last one possibly
+/// shorter. `work` is the number of elements that all calls together touch.
+pub(crate) fn for_each_chunk<T: Send>(
+    data: &mut [T],
+    size: usize,
+    work: usize,
+    f: impl Fn(usize, &mut [T]) + Send + Sync,
+) {
+    let size = size.max(1);
+    #[cfg(feature = "rayon")]
+    if work >= PARALLEL_FROM {
+        data.par_chunks_mut(size).enumerate().for_each(|(i, chunk)| f(i, chunk));
+        return;
+    }
+    let _ = work;
+    data.chunks_mut(size).enumerate().for_each(|(i, chunk)| f(i, chunk));
+}
+
+/// Like [`for_each_chunk`] over two buffers in step.
+pub(crate) fn for_each_chunk_pair<T: Send, U: Send>(
+    (left, left_size): (&mut [T], usize),
+    (right, right_size): (&mut [U], usize),
+    work: usize,
+    f: impl Fn(usize, &mut [T], &mut [U]) + Send + Sync,
+) {
+    let (left_size, right_size) = (left_size.max(1), right_size.max(1));
+    #[cfg(feature = "rayon")]
+    if work >= PARALLEL_FROM {
+        let right = right.par_chunks_mut(right_size);
+        let pairs = left.par_chunks_mut(left_size).zip(right);
+        pairs.enumerate().for_each(|(i, (l, r))| f(i, l, r));
+        return;
+    }
+    let _ = work;
+    let pairs = left.chunks_mut(left_size).zip(right.chunks_mut(right_size));
+    pairs.enumerate().for_each(|(i, (l, r))| f(i, l, r));
+}
+
+/// Calls `f(i, row)` for each row of `out`.
+pub(crate) fn for_each_row<T: Send>(out: MatMut<'_, T>, f: impl Fn(usize, &mut [T]) + Send + Sync) {
+    let layout = out.layout();
+    if layout.is_empty() {
+        return;
+    }
+    let work = layout.rows() * layout.cols();
+    let data = &mut out.into_data()[..layout.span()];
+    for_each_chunk(data, layout.row_stride(), work, |i, row| f(i, &mut row[..layout.cols()]));
+}

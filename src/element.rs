@@ -1,0 +1,266 @@
+//! Element types, their arithmetic and their total order.
+
+use half::{bf16, f16};
+use std::fmt::{Debug, Display};
+use std::ops::{Add, Div, Mul, Neg, Sub};
+
+/// What a buffer can hold: the [`Element`] types, `i8`, `u32` and `u64`.
+pub trait Scalar:
+    sealed::Sealed + Copy + Default + Debug + PartialEq + Send + Sync + 'static
+{
+}
+
+/// Types of the real matrices: `f32`, `f64`, [`struct@f16`] and [`bf16`].
+///
+/// Arithmetic on `f16` and `bf16` is done in `f32` and rounded once, at the end.
+pub trait Element: Scalar + Display + PartialOrd + sealed::Arithmetic {
+    /// The type's name as CUDA kernels and benchmark names spell it.
+    const NAME: &'static str;
+
+    /// The value as `f64`; exact.
+    fn to_f64(self) -> f64;
+
+    /// The nearest value of this type, ties to even.
+    fn from_f64(value: f64) -> Self;
+}
+
+/// Order-preserving integers: `a < b` exactly when `key(a) < key(b)`.
+///
+/// The order is total: -0 equals +0, all NaN are equal and greater than +inf.
+pub trait Key: Copy + Default + Debug + Ord + Send + Sync + 'static {
+    /// The key of the reversed order.
+    fn reversed(self) -> Self;
+
+    /// This key type's part of a workspace.
+    fn scratch(workspace: &mut crate::Workspace) -> &mut crate::workspace::Scratch<Self>;
+}
+
+/// The arithmetic that the operations need of `f32` and `f64`.
+pub trait Real:
+    Copy
+    + Send
+    + Sync
+    + PartialOrd
+    + Add<Output = Self>
+    + Sub<Output = Self>
+    + Mul<Output = Self>
+    + Div<Output = Self>
+    + Neg<Output = Self>
+{
+    /// 1.
+    const ONE: Self;
+    /// The nearest value.
+    fn of(value: f64) -> Self;
+    /// Hyperbolic tangent.
+    fn tanh(self) -> Self;
+}
+
+pub(crate) mod sealed {
+    use super::{Key, Real};
+
+    /// Only this crate implements [`Scalar`](super::Scalar).
+    pub trait Sealed {}
+
+    /// What the CPU path needs of an element; not part of the public interface.
+    pub trait Arithmetic: Sized {
+        type Key: Key;
+        type Real: Real;
+        fn key(self) -> Self::Key;
+        /// The canonical value of a key: +0 for zeros, the quiet NaN for NaN.
+        fn from_key(key: Self::Key) -> Self;
+        fn widen(self) -> Self::Real;
+        fn narrow(value: Self::Real) -> Self;
+        fn plus_or_minus_one(positive: bool) -> Self;
+        fn above_zero(self) -> bool;
+        fn nan() -> Self;
+    }
+}
+
+macro_rules! ieee {
+    ($float:ident, $uint:ident, $scratch:ident) => {
+        impl Key for $uint {
+            fn reversed(self) -> Self {
+                !self
+            }
+
+            fn scratch(workspace: &mut crate::Workspace) -> &mut crate::workspace::Scratch<Self> {
+                &mut workspace.$scratch
+            }
+        }
+
+        impl Real for $float {
+            const ONE: Self = 1.0;
+
+            fn of(value: f64) -> Self {
+                value as $float
+            }
+
+            fn tanh(self) -> Self {
+                <$float>::tanh(self)
+            }
+        }
+
+        impl sealed::Arithmetic for $float {
+            type Key = $uint;
+            type Real = $float;
+
+            // Negative values count down with their magnitude, so all their bits are flipped;
+            // the others move above them by the sign bit.
+            fn key(self) -> $uint {
+                const SIGN: $uint = 1 << ($uint::BITS - 1);
+                if self.is_nan() {
+                    return $uint::MAX;
+                }
+                let bits = (self + 0.0).to_bits(); // -0 + 0 = +0
+                if bits & SIGN == 0 { bits | SIGN } else { !bits }
+            }
+
+            fn from_key(key: $uint) -> Self {
+                const SIGN: $uint = 1 << ($uint::BITS - 1);
+                if key == $uint::MAX {
+                    return $float::NAN;
+                }
+                $float::from_bits(if key & SIGN == 0 { !key } else { key & !SIGN })
+            }
+
+            fn widen(self) -> Self {
+                self
+            }
+
+            fn narrow(value: Self) -> Self {
+                value
+            }
+
+            fn plus_or_minus_one(positive: bool) -> Self {
+                if positive { 1.0 } else { -1.0 }
+            }
+
+            fn above_zero(self) -> bool {
+                self > 0.0
+            }
+
+            fn nan() -> Self {
+                $float::NAN
+            }
+        }
+    };
+}
+
+ieee!(f32, u32, narrow);
+ieee!(f64, u64, wide);
+
+// Every 16-bit value is an `f32`, so it takes the `f32`'s key and arithmetic.
+macro_rules! through_f32 {
+    ($float:ident) => {
+        impl sealed::Arithmetic for $float {
+            type Key = u32;
+            type Real = f32;
+
+            fn key(self) -> u32 {
+                self.to_f32().key()
+            }
+
+            fn from_key(key: u32) -> Self {
+                <$float>::from_f32(f32::from_key(key))
+            }
+
+            fn widen(self) -> f32 {
+                self.to_f32()
+            }
+
+            fn narrow(value: f32) -> Self {
+                <$float>::from_f32(value)
+            }
+
+            fn plus_or_minus_one(positive: bool) -> Self {
+                if positive { <$float>::ONE } else { <$float>::NEG_ONE }
+            }
+
+            fn above_zero(self) -> bool {
+                self > <$float>::ZERO
+            }
+
+            fn nan() -> Self {
+                <$float>::NAN
+            }
+        }
+    };
+}
+
+through_f32!(f16);
+through_f32!(bf16);
+
+macro_rules! scalars {
+    ($($scalar:ty),*) => {$(
+        impl sealed::Sealed for $scalar {}
+        impl Scalar for $scalar {}
+    )*};
+}
+
+scalars!(f32, f64, f16, bf16, i8, u32, u64);
+
+macro_rules! elements {
+    ($($element:ident: $to:expr, $from:expr;)*) => {$(
+        impl Element for $element {
+            const NAME: &'static str = stringify!($element);
+
+            fn to_f64(self) -> f64 {
+                $to(self)
+            }
+
+            fn from_f64(value: f64) -> Self {
+                $from(value)
+            }
+        }
+    )*};
+}
+
+elements! {
+    f32: f64::from, |v| v as f32;
+    f64: |v| v, |v| v;
+    f16: f16::to_f64, f16::from_f64;
+    bf16: bf16::to_f64, bf16::from_f64;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::sealed::Arithmetic;
+    use half::f16;
+
+    #[test]
+    fn keys_follow_the_total_order_and_come_back() {
+        let ascending = [
+            f32::NEG_INFINITY,
+            f32::MIN,
+            -1.0,
+            -f32::MIN_POSITIVE,
+            -1e-45,
+            0.0,
+            1e-45,
+            f32::MIN_POSITIVE,
+            1.0,
+            f32::MAX,
+            f32::INFINITY,
+            f32::NAN,
+        ];
+        for pair in ascending.windows(2) {
+            assert!(pair[0].key() < pair[1].key(), "{pair:?}");
+            assert!(f64::from(pair[0]).key() < f64::from(pair[1]).key(), "{pair:?}");
+        }
+        for value in ascending {
+            assert_eq!(f32::from_key(value.key()).to_bits(), value.to_bits(), "{value}");
+        }
+        assert_eq!((-0.0f32).key(), 0.0f32.key());
+        assert_eq!((-0.0f64).key(), 0.0f64.key());
+        assert_eq!((-f32::NAN).key(), f32::from_bits(0x7f80_0001).key());
+    }
+
+    #[test]
+    fn every_f16_comes_back_from_its_key() {
+        for bits in 0..=u16::MAX {
+            let value = f16::from_bits(bits);
+            let back = f16::from_key(value.key());
+            assert!(back == value || (back.is_nan() && value.is_nan()), "{bits:#06x}");
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! The crate's one error type. Every message carries the offending numbers and the remedy.
+
+/// `Result` with this crate's [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What a call can refuse. Outputs are untouched when a call returns an error.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The buffer behind a matrix view is too short for its shape and strides.
+    #[error(
+        "a {rows} x {cols} matrix with strides ({row_stride}, {col_stride}) spans {needed} \
+         elements, but its buffer holds {got}; pass a longer buffer or a smaller shape"
+    )]
+    BufferTooShort {
+        /// Rows of the view.
+        rows: usize,
+        /// Columns of the view.
+        cols: usize,
+        /// Elements from one row to the next.
+        row_stride: usize,
+        /// Elements from one column to the next.
+        col_stride: usize,
+        /// Elements that shape and strides span.
+        needed: usize,
+        /// Elements in the buffer.
+        got: usize,
+    },
+
+    /// Shape and strides, or an allocation that follows from a shape, do not fit in `usize`.
+    #[error(
+        "a {rows} x {cols} matrix with strides ({row_stride}, {col_stride}) does not fit in the \
+         address space; split it into smaller batches"
+    )]
+    TooLarge {
+        /// Rows asked for.
+        rows: usize,
+        /// Columns asked for.
+        cols: usize,
+        /// Elements from one row to the next.
+        row_stride: usize,
+        /// Elements from one column to the next.
+        col_stride: usize,
+    },
+
+    /// Rows of an output overlap.
+    #[error(
+        "an output of {cols} columns has row stride {row_stride}, so its rows overlap; \
+         use a row stride of at least {cols}"
+    )]
+    OverlappingRows {
+        /// Columns of the output.
+        cols: usize,
+        /// Row stride asked for.
+        row_stride: usize,
+    },
+
+    /// Two matrices that belong together have different shapes.
+    #[error(
+        "{what} is {} x {}, but {} x {} is needed to match {like}",
+        got.0, got.1, expected.0, expected.1
+    )]
+    Shape {
+        /// The argument that does not fit.
+        what: &'static str,
+        /// The argument that it must match.
+        like: &'static str,
+        /// Rows and columns needed.
+        expected: (usize, usize),
+        /// Rows and columns given.
+        got: (usize, usize),
+    },
+
+    /// A vector has the wrong number of elements.
+    #[error("{what} has {got} elements, but {expected} are needed ({why})")]
+    Length {
+        /// The argument that does not fit.
+        what: &'static str,
+        /// What the number of elements follows from.
+        why: &'static str,
+        /// Elements needed.
+        expected: usize,
+        /// Elements given.
+        got: usize,
+    },
+
+    /// More rows than a 32-bit rank can number.
+    #[error("{rows} rows are more than the {max} that 32-bit row numbers reach; split the batch")]
+    TooManyRows {
+        /// Rows given.
+        rows: usize,
+        /// Greatest number of rows.
+        max: usize,
+    },
+
+    /// More ones asked for than a column has rows.
+    #[error("{count} ones asked for in columns of {rows} rows; ask for 0..={rows}")]
+    TooManyOnes {
+        /// Ones asked for.
+        count: usize,
+        /// Rows of the matrix.
+        rows: usize,
+    },
+
+    /// A scalar parameter is outside its range.
+    #[error("{name} = {value} is out of range; it must be {expected}")]
+    Parameter {
+        /// The parameter.
+        name: &'static str,
+        /// The value given.
+        value: f64,
+        /// The range in words.
+        expected: &'static str,
+    },
+
+    /// A column's median is NaN or infinite, so it cannot enter a moving average.
+    #[error(
+        "the median of column {col} is {value}; clean or drop the non-finite values of this batch"
+    )]
+    NonFiniteMedian {
+        /// The column.
+        col: usize,
+        /// Its median.
+        value: f64,
+    },
+
+    /// A bit behind the last one of a row is set in imported codes.
+    #[error(
+        "row {row} has a bit set behind its {bits} bits; pad bits must be 0: check the number of \
+         bits and the bit order (bit j is bit j % 8 of byte j / 8)"
+    )]
+    PadBits {
+        /// The row.
+        row: usize,
+        /// Bits a row.
+        bits: usize,
+    },
+
+    /// Text that is not a saved [`Threshold`](crate::ops::threshold::Threshold).
+    #[error("line {line} of a saved threshold: {message}")]
+    Parse {
+        /// 1-based line.
+        line: usize,
+        /// What was expected and what was found.
+        message: String,
+    },
+
+    /// Reading or writing failed.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+}

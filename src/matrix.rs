@@ -1,0 +1,243 @@
+//! Borrowed matrix views: a buffer, a shape and strides. Lengths, overflow and overlap are
+//! checked here, once; past a constructor a view is right.
+
+use crate::{Error, Result};
+
+/// Something that holds a known number of elements: a slice here, a device slice elsewhere.
+pub trait Storage {
+    /// Number of elements.
+    fn len(&self) -> usize;
+
+    /// Whether there are no elements.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl<T> Storage for &[T] {
+    fn len(&self) -> usize {
+        <[T]>::len(self)
+    }
+}
+
+impl<T> Storage for &mut [T] {
+    fn len(&self) -> usize {
+        <[T]>::len(self)
+    }
+}
+
+/// Shape and strides of a matrix, in elements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Layout {
+    rows: usize,
+    cols: usize,
+    row_stride: usize,
+    col_stride: usize,
+}
+
+impl Layout {
+    /// A layout whose last element's position fits in `usize`.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`] when `rows * cols` or the position of an element overflows.
+    pub fn new(rows: usize, cols: usize, row_stride: usize, col_stride: usize) -> Result<Self> {
+        let layout = Self { rows, cols, row_stride, col_stride };
+        let too_large = || Error::TooLarge { rows, cols, row_stride, col_stride };
+        rows.checked_mul(cols).ok_or_else(too_large)?;
+        layout.checked_span().ok_or_else(too_large)?;
+        Ok(layout)
+    }
+
+    /// Number of rows (M: the batch).
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Number of columns (K: the bits).
+    pub fn cols(&self) -> usize {
+        self.cols
+    }
+
+    /// Rows and columns.
+    pub fn shape(&self) -> (usize, usize) {
+        (self.rows, self.cols)
+    }
+
+    /// Elements from one row to the next (the leading dimension of a row-major matrix).
+    pub fn row_stride(&self) -> usize {
+        self.row_stride
+    }
+
+    /// Elements from one column to the next.
+    pub fn col_stride(&self) -> usize {
+        self.col_stride
+    }
+
+    /// Whether there is no element.
+    pub fn is_empty(&self) -> bool {
+        self.rows == 0 || self.cols == 0
+    }
+
+    /// Elements from the first to behind the last one: what a buffer must hold.
+    pub fn span(&self) -> usize {
+        self.checked_span().expect("checked by Layout::new")
+    }
+
+    fn checked_span(&self) -> Option<usize> {
+        if self.is_empty() {
+            return Some(0);
+        }
+        let last_row = (self.rows - 1).checked_mul(self.row_stride)?;
+        let last_col = (self.cols - 1).checked_mul(self.col_stride)?;
+        last_row.checked_add(last_col)?.checked_add(1)
+    }
+
+    fn checked_against(self, got: usize) -> Result<Self> {
+        let Self { rows, cols, row_stride, col_stride } = self;
+        let needed = self.span();
+        if got < needed {
+            return Err(Error::BufferTooShort { rows, cols, row_stride, col_stride, needed, got });
+        }
+        Ok(self)
+    }
+}
+
+/// A matrix view over the storage `S`. On the host use the aliases [`MatRef`] and [`MatMut`].
+///
+/// ```
+/// use bihalf::MatRef;
+///
+/// let data = [1.0f32, 2.0, 9.0, 3.0, 4.0, 9.0];
+/// let u = MatRef::with_row_stride(&data, 2, 2, 3)?; // rows 1 2 and 3 4, nines between
+/// assert_eq!(u.get(1, 0), 3.0);
+/// assert!(MatRef::new(&data, 4, 2).is_err()); // needs 8 elements
+/// # Ok::<(), bihalf::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Matrix<S> {
+    data: S,
+    layout: Layout,
+}
+
+/// An input on the host. Any strides will do: transposed (`row_stride` 1), broadcast (a stride
+/// of 0) and overlapping views are legal.
+pub type MatRef<'a, T> = Matrix<&'a [T]>;
+
+/// An output on the host: row-major, unit column stride, rows that do not overlap.
+pub type MatMut<'a, T> = Matrix<&'a mut [T]>;
+
+impl<S: Storage> Matrix<S> {
+    /// A dense row-major matrix. The buffer may be longer than the matrix.
+    ///
+    /// # Errors
+    /// [`Error::BufferTooShort`], [`Error::TooLarge`].
+    pub fn new(data: S, rows: usize, cols: usize) -> Result<Self> {
+        Self::with_row_stride(data, rows, cols, cols)
+    }
+
+    /// A row-major matrix whose rows start `row_stride` elements apart.
+    ///
+    /// # Errors
+    /// [`Error::OverlappingRows`] when `row_stride < cols` and there are two rows or more,
+    /// [`Error::BufferTooShort`], [`Error::TooLarge`].
+    pub fn with_row_stride(data: S, rows: usize, cols: usize, row_stride: usize) -> Result<Self> {
+        if row_stride < cols && rows > 1 {
+            return Err(Error::OverlappingRows { cols, row_stride });
+        }
+        // One row has no next one; its stride is normalised so that code may rely on the rule.
+        let row_stride = row_stride.max(cols);
+        let layout = Layout::new(rows, cols, row_stride, 1)?.checked_against(data.len())?;
+        Ok(Self { data, layout })
+    }
+
+    /// Shape and strides.
+    pub fn layout(&self) -> Layout {
+        self.layout
+    }
+
+    /// Number of rows.
+    pub fn rows(&self) -> usize {
+        self.layout.rows
+    }
+
+    /// Number of columns.
+    pub fn cols(&self) -> usize {
+        self.layout.cols
+    }
+
+    /// Rows and columns.
+    pub fn shape(&self) -> (usize, usize) {
+        self.layout.shape()
+    }
+
+    /// The storage.
+    pub fn data(&self) -> &S {
+        &self.data
+    }
+
+    /// The storage, by value.
+    pub fn into_data(self) -> S {
+        self.data
+    }
+}
+
+impl<'a, T: Copy> MatRef<'a, T> {
+    /// A matrix with any strides, for inputs: element `(i, j)` is
+    /// `data[i * row_stride + j * col_stride]`.
+    ///
+    /// # Errors
+    /// [`Error::BufferTooShort`], [`Error::TooLarge`].
+    pub fn with_strides(
+        data: &'a [T],
+        rows: usize,
+        cols: usize,
+        row_stride: usize,
+        col_stride: usize,
+    ) -> Result<Self> {
+        let layout = Layout::new(rows, cols, row_stride, col_stride)?;
+        Ok(Self { data, layout: layout.checked_against(data.len())? })
+    }
+
+    /// Element of row `i` and column `j`.
+    ///
+    /// # Panics
+    /// When the position is behind the end of the buffer, as a slice does.
+    pub fn get(&self, i: usize, j: usize) -> T {
+        self.data[i * self.layout.row_stride + j * self.layout.col_stride]
+    }
+
+    /// Row `i` from left to right.
+    pub fn row(&self, i: usize) -> impl Iterator<Item = T> + use<'a, T> {
+        let Self { data, layout } = *self;
+        (0..layout.cols).map(move |j| data[i * layout.row_stride + j * layout.col_stride])
+    }
+
+    /// Column `j` from top to bottom.
+    pub fn col(&self, j: usize) -> impl Iterator<Item = T> + use<'a, T> {
+        let Self { data, layout } = *self;
+        (0..layout.rows).map(move |i| data[i * layout.row_stride + j * layout.col_stride])
+    }
+
+    /// The elements, row by row, without gaps.
+    pub fn to_vec(&self) -> Vec<T> {
+        (0..self.rows()).flat_map(|i| self.row(i)).collect()
+    }
+}
+
+impl<T> MatMut<'_, T> {
+    /// The same matrix for the length of a call.
+    pub fn reborrow(&mut self) -> MatMut<'_, T> {
+        Matrix { data: self.data, layout: self.layout }
+    }
+
+    /// The same matrix, read only.
+    pub fn as_ref(&self) -> MatRef<'_, T> {
+        Matrix { data: self.data, layout: self.layout }
+    }
+
+    /// The rows, each a slice of `cols` elements. Empty matrices have none.
+    pub fn rows_mut(&mut self) -> impl Iterator<Item = &mut [T]> {
+        let (stride, cols) = (self.layout.row_stride.max(1), self.layout.cols);
+        self.data[..self.layout.span()].chunks_mut(stride).map(move |row| &mut row[..cols])
+    }
+}

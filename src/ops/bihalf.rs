@@ -1,0 +1,187 @@
+//! The Bi-half layer: in each column the k largest values become +1, the others -1.
+//!
+//! With k = floor(M / 2) every bit is +1 for half of the batch, so its entropy is greatest. This
+//! is the optimal-transport assignment of the column to a half-half target (Li and van Gemert,
+//! AAAI 2021, Eq. 7-8). Another k binarises network weights with a chosen share of +1 (*Equal
+//! Bits*, arXiv 2112.03406).
+//!
+//! ```text
+//! forward    B[i, j] = +1 if U[i, j] is among the k largest of column j, else -1
+//! backward   dU = dB + gamma / (M * K) * (U - B)                               (Eq. 9)
+//! ```
+//!
+//! | | shape |
+//! |---|---|
+//! | `U`, `B`, `dB`, `dU` | `[rows, cols]` = `[M, K]` |
+//! | threshold | `[cols]`: the value of the k-th largest element |
+//! | counts | `[cols]`: number of +1, always k |
+//!
+//! - **Ties**: among equal values the lower row comes first, so exactly k elements become +1
+//!   whatever the data: the result equals torch's `sort(0, descending=True, stable=True)` with
+//!   the first k places set.
+//! - **NaN** count as greatest, so they become +1 first; **-0** equals +0.
+//! - **Sizes**: any, odd ones too (k = floor(M / 2) by default); k = 0 gives all -1, k = M all
+//!   +1. At most 2^32 - 1 rows.
+//! - **Threshold** values are canonical: +0 for both zeros, the quiet NaN for all NaN. For k = 0
+//!   (so for M < 2 by default) there is no k-th largest and the threshold is NaN.
+//! - **Pad bits** of packed output are 0.
+//! - **Rounding** of backward: `gamma / (M * K)` is computed in `f64` and rounded to the
+//!   arithmetic type (`f32`; `f64` for `f64`), in which the three operations are each rounded, in
+//!   the order written; 16-bit results are rounded once more, at the end. An infinite `U` gives an
+//!   infinite or NaN gradient, with gamma = 0 too (0 * inf is NaN).
+//! - **Determinism**: the same bits for any number of threads.
+//! - **Errors**: [`Error::Shape`], [`Error::Length`],
+//!   [`Error::TooManyOnes`],
+//!   [`Error::Parameter`] (a fraction outside 0..=1, gamma not finite),
+//!   [`Error::TooManyRows`].
+//! - **Cost**: O(M K) time on average; extra memory 8 M bytes a column (16 M for `f64`) for 16
+//!   columns at a time, and 8 K (16 K). Backward: O(M K), none.
+//!
+//! ```
+//! use bihalf::{MatRef, Ones, Pull, Signs, ops};
+//!
+//! let u = [0.9f32, -3.0, 0.1, -1.0, 0.5, -2.0, 0.7, -4.0]; // 4 items, 2 bits
+//! let u = MatRef::new(&u, 4, 2)?;
+//! let b = ops::bihalf::forward(u, Ones::Half)?;
+//! assert_eq!(b, [1.0, -1.0, -1.0, 1.0, -1.0, 1.0, 1.0, -1.0]);
+//!
+//! let grad = [0.0f32; 8]; // what the loss sends back
+//! let (b, grad) = (MatRef::new(&b, 4, 2)?, MatRef::new(&grad, 4, 2)?);
+//! let du = ops::bihalf::backward(u, Signs::Dense(b), grad, Pull::new(8.0))?;
+//! assert_eq!(du[1], -3.0 - -1.0); // gamma / (M * K) = 1
+//! # Ok::<(), bihalf::Error>(())
+//! ```
+
+use super::{allocate, check_parameter, check_per_column, check_rows, check_shape, copy};
+use crate::element::Real;
+use crate::{
+    Backend, Codes, Element, Error, MatMut, MatRef, Outputs, Pull, Result, Signs, Workspace, cpu,
+};
+
+/// How many elements of each column become +1.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum Ones {
+    /// floor(M / 2).
+    #[default]
+    Half,
+    /// floor(fraction * M), the fraction from 0 to 1. A product that misses the next integer by
+    /// less than 1e-9 counts as that integer, so 0.29 of 100 rows are 29.
+    Fraction(f64),
+    /// This many.
+    Count(usize),
+}
+
+impl Ones {
+    /// The number of +1 in a column of `rows` elements.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] for a fraction outside 0..=1, [`Error::TooManyOnes`] for a count
+    /// greater than `rows`.
+    pub fn count(self, rows: usize) -> Result<usize> {
+        match self {
+            Self::Half => Ok(rows / 2),
+            Self::Fraction(f) => {
+                check_parameter("fraction", f, (0.0..=1.0).contains(&f), "from 0 to 1")?;
+                Ok(((f * rows as f64 + 1e-9).floor() as usize).min(rows))
+            }
+            Self::Count(count) if count > rows => Err(Error::TooManyOnes { count, rows }),
+            Self::Count(count) => Ok(count),
+        }
+    }
+}
+
+/// `B`, row-major. See the [page](self).
+///
+/// # Errors
+/// See the [page](self).
+pub fn forward<T: Element>(u: MatRef<'_, T>, ones: Ones) -> Result<Vec<T>> {
+    let mut b = allocate(u.shape(), T::default())?;
+    let out = Outputs::none().dense(MatMut::new(&mut b, u.rows(), u.cols())?);
+    forward_into(u, ones, out, None, &mut Workspace::new())?;
+    Ok(b)
+}
+
+/// `B` as packed codes. See the [page](self).
+///
+/// # Errors
+/// See the [page](self).
+pub fn forward_packed<T: Element>(u: MatRef<'_, T>, ones: Ones) -> Result<Codes> {
+    let mut codes = Codes::zeros(u.rows(), u.cols())?;
+    let out = Outputs::none().codes(codes.as_mut());
+    forward_into(u, ones, out, None, &mut Workspace::new())?;
+    Ok(codes)
+}
+
+/// `B` in any forms, and the threshold of each column, into buffers of the caller.
+///
+/// # Errors
+/// See the [page](self).
+pub fn forward_into<T: Element>(
+    u: MatRef<'_, T>,
+    ones: Ones,
+    out: Outputs<'_, T>,
+    threshold: Option<&mut [T]>,
+    ws: &mut Workspace,
+) -> Result<()> {
+    let ones = check_forward(u.shape(), ones, &out, threshold.as_ref().map(|t| t.len()))?;
+    cpu::bihalf::forward(u, ones, out, threshold, ws);
+    Ok(())
+}
+
+/// `dU`, row-major. See the [page](self).
+///
+/// # Errors
+/// See the [page](self).
+pub fn backward<T: Element>(
+    u: MatRef<'_, T>,
+    b: Signs<'_, T>,
+    grad: MatRef<'_, T>,
+    pull: Pull,
+) -> Result<Vec<T>> {
+    check_backward(u.shape(), b.shape(), grad.shape(), pull)?;
+    let mut du = copy(grad)?;
+    backward_in_place(u, b, MatMut::new(&mut du, u.rows(), u.cols())?, pull)?;
+    Ok(du)
+}
+
+/// Turns `dB` in `grad` into `dU`.
+///
+/// # Errors
+/// See the [page](self).
+pub fn backward_in_place<T: Element>(
+    u: MatRef<'_, T>,
+    b: Signs<'_, T>,
+    grad: MatMut<'_, T>,
+    pull: Pull,
+) -> Result<()> {
+    let coefficient = check_backward(u.shape(), b.shape(), grad.shape(), pull)?;
+    cpu::bihalf::backward(u, b, grad, T::Real::of(coefficient));
+    Ok(())
+}
+
+/// The number of +1 in each column.
+pub(crate) fn check_forward<T: Element, B: Backend>(
+    u: (usize, usize),
+    ones: Ones,
+    out: &Outputs<'_, T, B>,
+    threshold: Option<usize>,
+) -> Result<usize> {
+    check_rows(u.0)?;
+    out.check(u)?;
+    if let Some(len) = threshold {
+        check_per_column("threshold", u.1, len)?;
+    }
+    ones.count(u.0)
+}
+
+/// The factor of `U - B`.
+pub(crate) fn check_backward(
+    u: (usize, usize),
+    b: (usize, usize),
+    grad: (usize, usize),
+    pull: Pull,
+) -> Result<f64> {
+    check_shape("B", "U", u, b)?;
+    check_shape("the gradient", "U", u, grad)?;
+    pull.coefficient(u)
+}

@@ -1,0 +1,204 @@
+//! The operations: one page each, with its contract; and the arguments that several share.
+//!
+//! Plain functions allocate their result. Forms that end in `_into` or `_in_place` write to
+//! buffers of the caller and allocate nothing (beyond what a [`Workspace`](crate::Workspace)
+//! keeps for the next call).
+//!
+//! Common to all pages:
+//! - `U` is a batch of M rows (items) and K columns (bits); shapes are `[rows, cols]`.
+//! - The order of values is total: -0 equals +0, all NaN are equal and greater than +inf.
+//! - Results are the same bits for any number of threads, on every run.
+//! - Every size is legal: M = 0, K = 0, M = 1.
+//! - On an error nothing has been written.
+
+pub mod bihalf;
+pub mod codes;
+pub mod loss;
+pub mod rank;
+pub mod relax;
+pub mod retrieval;
+pub mod sign;
+pub mod stats;
+pub mod threshold;
+
+use crate::{Backend, Cpu, Element, Error, Matrix, PackedCodes, Result, Storage};
+
+/// Where a +1/-1 matrix is to be written: any subset of four forms.
+///
+/// ```
+/// use bihalf::{Codes, MatMut, Outputs};
+///
+/// let mut dense = vec![0.0f32; 6];
+/// let mut codes = Codes::zeros(3, 2)?;
+/// let out = Outputs::none().dense(MatMut::new(&mut dense, 3, 2)?).codes(codes.as_mut());
+/// # bihalf::ops::sign::forward_into(bihalf::MatRef::new(&[1.0f32; 6], 3, 2)?, None, out)?;
+/// # Ok::<(), bihalf::Error>(())
+/// ```
+pub struct Outputs<'a, T: Element, B: Backend = Cpu> {
+    /// +1 and -1 in the type of the input, `[rows, cols]`.
+    pub dense: Option<Matrix<B::SliceMut<'a, T>>>,
+    /// +1 and -1 as `i8`, `[rows, cols]`.
+    pub dense_i8: Option<Matrix<B::SliceMut<'a, i8>>>,
+    /// Bit 1 for +1; `rows` codes of `cols` bits.
+    pub codes: Option<PackedCodes<B::SliceMut<'a, u64>>>,
+    /// Number of +1 in each column, `[cols]`.
+    pub counts: Option<B::SliceMut<'a, u32>>,
+}
+
+impl<'a, T: Element, B: Backend> Outputs<'a, T, B> {
+    /// No output yet.
+    pub fn none() -> Self {
+        Self { dense: None, dense_i8: None, codes: None, counts: None }
+    }
+
+    /// Asks for +1 and -1 in the type of the input.
+    pub fn dense(self, out: Matrix<B::SliceMut<'a, T>>) -> Self {
+        Self { dense: Some(out), ..self }
+    }
+
+    /// Asks for +1 and -1 as `i8`.
+    pub fn dense_i8(self, out: Matrix<B::SliceMut<'a, i8>>) -> Self {
+        Self { dense_i8: Some(out), ..self }
+    }
+
+    /// Asks for packed bits.
+    pub fn codes(self, out: PackedCodes<B::SliceMut<'a, u64>>) -> Self {
+        Self { codes: Some(out), ..self }
+    }
+
+    /// Asks for the number of +1 in each column.
+    pub fn counts(self, out: B::SliceMut<'a, u32>) -> Self {
+        Self { counts: Some(out), ..self }
+    }
+
+    pub(crate) fn check(&self, shape: (usize, usize)) -> Result<()> {
+        if let Some(out) = &self.dense {
+            check_shape("the dense output", "U", shape, out.shape())?;
+        }
+        if let Some(out) = &self.dense_i8 {
+            check_shape("the i8 output", "U", shape, out.shape())?;
+        }
+        if let Some(out) = &self.codes {
+            check_shape("the packed output", "U", shape, out.shape())?;
+        }
+        if let Some(out) = &self.counts {
+            check_per_column("counts", shape.1, out.len())?;
+        }
+        Ok(())
+    }
+}
+
+/// A +1/-1 matrix to read, dense or packed. Dense values may be any numbers.
+pub enum Signs<'a, T: Element, B: Backend = Cpu> {
+    /// Elements, `[rows, cols]`.
+    Dense(Matrix<B::Slice<'a, T>>),
+    /// Packed codes, `rows` codes of `cols` bits.
+    Packed(PackedCodes<B::Slice<'a, u64>>),
+}
+
+impl<T: Element, B: Backend> Signs<'_, T, B> {
+    /// Rows and columns.
+    pub fn shape(&self) -> (usize, usize) {
+        match self {
+            Self::Dense(b) => b.shape(),
+            Self::Packed(b) => b.shape(),
+        }
+    }
+
+    /// Number of columns.
+    pub fn cols(&self) -> usize {
+        self.shape().1
+    }
+}
+
+/// How strongly the backward pass pulls `U` to its target: the term `gamma / divisor * (U - B)`
+/// of Eq. 9.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Pull {
+    gamma: f64,
+    divisor: Option<f64>,
+}
+
+impl Pull {
+    /// `gamma / (M * K)`, M x K being the shape of the batch at hand. `Pull::new(0.0)` is the
+    /// plain straight-through estimator.
+    pub fn new(gamma: f64) -> Self {
+        Self { gamma, divisor: None }
+    }
+
+    /// `gamma / divisor`: for a batch that is a part of a larger one, as on one of several
+    /// data-parallel workers whose gradients are summed (pass the whole batch's M * K).
+    pub fn over(self, divisor: f64) -> Self {
+        Self { divisor: Some(divisor), ..self }
+    }
+
+    /// The factor of `(U - B)` for a batch of this shape.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] when gamma is not finite, or the divisor not finite and positive.
+    pub fn coefficient(&self, (rows, cols): (usize, usize)) -> Result<f64> {
+        let Self { gamma, divisor } = *self;
+        check_parameter("gamma", gamma, gamma.is_finite(), "finite")?;
+        let divisor = divisor.unwrap_or((rows as f64 * cols as f64).max(1.0));
+        let ok = divisor.is_finite() && divisor > 0.0;
+        check_parameter("divisor", divisor, ok, "finite and greater than 0")?;
+        Ok(gamma / divisor)
+    }
+}
+
+pub(crate) fn check_shape(
+    what: &'static str,
+    like: &'static str,
+    expected: (usize, usize),
+    got: (usize, usize),
+) -> Result<()> {
+    if expected == got { Ok(()) } else { Err(Error::Shape { what, like, expected, got }) }
+}
+
+pub(crate) fn check_per_column(what: &'static str, cols: usize, got: usize) -> Result<()> {
+    check_length(what, "one for each column", cols, got)
+}
+
+pub(crate) fn check_length(
+    what: &'static str,
+    why: &'static str,
+    expected: usize,
+    got: usize,
+) -> Result<()> {
+    if expected == got { Ok(()) } else { Err(Error::Length { what, why, expected, got }) }
+}
+
+pub(crate) fn check_parameter(
+    name: &'static str,
+    value: f64,
+    ok: bool,
+    expected: &'static str,
+) -> Result<()> {
+    if ok { Ok(()) } else { Err(Error::Parameter { name, value, expected }) }
+}
+
+/// Row numbers and counts are 32-bit.
+pub(crate) fn check_rows(rows: usize) -> Result<()> {
+    let max = u32::MAX as usize;
+    if rows <= max { Ok(()) } else { Err(Error::TooManyRows { rows, max }) }
+}
+
+/// A result buffer of `rows * cols` elements, or an error where there is no memory for it.
+pub(crate) fn allocate<T: Copy>(shape: (usize, usize), fill: T) -> Result<Vec<T>> {
+    let (rows, cols) = shape;
+    let too_large = || Error::TooLarge { rows, cols, row_stride: cols, col_stride: 1 };
+    let len = rows.checked_mul(cols).ok_or_else(too_large)?;
+    let mut buffer = Vec::new();
+    buffer.try_reserve_exact(len).map_err(|_| too_large())?;
+    buffer.resize(len, fill);
+    Ok(buffer)
+}
+
+/// A dense row-major copy, for the forms that return a new gradient.
+pub(crate) fn copy<T: Element>(m: crate::MatRef<'_, T>) -> Result<Vec<T>> {
+    let mut copy = allocate(m.shape(), T::default())?;
+    for (i, row) in copy.chunks_mut(m.cols().max(1)).enumerate() {
+        row.iter_mut().zip(m.row(i)).for_each(|(to, from)| *to = from);
+    }
+    Ok(copy)
+}

@@ -1,0 +1,126 @@
+//! Relaxations of the sign: `Y = tanh(beta U)` and its gradient.
+//!
+//! ```text
+//! forward    Y = tanh(beta * U)
+//! backward   dU = dY * beta * (1 - tanh(beta * U)^2)
+//! ```
+//!
+//! With beta = 1 this is the continuous relaxation; with a beta that grows during training the
+//! smoothed continuation that ends at the sign (HashNet, Cao et al., ICCV 2017, arXiv
+//! 1702.00758): [`Continuation`].
+//!
+//! - **Shapes**: all `[rows, cols]`; any size.
+//! - **NaN** stay NaN, zeros keep their sign, infinities give +1 and -1 with gradient 0 (NaN if
+//!   `dY` is infinite).
+//! - **Rounding**: computed in the arithmetic type (`f32`; `f64` for `f64`), to which beta is
+//!   rounded first; 16-bit results are rounded once more. `tanh` is the platform's: a few ulps may
+//!   differ between machines, never between runs or numbers of threads.
+//! - **Errors**: [`Error::Shape`](crate::Error::Shape); [`Error::Parameter`](crate::Error::Parameter)
+//!   when beta is not finite and greater than 0.
+//! - **Cost**: O(M K) time, no extra memory.
+//!
+//! ```
+//! use bihalf::{MatRef, ops::relax};
+//!
+//! let u = MatRef::new(&[0.0f64, 1.0], 1, 2)?;
+//! assert_eq!(relax::forward(u, 2.0)?, [0.0, 2f64.tanh()]);
+//! assert_eq!(relax::backward(u, 2.0, MatRef::new(&[1.0, 0.0], 1, 2)?)?, [2.0, 0.0]);
+//! # Ok::<(), bihalf::Error>(())
+//! ```
+
+use super::{allocate, check_parameter, check_shape, copy};
+use crate::{Element, MatMut, MatRef, Result, cpu};
+
+/// `Y`, row-major. See the [page](self).
+///
+/// # Errors
+/// See the [page](self).
+pub fn forward<T: Element>(u: MatRef<'_, T>, beta: f64) -> Result<Vec<T>> {
+    let mut y = allocate(u.shape(), T::default())?;
+    forward_into(u, beta, MatMut::new(&mut y, u.rows(), u.cols())?)?;
+    Ok(y)
+}
+
+/// `Y` into a buffer of the caller.
+///
+/// # Errors
+/// See the [page](self).
+pub fn forward_into<T: Element>(u: MatRef<'_, T>, beta: f64, out: MatMut<'_, T>) -> Result<()> {
+    check(u.shape(), beta, "the output", out.shape())?;
+    cpu::relax::forward(u, beta, out);
+    Ok(())
+}
+
+/// `dU`, row-major. See the [page](self).
+///
+/// # Errors
+/// See the [page](self).
+pub fn backward<T: Element>(u: MatRef<'_, T>, beta: f64, grad: MatRef<'_, T>) -> Result<Vec<T>> {
+    check(u.shape(), beta, "the gradient", grad.shape())?;
+    let mut du = copy(grad)?;
+    backward_in_place(u, beta, MatMut::new(&mut du, u.rows(), u.cols())?)?;
+    Ok(du)
+}
+
+/// Turns `dY` in `grad` into `dU`.
+///
+/// # Errors
+/// See the [page](self).
+pub fn backward_in_place<T: Element>(
+    u: MatRef<'_, T>,
+    beta: f64,
+    grad: MatMut<'_, T>,
+) -> Result<()> {
+    check(u.shape(), beta, "the gradient", grad.shape())?;
+    cpu::relax::backward(u, beta, grad);
+    Ok(())
+}
+
+pub(crate) fn check(
+    u: (usize, usize),
+    beta: f64,
+    what: &'static str,
+    other: (usize, usize),
+) -> Result<()> {
+    check_parameter("beta", beta, beta.is_finite() && beta > 0.0, "finite and greater than 0")?;
+    check_shape(what, "U", u, other)
+}
+
+/// A schedule for beta: `initial * (1 + rate * s)^power`, `s` being the training step rounded down
+/// to a multiple of `every`.
+///
+/// The default is the schedule of HashNet's published PyTorch code: `(1 + 0.005 s)^0.5`, advancing
+/// every 200 steps.
+///
+/// ```
+/// use bihalf::ops::relax::Continuation;
+///
+/// let schedule = Continuation { initial: 1.0, rate: 0.1, power: 2.0, every: 10 };
+/// assert_eq!(schedule.beta(9), 1.0);
+/// assert_eq!(schedule.beta(25), 9.0);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Continuation {
+    /// Beta at step 0.
+    pub initial: f64,
+    /// Growth a step.
+    pub rate: f64,
+    /// Exponent: below 1 beta grows ever more slowly, above 1 ever faster.
+    pub power: f64,
+    /// Steps between two changes of beta; 0 is taken as 1.
+    pub every: u64,
+}
+
+impl Default for Continuation {
+    fn default() -> Self {
+        Self { initial: 1.0, rate: 0.005, power: 0.5, every: 200 }
+    }
+}
+
+impl Continuation {
+    /// Beta at a training step, counted from 0.
+    pub fn beta(&self, step: u64) -> f64 {
+        let s = step - step % self.every.max(1);
+        self.initial * (1.0 + self.rate * s as f64).powf(self.power)
+    }
+}

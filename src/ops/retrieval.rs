@@ -1,0 +1,326 @@
+//! Hamming ranking and how good it is.
+//!
+//! A query's ranking is the database by (Hamming distance, index): equal distances go by index, the
+//! lower first. An item is relevant to a query when they share a label.
+//!
+//! | measure | definition |
+//! |---|---|
+//! | AP | mean over the relevant items of (relevant items up to it) / (its 1-based place) |
+//! | mAP | mean of AP over the queries |
+//! | mAP@k | the same within the first k places: the mean is over the relevant items found there, and AP is 0 when there are none |
+//! | expected mAP | expectation of mAP when items of equal distance are shuffled; it does not depend on the order of the database |
+//! | precision@n | share of relevant items in the first n places |
+//! | precision-recall curve | for each radius r: items within r, as a share of relevant (precision) and of all relevant (recall) |
+//! | precision within r | share of relevant items among those within distance r; 0 for a query that finds none |
+//!
+//! - **Queries without a relevant item** in the database have no AP. They are left out of every
+//!   mean here ([`Retrieval::evaluated_queries`] tells how many count); other code counts them as
+//!   0, or divides by zero. With no query left, measures are NaN.
+//! - **mAP@k** in published hashing code divides, as here, by the relevant items among the first k;
+//!   some libraries divide by min(k, all relevant items) instead, which gives lower values.
+//! - **Ties**: short codes put many items at equal distance, and then mAP depends on how the
+//!   database happens to be sorted: quote the expected mAP beside it (McSherry and Najork,
+//!   *Computing Information Retrieval Performance Measures Efficiently in the Presence of Tied
+//!   Scores*, ECIR 2008).
+//! - **Labels**: one class an item, or several as packed bits (bit c set: the item has class c).
+//! - **Determinism**: the same bits for any number of threads.
+//! - **Errors**: [`Error::Shape`], [`Error::Length`],
+//!   [`Error::Parameter`], [`Error::TooManyRows`].
+//! - **Cost**: O(Q N K / 64) word operations for Q queries and N items; extra memory O(N) a thread.
+//!
+//! ```
+//! use bihalf::{Codes, ops::retrieval::{Labels, Retrieval}};
+//!
+//! let database = Codes::from_bytes(&[0b00, 0b01, 0b11], 3, 2)?;
+//! let query = Codes::from_bytes(&[0b00], 1, 2)?; // ranking: items 0, 1, 2
+//! let r = Retrieval::new(
+//!     query.as_ref(),
+//!     database.as_ref(),
+//!     Labels::Single(&[7]),
+//!     Labels::Single(&[7, 3, 7]),
+//! )?;
+//! assert_eq!(r.mean_average_precision(), (1.0 / 1.0 + 2.0 / 3.0) / 2.0);
+//! assert_eq!(r.precision_at(2)?, 0.5);
+//! assert_eq!(r.precision_within_radius(0), 1.0);
+//! # Ok::<(), bihalf::Error>(())
+//! ```
+
+use super::{allocate, check_length, check_parameter, check_rows};
+use crate::cpu::retrieval::{self as cpu, Profile};
+use crate::{CodesRef, Error, Result};
+
+/// Hamming distances of all pairs, `[queries, database]`, row-major.
+///
+/// # Errors
+/// [`Error::Length`] when the codes have different numbers of bits, [`Error::TooLarge`].
+pub fn hamming(queries: CodesRef<'_>, database: CodesRef<'_>) -> Result<Vec<u32>> {
+    check_bits(queries, database)?;
+    let mut out = allocate((queries.rows(), database.rows()), 0)?;
+    cpu::hamming(queries, database, &mut out);
+    Ok(out)
+}
+
+/// [`hamming`] into a buffer of the caller, `[queries, database]`.
+///
+/// # Errors
+/// [`Error::Length`].
+pub fn hamming_into(queries: CodesRef<'_>, database: CodesRef<'_>, out: &mut [u32]) -> Result<()> {
+    check_bits(queries, database)?;
+    check_all_pairs(queries, database, out.len())?;
+    cpu::hamming(queries, database, out);
+    Ok(())
+}
+
+/// Each query's ranking: database indices by (distance, index), `[queries, database]`, row-major.
+///
+/// # Errors
+/// As [`hamming`]; [`Error::TooManyRows`].
+pub fn rank(queries: CodesRef<'_>, database: CodesRef<'_>) -> Result<Vec<u32>> {
+    check_bits(queries, database)?;
+    check_rows(database.rows())?;
+    let mut out = allocate((queries.rows(), database.rows()), 0)?;
+    cpu::rank(queries, database, &mut out);
+    Ok(out)
+}
+
+/// [`rank()`] into a buffer of the caller, `[queries, database]`.
+///
+/// # Errors
+/// [`Error::Length`], [`Error::TooManyRows`].
+pub fn rank_into(queries: CodesRef<'_>, database: CodesRef<'_>, out: &mut [u32]) -> Result<()> {
+    check_bits(queries, database)?;
+    check_rows(database.rows())?;
+    check_all_pairs(queries, database, out.len())?;
+    cpu::rank(queries, database, out);
+    Ok(())
+}
+
+fn check_bits(queries: CodesRef<'_>, database: CodesRef<'_>) -> Result<()> {
+    check_length("a query code", "as many bits as a database code", database.bits(), queries.bits())
+}
+
+fn check_all_pairs(queries: CodesRef<'_>, database: CodesRef<'_>, got: usize) -> Result<()> {
+    let expected = queries.rows().checked_mul(database.rows());
+    check_length("the output", "queries * database items", expected.unwrap_or(usize::MAX), got)
+}
+
+/// Classes of the items.
+#[derive(Clone, Copy, Debug)]
+pub enum Labels<'a> {
+    /// One class an item; items of the same class are relevant to each other.
+    Single(&'a [u32]),
+    /// Any number of classes an item, one bit a class; items that share a class are relevant.
+    Multi(CodesRef<'a>),
+}
+
+impl Labels<'_> {
+    fn len(&self) -> usize {
+        match self {
+            Self::Single(labels) => labels.len(),
+            Self::Multi(labels) => labels.rows(),
+        }
+    }
+}
+
+/// One point of a precision-recall curve.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PrecisionRecall {
+    /// Items up to this Hamming distance are retrieved.
+    pub radius: usize,
+    /// Mean share of relevant items among those retrieved, over the queries that retrieve any;
+    /// NaN when none does.
+    pub precision: f64,
+    /// Mean share of the relevant items that are retrieved.
+    pub recall: f64,
+}
+
+/// Queries and a database with labels, to be measured. See the [page](self).
+#[derive(Clone, Copy, Debug)]
+pub struct Retrieval<'a> {
+    queries: CodesRef<'a>,
+    database: CodesRef<'a>,
+    query_labels: Labels<'a>,
+    database_labels: Labels<'a>,
+}
+
+impl<'a> Retrieval<'a> {
+    /// Checks that codes and labels belong together.
+    ///
+    /// # Errors
+    /// [`Error::Length`] when numbers of bits, items or classes differ; [`Error::Parameter`] when
+    /// one side has single labels and the other multiple ones; [`Error::TooManyRows`].
+    pub fn new(
+        queries: CodesRef<'a>,
+        database: CodesRef<'a>,
+        query_labels: Labels<'a>,
+        database_labels: Labels<'a>,
+    ) -> Result<Self> {
+        check_bits(queries, database)?;
+        check_rows(database.rows())?;
+        check_length("query labels", "one for each query", queries.rows(), query_labels.len())?;
+        let n = database.rows();
+        check_length("database labels", "one for each item", n, database_labels.len())?;
+        match (query_labels, database_labels) {
+            (Labels::Single(_), Labels::Single(_)) => {}
+            (Labels::Multi(q), Labels::Multi(d)) => {
+                check_length("query labels", "classes of the database", d.bits(), q.bits())?;
+            }
+            (Labels::Single(_), Labels::Multi(d)) | (Labels::Multi(d), Labels::Single(_)) => {
+                let (name, expected) =
+                    ("classes of one side", "single labels on both sides, or multi");
+                return Err(Error::Parameter { name, value: d.bits() as f64, expected });
+            }
+        }
+        Ok(Self { queries, database, query_labels, database_labels })
+    }
+
+    /// Number of queries with at least one relevant item: those that the measures average over.
+    pub fn evaluated_queries(&self) -> usize {
+        let counts = self.per_query(|q| (0..self.database.rows()).any(|i| self.is_relevant(q, i)));
+        counts.into_iter().filter(|&any| any).count()
+    }
+
+    /// mAP over the whole database, ties by index.
+    pub fn mean_average_precision(&self) -> f64 {
+        self.map_of_first(usize::MAX)
+    }
+
+    /// mAP@k, ties by index.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] when k is 0. A k beyond the database means the whole database.
+    pub fn mean_average_precision_at(&self, k: usize) -> Result<f64> {
+        check_parameter("k", k as f64, k > 0, "at least 1")?;
+        Ok(self.map_of_first(k))
+    }
+
+    /// Expectation of mAP over the whole database when items of equal distance are shuffled.
+    pub fn expected_mean_average_precision(&self) -> f64 {
+        self.mean(|profile, _| expected_average_precision(profile))
+    }
+
+    /// Mean precision among the first `n` places, ties by index.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] when n is 0 or greater than the database.
+    pub fn precision_at(&self, n: usize) -> Result<f64> {
+        let ok = (1..=self.database.rows()).contains(&n);
+        check_parameter("n", n as f64, ok, "from 1 to the number of database items")?;
+        Ok(self.mean(|profile, q| {
+            let found = self.ranked_relevance(profile, q)[..n].iter().filter(|&&hit| hit).count();
+            found as f64 / n as f64
+        }))
+    }
+
+    /// Mean precision among the items within Hamming distance `radius`; a query that finds no item
+    /// there counts as 0.
+    pub fn precision_within_radius(&self, radius: usize) -> f64 {
+        self.mean(|profile, _| {
+            let (items, relevant) = within(profile, radius);
+            if items == 0 { 0.0 } else { relevant as f64 / items as f64 }
+        })
+    }
+
+    /// Precision and recall at each radius from 0 to the number of bits. It does not depend on the
+    /// order of the database.
+    pub fn precision_recall_curve(&self) -> Vec<PrecisionRecall> {
+        let radii = 0..=self.database.bits();
+        let points = self.per_query(|q| {
+            let profile = self.profile(q);
+            let all: u32 = profile.relevant.iter().sum();
+            let point = |radius| {
+                let (items, relevant) = within(&profile, radius);
+                let precision = (items > 0).then(|| relevant as f64 / items as f64);
+                (precision, relevant as f64 / f64::from(all))
+            };
+            if all == 0 { Vec::new() } else { radii.clone().map(point).collect() }
+        });
+        let points: Vec<_> = points.into_iter().filter(|points| !points.is_empty()).collect();
+        let at = |radius: usize| PrecisionRecall {
+            radius,
+            precision: mean(points.iter().filter_map(|point| point[radius].0)),
+            recall: mean(points.iter().map(|point| point[radius].1)),
+        };
+        radii.map(at).collect()
+    }
+
+    fn map_of_first(&self, k: usize) -> f64 {
+        self.mean(|profile, q| {
+            let ranked = self.ranked_relevance(profile, q);
+            let (mut found, mut sum) = (0u32, 0.0);
+            for (place, _) in (1u32..).zip(ranked.iter().take(k)).filter(|&(_, &hit)| hit) {
+                found += 1;
+                sum += f64::from(found) / f64::from(place);
+            }
+            if found == 0 { 0.0 } else { sum / f64::from(found) }
+        })
+    }
+
+    /// Mean of a measure over the queries with a relevant item.
+    fn mean(&self, measure: impl Fn(&Profile, usize) -> f64 + Send + Sync) -> f64 {
+        let values = self.per_query(|q| {
+            let profile = self.profile(q);
+            profile.relevant.iter().any(|&n| n > 0).then(|| measure(&profile, q))
+        });
+        mean(values.into_iter().flatten())
+    }
+
+    fn per_query<R: Send + Default + Clone>(&self, f: impl Fn(usize) -> R + Send + Sync) -> Vec<R> {
+        cpu::per_query(self.queries.rows(), self.database.rows(), f)
+    }
+
+    fn profile(&self, q: usize) -> Profile {
+        Profile::new(self.queries.row(q), self.database, |i| self.is_relevant(q, i))
+    }
+
+    fn ranked_relevance(&self, profile: &Profile, q: usize) -> Vec<bool> {
+        let query = self.queries.row(q);
+        profile.ranked_relevance(query, self.database, |i| self.is_relevant(q, i))
+    }
+
+    fn is_relevant(&self, q: usize, i: usize) -> bool {
+        match (self.query_labels, self.database_labels) {
+            (Labels::Multi(q_labels), Labels::Multi(d_labels)) => {
+                q_labels.row(q).iter().zip(d_labels.row(i)).any(|(a, b)| a & b != 0)
+            }
+            (Labels::Single(q_labels), Labels::Single(d_labels)) => q_labels[q] == d_labels[i],
+            _ => unreachable!("checked by Retrieval::new"),
+        }
+    }
+}
+
+/// Items and relevant items within a radius.
+fn within(profile: &Profile, radius: usize) -> (u32, u32) {
+    let within = |counts: &[u32]| counts.iter().take(radius.saturating_add(1)).sum();
+    (within(&profile.items), within(&profile.relevant))
+}
+
+/// In a group of n tied items, r of them relevant, behind N items of which R are relevant, place t
+/// of the group holds a relevant item with probability r/n, and then R + 1 + (t - 1)(r - 1)/(n - 1)
+/// relevant items are expected among the first N + t.
+fn expected_average_precision(profile: &Profile) -> f64 {
+    let (mut before, mut relevant_before, mut sum) = (0.0, 0.0, 0.0);
+    for (&n, &r) in profile.items.iter().zip(&profile.relevant) {
+        let (items, relevant) = (f64::from(n), f64::from(r));
+        if r > 0 {
+            let share_of_rest = if n > 1 { (relevant - 1.0) / (items - 1.0) } else { 0.0 };
+            let at = |t: u32| {
+                let ahead = f64::from(t - 1);
+                (relevant_before + 1.0 + ahead * share_of_rest) / (before + ahead + 1.0)
+            };
+            sum += relevant / items * (1..=n).map(at).sum::<f64>();
+        }
+        before += items;
+        relevant_before += relevant;
+    }
+    sum / relevant_before
+}
+
+fn mean(values: impl Iterator<Item = f64>) -> f64 {
+    let (mut sum, mut n) = (0.0, 0u64);
+    for value in values {
+        sum += value;
+        n += 1;
+    }
+    sum / n as f64
+}

@@ -1,0 +1,140 @@
+//! The sign layer: `B = +1` where `u > -t`, else -1; `t = 0` unless a shift is given.
+//!
+//! ```text
+//! forward    B[i, j] = +1 if U[i, j] > -t[j], else -1        sign(u + t), without its rounding
+//! backward   dU = dB + gamma / (M * K) * (U - B)             straight-through, as for Bi-half
+//! ```
+//!
+//! This is inference for every method here, the baseline layer that learns with the
+//! straight-through estimator (Bengio et al., arXiv 1308.3432), and, with `t` from
+//! [`Threshold`](super::threshold::Threshold), the median-threshold baseline.
+//!
+//! - **Zero**: `sign(0) = sign(-0) = -1`, as for every value that is not greater than the
+//!   threshold. **NaN** give -1, in `U` and in `t`. torch's `sign` gives 0 for zeros, and 0 or NaN
+//!   for NaN; a code has no third value.
+//! - **Shapes**: `U`, `B` and gradients `[rows, cols]`, `t` `[cols]`, counts `[cols]`. Any size, up
+//!   to 2^32 - 1 rows.
+//! - **Pad bits** of packed output are 0.
+//! - **Rounding** of backward: as for [Bi-half](super::bihalf).
+//! - **Determinism**: the same bits for any number of threads.
+//! - **Errors**: [`Error::Shape`](crate::Error::Shape), [`Error::Length`](crate::Error::Length),
+//!   [`Error::Parameter`](crate::Error::Parameter) (gamma),
+//!   [`Error::TooManyRows`](crate::Error::TooManyRows).
+//! - **Cost**: O(M K) time, no extra memory.
+//!
+//! ```
+//! use bihalf::{MatRef, ops::sign};
+//!
+//! let u = MatRef::new(&[0.5f32, 0.0, -0.5, 2.0], 2, 2)?;
+//! assert_eq!(sign::forward(u)?, [1.0, -1.0, -1.0, 1.0]);
+//! assert_eq!(sign::forward_shifted(u, &[1.0, -3.0])?, [1.0, -1.0, 1.0, -1.0]);
+//! assert_eq!(sign::forward_packed(u)?.to_bytes(), [0b01, 0b10]);
+//! # Ok::<(), bihalf::Error>(())
+//! ```
+
+use super::{allocate, check_per_column, check_rows, check_shape, copy};
+use crate::element::Real;
+use crate::{Backend, Codes, Element, MatMut, MatRef, Outputs, Pull, Result, cpu};
+
+/// `B`, row-major. See the [page](self).
+///
+/// # Errors
+/// See the [page](self).
+pub fn forward<T: Element>(u: MatRef<'_, T>) -> Result<Vec<T>> {
+    forward_dense(u, None)
+}
+
+/// `B` with the shift `t`, row-major. See the [page](self).
+///
+/// # Errors
+/// See the [page](self).
+pub fn forward_shifted<T: Element>(u: MatRef<'_, T>, shift: &[T]) -> Result<Vec<T>> {
+    forward_dense(u, Some(shift))
+}
+
+/// `B` as packed codes. See the [page](self).
+///
+/// # Errors
+/// See the [page](self).
+pub fn forward_packed<T: Element>(u: MatRef<'_, T>) -> Result<Codes> {
+    let mut codes = Codes::zeros(u.rows(), u.cols())?;
+    forward_into(u, None, Outputs::none().codes(codes.as_mut()))?;
+    Ok(codes)
+}
+
+/// `B` in any forms into buffers of the caller.
+///
+/// # Errors
+/// See the [page](self).
+pub fn forward_into<T: Element>(
+    u: MatRef<'_, T>,
+    shift: Option<&[T]>,
+    out: Outputs<'_, T>,
+) -> Result<()> {
+    check_forward(u.shape(), shift.map(<[T]>::len), &out)?;
+    cpu::sign::forward(u, shift, out);
+    Ok(())
+}
+
+/// `dU`, row-major. See the [page](self).
+///
+/// # Errors
+/// See the [page](self).
+pub fn backward<T: Element>(
+    u: MatRef<'_, T>,
+    shift: Option<&[T]>,
+    grad: MatRef<'_, T>,
+    pull: Pull,
+) -> Result<Vec<T>> {
+    check_backward(u.shape(), shift.map(<[T]>::len), grad.shape(), pull)?;
+    let mut du = copy(grad)?;
+    backward_in_place(u, shift, MatMut::new(&mut du, u.rows(), u.cols())?, pull)?;
+    Ok(du)
+}
+
+/// Turns `dB` in `grad` into `dU`.
+///
+/// # Errors
+/// See the [page](self).
+pub fn backward_in_place<T: Element>(
+    u: MatRef<'_, T>,
+    shift: Option<&[T]>,
+    grad: MatMut<'_, T>,
+    pull: Pull,
+) -> Result<()> {
+    let coefficient = check_backward(u.shape(), shift.map(<[T]>::len), grad.shape(), pull)?;
+    cpu::sign::backward(u, shift, grad, T::Real::of(coefficient));
+    Ok(())
+}
+
+fn forward_dense<T: Element>(u: MatRef<'_, T>, shift: Option<&[T]>) -> Result<Vec<T>> {
+    let mut b = allocate(u.shape(), T::default())?;
+    forward_into(u, shift, Outputs::none().dense(MatMut::new(&mut b, u.rows(), u.cols())?))?;
+    Ok(b)
+}
+
+pub(crate) fn check_forward<T: Element, B: Backend>(
+    u: (usize, usize),
+    shift: Option<usize>,
+    out: &Outputs<'_, T, B>,
+) -> Result<()> {
+    check_rows(u.0)?;
+    check_shift(u.1, shift)?;
+    out.check(u)
+}
+
+/// The factor of `U - B`.
+pub(crate) fn check_backward(
+    u: (usize, usize),
+    shift: Option<usize>,
+    grad: (usize, usize),
+    pull: Pull,
+) -> Result<f64> {
+    check_shift(u.1, shift)?;
+    check_shape("the gradient", "U", u, grad)?;
+    pull.coefficient(u)
+}
+
+fn check_shift(cols: usize, shift: Option<usize>) -> Result<()> {
+    shift.map_or(Ok(()), |len| check_per_column("shift", cols, len))
+}

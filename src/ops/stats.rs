@@ -1,0 +1,181 @@
+//! Statistics of codes and of the values that they come from.
+//!
+//! | function | per | what |
+//! |---|---|---|
+//! | [`ones`] | bit | number of codes in which the bit is +1 |
+//! | [`p_plus`] | bit | P(+1) = ones / M; NaN for M = 0 |
+//! | [`bit_entropy`] | bit | `-p log2 p - (1 - p) log2 (1 - p)`, 0 to 1 bit; 0 for M = 0 |
+//! | [`mean_abs_correlation`] | matrix | mean over pairs of bits of the absolute Pearson correlation |
+//! | [`distinct`] | matrix | number of different codes |
+//! | [`histogram`] | column | how the values of `U` are spread |
+//! | [`transport_cost`] | column | distance of the values of `U` to their half-half target (Eq. 7) |
+//!
+//! Everything is exact or computed in `f64` in a fixed order: the same bits on every run, for any
+//! number of threads. Sizes: any. None of them needs a workspace; [`distinct`] sorts a list of
+//! row numbers, [`mean_abs_correlation`] keeps one bit column a bit (M K / 8 bytes).
+//!
+//! ```
+//! use bihalf::{Codes, MatRef, ops::stats};
+//!
+//! let b = [1.0f32, 1.0, -1.0, 1.0, 1.0, 1.0, -1.0, 1.0]; // 4 codes of 2 bits
+//! let codes = Codes::from_dense(MatRef::new(&b, 4, 2)?)?;
+//! assert_eq!(stats::ones(codes.as_ref()), [2, 4]);
+//! assert_eq!(stats::p_plus(codes.as_ref()), [0.5, 1.0]);
+//! assert_eq!(stats::bit_entropy(codes.as_ref()), [1.0, 0.0]);
+//! assert_eq!(stats::distinct(codes.as_ref()), 2);
+//! # Ok::<(), bihalf::Error>(())
+//! ```
+
+use super::{check_parameter, check_per_column, check_rows};
+use crate::codes::WORD_BITS;
+use crate::{CodesRef, Element, MatRef, Ones, Outputs, Result, Workspace, cpu};
+
+/// Number of codes in which each bit is +1.
+pub fn ones(codes: CodesRef<'_>) -> Vec<u32> {
+    let mut counts = vec![0; codes.bits()];
+    cpu::codes::ones(codes, &mut counts);
+    counts
+}
+
+/// [`ones`] into a buffer of the caller, `[bits]`.
+///
+/// # Errors
+/// [`Error::Length`](crate::Error::Length), [`Error::TooManyRows`](crate::Error::TooManyRows).
+pub fn ones_into(codes: CodesRef<'_>, counts: &mut [u32]) -> Result<()> {
+    check_ones(codes.shape(), counts.len())?;
+    cpu::codes::ones(codes, counts);
+    Ok(())
+}
+
+pub(crate) fn check_ones(codes: (usize, usize), counts: usize) -> Result<()> {
+    check_rows(codes.0)?;
+    check_per_column("counts", codes.1, counts)
+}
+
+/// P(+1) of each bit; NaN when there is no code.
+pub fn p_plus(codes: CodesRef<'_>) -> Vec<f64> {
+    ones(codes).into_iter().map(|n| f64::from(n) / codes.rows() as f64).collect()
+}
+
+/// Entropy of each bit, in bits.
+pub fn bit_entropy(codes: CodesRef<'_>) -> Vec<f64> {
+    p_plus(codes).into_iter().map(binary_entropy).collect()
+}
+
+/// Entropy of a bit that is +1 with probability `p`, in bits; 0 for NaN.
+pub fn binary_entropy(p: f64) -> f64 {
+    let surprise = |p: f64| if p > 0.0 { -p * p.log2() } else { 0.0 };
+    surprise(p) + surprise(1.0 - p)
+}
+
+/// Mean over all pairs of bits of the absolute Pearson correlation, 0 (uncorrelated) to 1 (copies
+/// or opposites).
+///
+/// A bit that never changes has no correlation; its pairs are left out. `None` when no pair is
+/// left.
+pub fn mean_abs_correlation(codes: CodesRef<'_>) -> Option<f64> {
+    let (rows, bits) = codes.shape();
+    let mut columns = vec![vec![0u64; rows.div_ceil(WORD_BITS)]; bits];
+    for i in 0..rows {
+        for (j, column) in columns.iter_mut().enumerate() {
+            column[i / WORD_BITS] |= u64::from(codes.get(i, j)) << (i % WORD_BITS);
+        }
+    }
+    let counts: Vec<f64> = ones(codes).into_iter().map(f64::from).collect();
+    let m = rows as f64;
+    let spread = |n: f64| n * (m - n); // M^2 times the variance of the bit
+
+    let (mut sum, mut pairs) = (0.0, 0u64);
+    for (j, left) in columns.iter().enumerate() {
+        for (l, right) in columns.iter().enumerate().skip(j + 1) {
+            let scale = spread(counts[j]) * spread(counts[l]);
+            if scale > 0.0 {
+                let both: u64 =
+                    left.iter().zip(right).map(|(a, b)| u64::from((a & b).count_ones())).sum();
+                sum += ((both as f64 * m - counts[j] * counts[l]) / scale.sqrt()).abs();
+                pairs += 1;
+            }
+        }
+    }
+    (pairs > 0).then(|| sum / pairs as f64)
+}
+
+/// Number of different codes.
+pub fn distinct(codes: CodesRef<'_>) -> usize {
+    let mut rows: Vec<usize> = (0..codes.rows()).collect();
+    rows.sort_unstable_by_key(|&i| codes.row(i));
+    rows.dedup_by_key(|i| codes.row(*i));
+    rows.len()
+}
+
+/// Counts of a matrix's values in equal bins, column by column.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Histogram {
+    /// Lower end of the first bin.
+    pub lo: f64,
+    /// Upper end of the last bin.
+    pub hi: f64,
+    /// `columns[j][b]`: values of column `j` in `lo + b * width <= u < lo + (b + 1) * width`; the
+    /// last bin holds `hi` too.
+    pub columns: Vec<Vec<u64>>,
+    /// Values of each column below `lo`, -inf among them.
+    pub below: Vec<u64>,
+    /// Values of each column above `hi`, +inf among them.
+    pub above: Vec<u64>,
+    /// NaN in each column.
+    pub nan: Vec<u64>,
+}
+
+/// The histogram of each column of `U` over `bins` equal bins from `lo` to `hi`.
+///
+/// Every value is counted exactly once, in a bin or in one of `below`, `above` and `nan`.
+///
+/// # Errors
+/// [`Error::Parameter`](crate::Error::Parameter) when `lo` and `hi` are not finite with `lo < hi`,
+/// or `bins` is 0.
+pub fn histogram<T: Element>(u: MatRef<'_, T>, lo: f64, hi: f64, bins: usize) -> Result<Histogram> {
+    check_parameter("lo", lo, lo.is_finite(), "finite")?;
+    check_parameter("hi", hi, (hi - lo).is_finite() && hi > lo, "finite and greater than lo")?;
+    check_parameter("bins", bins as f64, bins > 0, "at least 1")?;
+    let cols = u.cols();
+    let none = || vec![0u64; cols];
+    let (below, above, nan) = (none(), none(), none());
+    let mut h = Histogram { lo, hi, columns: vec![vec![0; bins]; cols], below, above, nan };
+    for j in 0..cols {
+        for value in u.col(j).map(T::to_f64) {
+            let place = if value.is_nan() {
+                &mut h.nan[j]
+            } else if value < lo {
+                &mut h.below[j]
+            } else if value > hi {
+                &mut h.above[j]
+            } else {
+                let bin = ((value - lo) / (hi - lo) * bins as f64) as usize;
+                &mut h.columns[j][bin.min(bins - 1)]
+            };
+            *place += 1;
+        }
+    }
+    Ok(h)
+}
+
+/// The optimal-transport cost of each column to its half-half target (Eq. 7):
+/// `1/M * sum over i of (U[i, j] - B[i, j])^2` with `B` the Bi-half forward of `U`.
+///
+/// 0 exactly when the column already is half +1 and half -1; NaN for M = 0. For odd M the target
+/// has floor(M / 2) times +1.
+///
+/// # Errors
+/// [`Error::TooManyRows`](crate::Error::TooManyRows), [`Error::TooLarge`](crate::Error::TooLarge).
+pub fn transport_cost<T: Element>(u: MatRef<'_, T>) -> Result<Vec<f64>> {
+    let mut b = crate::Codes::zeros(u.rows(), u.cols())?;
+    let out = Outputs::none().codes(b.as_mut());
+    super::bihalf::forward_into(u, Ones::Half, out, None, &mut Workspace::new())?;
+    let target = |i, j| if b.get(i, j) { 1.0 } else { -1.0 };
+    let cost = |j| {
+        let squares =
+            u.col(j).enumerate().map(|(i, value)| (value.to_f64() - target(i, j)).powi(2));
+        squares.sum::<f64>() / u.rows() as f64
+    };
+    Ok((0..u.cols()).map(cost).collect())
+}

@@ -1,0 +1,93 @@
+//! Scratch memory that the caller keeps, so that `_into` forms allocate nothing.
+
+/// Scratch memory of the operations that need some (`rank`, `argsort`, Bi-half forward).
+///
+/// A workspace starts empty, grows to what a call needs and never shrinks: a later call of the
+/// same shape, or a smaller one, allocates nothing. Any call may use any workspace.
+///
+/// ```
+/// use bihalf::Workspace;
+///
+/// let ws = Workspace::for_shape::<f32>(1024, 64)?; // all that calls of this shape need
+/// assert!(ws.bytes() > 0);
+/// # Ok::<(), bihalf::Error>(())
+/// ```
+#[derive(Debug, Default)]
+pub struct Workspace {
+    pub(crate) narrow: Scratch<u32>,
+    pub(crate) wide: Scratch<u64>,
+}
+
+impl Workspace {
+    /// An empty workspace; the first call that uses it allocates.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A workspace with all that calls on `rows` x `cols` matrices of `T` need.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`](crate::Error::TooLarge) when `rows * cols` overflows.
+    pub fn for_shape<T: crate::Element>(rows: usize, cols: usize) -> crate::Result<Self> {
+        use crate::element::Key;
+        crate::Layout::new(rows, cols, cols, 1)?;
+        let mut ws = Self::new();
+        let scratch = <T::Key as Key>::scratch(&mut ws);
+        scratch.panel_and_bounds(rows, cols);
+        scratch.panel_and_ranks(rows, cols);
+        Ok(ws)
+    }
+
+    /// Bytes held.
+    pub fn bytes(&self) -> usize {
+        self.narrow.bytes() + self.wide.bytes()
+    }
+}
+
+/// A key and the row it came from; ordered by key, then row, so no two of a column are equal.
+pub(crate) type KeyRow<K> = (K, u32);
+
+/// Columns that are gathered and sorted at a time. It bounds the extra memory to 16 columns
+/// whatever K is, and still feeds 16 threads.
+pub(crate) const PANEL: usize = 16;
+
+/// The buffers for one width of key.
+#[derive(Debug, Default)]
+pub struct Scratch<K> {
+    panel: Vec<KeyRow<K>>,
+    bounds: Vec<KeyRow<K>>,
+    ranks: Vec<u32>,
+}
+
+impl<K: Copy + Default> Scratch<K> {
+    /// Room for one panel, column by column, and a boundary for each column of the matrix.
+    pub(crate) fn panel_and_bounds(
+        &mut self,
+        rows: usize,
+        cols: usize,
+    ) -> (&mut [KeyRow<K>], &mut [KeyRow<K>]) {
+        (at_least(&mut self.panel, rows * cols.min(PANEL)), at_least(&mut self.bounds, cols))
+    }
+
+    /// Room for one panel of pairs and one of ranks, column by column.
+    pub(crate) fn panel_and_ranks(
+        &mut self,
+        rows: usize,
+        cols: usize,
+    ) -> (&mut [KeyRow<K>], &mut [u32]) {
+        let n = rows * cols.min(PANEL);
+        (at_least(&mut self.panel, n), at_least(&mut self.ranks, n))
+    }
+
+    fn bytes(&self) -> usize {
+        let pairs = self.panel.capacity() + self.bounds.capacity();
+        pairs * size_of::<KeyRow<K>>() + self.ranks.capacity() * size_of::<u32>()
+    }
+}
+
+fn at_least<T: Copy + Default>(buffer: &mut Vec<T>, len: usize) -> &mut [T] {
+    if buffer.len() < len {
+        buffer.resize(len, T::default());
+    }
+    &mut buffer[..len]
+}
