@@ -25,12 +25,21 @@ impl Npy {
         let mut file =
             fs::read(path).map_err(|e| format!("{name}: {e}; give an existing .npy file"))?;
         let mut rest = &file[..];
-        let header = NpyHeader::from_reader(&mut rest)
-            .map_err(|e| format!("{name}: not a .npy file ({e}); write it with numpy.save"))?;
+        let header = NpyHeader::from_reader(&mut rest).map_err(|e| {
+            let reason = e.to_string(); // a syntax error takes several lines
+            let reason = reason.lines().next().unwrap_or_default();
+            format!("{name}: not a .npy file ({reason}); write it with numpy.save")
+        })?;
         let DType::Plain(dtype) = header.dtype() else {
             return Err(format!("{name}: a structured array; save a plain array instead").into());
         };
         let (kind, value_bytes) = (dtype.type_char(), dtype.size_field());
+        if !matches!(kind, TypeChar::Float | TypeChar::Int | TypeChar::Uint) {
+            return Err(format!(
+                "{name}: values of type '{dtype}'; expected real numbers, such as float32"
+            )
+            .into());
+        }
 
         let shape = header.shape();
         let expected = shape.iter().try_fold(value_bytes, |product, &n| product.checked_mul(n));
@@ -259,6 +268,10 @@ mod tests {
             ("vector", npy("<f4", false, "(6,)", &[0; 24]), "shape [6]"),
             ("fortran", npy("<f4", true, "(2, 3)", &[0; 24]), "ascontiguousarray"),
             ("integers", npy("<i4", false, "(2, 3)", &[0; 24]), "'<i4'"),
+            ("strings", npy("<U1", false, "(2, 3)", &[0; 24]), "'<U1'"),
+            ("objects", npy("|O", false, "(2, 3)", &[0; 24]), "'|O'"),
+            ("broken-header", npy("<f4", false, "(2, 3", &[0; 24]), "numpy.save"),
+            ("negative-shape", npy("<f4", false, "(2, -3)", &[0; 24]), "negative"),
             ("text", b"row,col".to_vec(), "numpy.save"),
             ("empty", Vec::new(), "numpy.save"),
         ] {

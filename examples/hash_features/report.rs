@@ -9,7 +9,8 @@ use bihalf::ops::stats;
 
 use crate::data::Dataset;
 use crate::layer::HashLayer;
-use crate::train::{Losses, Method, Outcome, Recipe};
+use crate::recipe::{Method, Recipe};
+use crate::train::{Losses, Outcome};
 use crate::{Result, npy};
 
 /// Ranks that count for mAP@top: 1000 as in the paper, or the whole of a smaller database.

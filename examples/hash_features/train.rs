@@ -1,48 +1,17 @@
 //! Training, and how to call the kernels in a loop: [`Trainer::step`] is the part to copy.
 //!
-//! Every buffer is made once, in [`Trainer::new`], and used again by every step.
+//! Every buffer is made once, in [`Trainer::new`], and used again by every step. (The matrix
+//! products pack their operands into scratch memory of their own.)
 
 use bihalf::{Ones, Outputs, Pull, Signs, Workspace, ops};
-use ndarray::linalg::general_mat_mul;
-use ndarray::{Array1, Array2};
+use ndarray::Array2;
 
 use crate::Result;
 use crate::layer::{HashLayer, Input, view, view_mut};
+use crate::recipe::{Method, Recipe};
 use crate::rng::Rng;
 use crate::schedule::Plateau;
-
-/// How U becomes B.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Method {
-    /// +1 for the larger half of each column of the batch
-    BiHalf,
-    /// +1 where U > 0
-    Sign,
-}
-
-impl Method {
-    /// In tables and file names.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::BiHalf => "bihalf",
-            Self::Sign => "sign",
-        }
-    }
-}
-
-/// What a training run is told.
-#[derive(Debug, Clone)]
-pub struct Recipe {
-    pub method: Method,
-    pub bits: usize,
-    pub batch: usize,
-    pub epochs: u32,
-    pub lr: f32,
-    pub momentum: f32,
-    pub weight_decay: f32,
-    pub gamma: f64,
-    pub seed: u64,
-}
+use crate::sgd::Sgd;
 
 /// The two terms of the objective, for a batch or as the mean of an epoch.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -64,8 +33,7 @@ pub struct Outcome {
 pub struct Trainer {
     pub layer: HashLayer,
     recipe: Recipe,
-    /// momentum of the weight, `[bits, dims]`, and of the bias, `[bits]`
-    velocity: (Array2<f32>, Array1<f32>),
+    sgd: Sgd,
     /// features of the batch, `[batch, dims]`
     x: Array2<f32>,
     /// U, B, and the gradient, first for B, then for U: `[batch, bits]`
@@ -82,7 +50,7 @@ impl Trainer {
         let (batch, bits, dims) = (recipe.batch, recipe.bits, input.mean.len());
         Self {
             layer: HashLayer::new(bits, input, &mut rng),
-            velocity: (Array2::zeros((bits, dims)), Array1::zeros(bits)),
+            sgd: Sgd::new(recipe.momentum, recipe.weight_decay, bits, dims),
             x: Array2::zeros((batch, dims)),
             u: Array2::zeros((batch, bits)),
             b: Array2::zeros((batch, bits)),
@@ -106,22 +74,14 @@ impl Trainer {
             Method::Sign => ops::sign::forward_into(u, None, out)?,
         }
 
-        // The loss of B and its gradient, which passes to U as it is, joined by the pull of U to B.
+        // L and dL/dB; then dU = dB + gamma / (M K) (U - B), the same for both methods.
         let b = view(&self.b)?;
         let cosine = ops::loss::cosine_with_grad_into(x, b, view_mut(&mut self.grad)?)?;
         let gap = mean_squared_gap(&self.u, &self.b);
         let pull = Pull::new(self.recipe.gamma);
         ops::bihalf::backward_in_place(u, Signs::Dense(b), view_mut(&mut self.grad)?, pull)?;
 
-        // V = momentum V + decay W + dU' X, then W -= lr V; the same for the bias.
-        let Recipe { momentum, weight_decay: decay, .. } = self.recipe;
-        let (layer, (v, v_bias)) = (&mut self.layer, &mut self.velocity);
-        v.zip_mut_with(&layer.weight, |v, w| *v = momentum * *v + decay * w);
-        general_mat_mul(1.0, &self.grad.t(), &self.x, 1.0, v);
-        layer.weight.scaled_add(-lr, v);
-        v_bias.zip_mut_with(&layer.bias, |v, bias| *v = momentum * *v + decay * bias);
-        self.grad.rows().into_iter().for_each(|row| *v_bias += &row);
-        layer.bias.scaled_add(-lr, v_bias);
+        self.sgd.step(&mut self.layer, &self.x, &self.grad, lr);
         Ok(Losses { cosine, gap })
     }
 
@@ -140,16 +100,7 @@ impl Trainer {
         loop {
             epoch += 1;
             self.rng.shuffle(&mut order);
-            let mut sum = Losses::default();
-            let batches = order.chunks_exact(self.recipe.batch);
-            let steps = batches.len() as f64;
-            for rows in batches {
-                self.gather(features, rows);
-                let losses = self.step(lr)?;
-                sum.cosine += losses.cosine;
-                sum.gap += losses.gap;
-            }
-            let losses = Losses { cosine: sum.cosine / steps, gap: sum.gap / steps };
+            let losses = self.epoch(features, &order, lr)?;
             report(epoch, lr, losses);
 
             let objective = losses.cosine + self.recipe.gamma / 2.0 * losses.gap;
@@ -166,6 +117,20 @@ impl Trainer {
                 _ => return Ok(Outcome { epochs: epoch, losses }),
             }
         }
+    }
+
+    /// Steps over all full batches of `order`; returns their mean losses.
+    fn epoch(&mut self, features: &Array2<f32>, order: &[usize], lr: f32) -> Result<Losses> {
+        let batches = order.chunks_exact(self.recipe.batch);
+        let steps = batches.len() as f64;
+        let mut mean = Losses::default();
+        for rows in batches {
+            self.gather(features, rows);
+            let losses = self.step(lr)?;
+            mean.cosine += losses.cosine / steps;
+            mean.gap += losses.gap / steps;
+        }
+        Ok(mean)
     }
 
     /// Copies rows of the features into `self.x`, through the layer's input transform.
@@ -269,28 +234,6 @@ mod tests {
             assert!(of_weight.iter().any(|g| g.abs() > 1e-2), "a gradient worth checking");
             assert!(close(losses.cosine, cosine_loss(&x, &b)), "{method:?} loss");
         }
-    }
-
-    #[test]
-    fn momentum_and_weight_decay_follow_the_textbook() {
-        // Codes of one bit have no gradient (their cosine is 1 or -1), and gamma 0 adds none.
-        let recipe = Recipe {
-            bits: 1,
-            momentum: 0.5,
-            weight_decay: 0.1,
-            gamma: 0.0,
-            ..recipe(Method::BiHalf)
-        };
-        let mut trainer = Trainer::new(recipe, Input::raw(DIMS));
-        trainer.x = features(BATCH, 2);
-        let w0 = trainer.layer.weight[[0, 0]];
-        trainer.step(1.0).unwrap();
-        let w1 = trainer.layer.weight[[0, 0]];
-        trainer.step(1.0).unwrap();
-        let w2 = trainer.layer.weight[[0, 0]];
-        // V1 = 0.1 w0; V2 = 0.5 V1 + 0.1 w1.
-        assert!((w1 - 0.9 * w0).abs() < 1e-6);
-        assert!((w2 - (w1 - 0.05 * w0 - 0.1 * w1)).abs() < 1e-6);
     }
 
     #[test]
