@@ -5,7 +5,9 @@ use std::path::Path;
 
 use bihalf::{Codes, MatMut, MatRef, ops};
 use ndarray::linalg::general_mat_mul;
-use ndarray::{Array1, Array2, ArrayView1, ArrayView2, ArrayViewMut1, Axis, Zip};
+use ndarray::{
+    Array1, Array2, ArrayBase, ArrayView1, ArrayView2, ArrayViewMut1, Axis, DataMut, Ix2, Zip,
+};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
 use crate::Result;
@@ -87,7 +89,10 @@ impl HashLayer {
     }
 
     /// `U = X W' + bias`, for rows that have been through [`Input::apply`].
-    pub fn project_into(&self, x: &Array2<f32>, u: &mut Array2<f32>) {
+    pub fn project_into<S>(&self, x: &Array2<f32>, u: &mut ArrayBase<S, Ix2>)
+    where
+        S: DataMut<Elem = f32>,
+    {
         u.assign(&self.bias);
         general_mat_mul(1.0, x, &self.weight.t(), 1.0, u);
     }
@@ -96,16 +101,16 @@ impl HashLayer {
     pub fn encode(&self, features: ArrayView2<f32>) -> Result<Codes> {
         // Rows at a time, so that a large database is never copied as a whole.
         const ROWS: usize = 1024;
-        let mut codes = Array2::zeros((features.nrows(), self.bias.len()));
-        for (features, mut out) in
-            features.axis_chunks_iter(Axis(0), ROWS).zip(codes.axis_chunks_iter_mut(Axis(0), ROWS))
-        {
-            let x = (&features - &self.input.mean) / self.input.scale;
-            let mut u = Array2::zeros(out.dim());
+        let mut u = Array2::zeros((features.nrows(), self.bias.len()));
+        let chunks = features.axis_chunks_iter(Axis(0), ROWS);
+        for (features, mut u) in chunks.zip(u.axis_chunks_iter_mut(Axis(0), ROWS)) {
+            let mut x = Array2::zeros(features.dim());
+            for (row, x) in features.rows().into_iter().zip(x.rows_mut()) {
+                self.input.apply(row, x);
+            }
             self.project_into(&x, &mut u);
-            out.assign(&u);
         }
-        Ok(ops::sign::forward_packed(view(&codes)?)?)
+        Ok(ops::sign::forward_packed(view(&u)?)?)
     }
 
     /// Writes `weight`, `bias`, `mean` and `scale`, all f32.

@@ -268,6 +268,7 @@ mod tests {
             ("vector", npy("<f4", false, "(6,)", &[0; 24]), "shape [6]"),
             ("fortran", npy("<f4", true, "(2, 3)", &[0; 24]), "ascontiguousarray"),
             ("integers", npy("<i4", false, "(2, 3)", &[0; 24]), "'<i4'"),
+            ("absurd-shape", npy("<f4", false, "(4294967296, 4294967296)", &[]), "more than u64"),
             ("strings", npy("<U1", false, "(2, 3)", &[0; 24]), "'<U1'"),
             ("objects", npy("|O", false, "(2, 3)", &[0; 24]), "'|O'"),
             ("broken-header", npy("<f4", false, "(2, 3", &[0; 24]), "numpy.save"),
