@@ -4,8 +4,9 @@ use crate::element::Scalar;
 use crate::ops;
 use crate::{
     CodesMut, CodesRef, Element, MatMut, MatRef, Matrix, Ones, Order, Outputs, PackedCodes, Pull,
-    Result, Signs, Storage, Workspace,
+    ReadStorage, Result, Signs, Storage, Workspace,
 };
+use std::ops::Range;
 
 /// A place that holds buffers and runs the operations on them.
 ///
@@ -40,7 +41,7 @@ pub trait Backend {
     /// Memory that holds `T`s.
     type Buffer<T: Scalar>;
     /// Part of a buffer, to read.
-    type Slice<'a, T: Scalar>: Storage;
+    type Slice<'a, T: Scalar>: ReadStorage;
     /// Part of a buffer, to write.
     type SliceMut<'a, T: Scalar>: Storage;
     /// Scratch memory of the operations.
@@ -72,6 +73,21 @@ pub trait Backend {
 
     /// All of a buffer, to write.
     fn slice_mut<T: Scalar>(buffer: &mut Self::Buffer<T>) -> Self::SliceMut<'_, T>;
+
+    /// Some elements of a buffer, to read.
+    ///
+    /// # Panics
+    /// When the range is not within the buffer, as for a slice of the host.
+    fn slice_of<T: Scalar>(buffer: &Self::Buffer<T>, range: Range<usize>) -> Self::Slice<'_, T>;
+
+    /// Some elements of a buffer, to write.
+    ///
+    /// # Panics
+    /// When the range is not within the buffer, as for a slice of the host.
+    fn slice_of_mut<T: Scalar>(
+        buffer: &mut Self::Buffer<T>,
+        range: Range<usize>,
+    ) -> Self::SliceMut<'_, T>;
 
     /// Scratch memory that is enough for any operation on `rows` x `cols` matrices of `T`.
     ///
@@ -266,6 +282,14 @@ impl Backend for Cpu {
 
     fn slice_mut<T: Scalar>(buffer: &mut Vec<T>) -> &mut [T] {
         buffer
+    }
+
+    fn slice_of<T: Scalar>(buffer: &Vec<T>, range: Range<usize>) -> &[T] {
+        &buffer[range]
+    }
+
+    fn slice_of_mut<T: Scalar>(buffer: &mut Vec<T>, range: Range<usize>) -> &mut [T] {
+        &mut buffer[range]
     }
 
     fn workspace<T: Element>(&self, rows: usize, cols: usize) -> Result<Workspace> {

@@ -215,17 +215,67 @@ macro_rules! elements {
     )*};
 }
 
+// `half` drops low bits of an f64 before it rounds, which turns some values into ties; rounding to
+// odd on the way keeps what they decide.
 elements! {
     f32: f64::from, |v| v as f32;
     f64: |v| v, |v| v;
-    f16: f16::to_f64, f16::from_f64;
-    bf16: bf16::to_f64, bf16::from_f64;
+    f16: f16::to_f64, |v| f16::from_f32(round_to_odd(v));
+    bf16: bf16::to_f64, |v| bf16::from_f32(round_to_odd(v));
+}
+
+/// The one of the two `f32`s around `value` whose last bit is 1; `value` itself where it is one.
+/// Rounding the result to a type of at least two bits less rounds `value` correctly.
+fn round_to_odd(value: f64) -> f32 {
+    let nearest = value as f32;
+    let back = f64::from(nearest);
+    let bits = nearest.to_bits();
+    if back == value || value.is_nan() || bits & 1 == 1 {
+        return nearest;
+    }
+    // Bits grow with the magnitude: the other neighbour is one step towards `value`.
+    f32::from_bits(if back.abs() > value.abs() { bits - 1 } else { bits + 1 })
 }
 
 #[cfg(test)]
 mod tests {
+    use super::Element;
     use super::sealed::Arithmetic;
-    use half::f16;
+    use half::{bf16, f16};
+
+    /// Around every pair of neighbours: their midpoint goes to the even one, anything on either
+    /// side of it, however near, to the nearer one.
+    fn rounds_to_nearest_even<T: Element>(from_bits: impl Fn(u16) -> T, largest: u16) {
+        for bits in 0..largest {
+            let (below, above) = (from_bits(bits), from_bits(bits + 1));
+            let middle = (below.to_f64() + above.to_f64()) / 2.0;
+            let even = if bits % 2 == 0 { below } else { above };
+            for sign in [1.0, -1.0] {
+                let expect = |value: f64, expected: T| {
+                    assert_eq!(
+                        T::from_f64(sign * value).to_f64(),
+                        sign * expected.to_f64(),
+                        "{value:e}"
+                    );
+                };
+                expect(below.to_f64(), below);
+                expect(middle, even);
+                expect(middle.next_down(), below);
+                expect(middle.next_up(), above);
+            }
+        }
+    }
+
+    #[test]
+    fn from_f64_rounds_to_the_nearest_ties_to_even() {
+        rounds_to_nearest_even(f16::from_bits, f16::MAX.to_bits());
+        rounds_to_nearest_even(bf16::from_bits, bf16::MAX.to_bits());
+        assert!(f16::from_f64(f64::NAN).is_nan());
+        assert_eq!(<f16 as Element>::from_f64(65520.0), f16::INFINITY);
+        assert_eq!(<f16 as Element>::from_f64(65519.999), f16::MAX);
+        assert_eq!(<bf16 as Element>::from_f64(1e300), bf16::INFINITY);
+        assert_eq!(<bf16 as Element>::from_f64(-1e-300).to_bits(), 0x8000);
+    }
 
     #[test]
     fn keys_follow_the_total_order_and_come_back() {

@@ -61,7 +61,7 @@ pub use codes::{Codes, CodesMut, CodesRef, PackedCodes};
 pub use element::{Element, Scalar};
 pub use error::{Error, Result};
 pub use half;
-pub use matrix::{Layout, MatMut, MatRef, Matrix, Storage};
+pub use matrix::{Layout, MatMut, MatRef, Matrix, ReadStorage, Storage};
 pub use ops::bihalf::Ones;
 pub use ops::rank::Order;
 pub use ops::{Outputs, Pull, Signs};

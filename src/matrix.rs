@@ -14,6 +14,11 @@ pub trait Storage {
     }
 }
 
+/// Storage that is only read, so that several elements of a matrix may share one place.
+pub trait ReadStorage: Storage {}
+
+impl<T> ReadStorage for &[T] {}
+
 impl<T> Storage for &[T] {
     fn len(&self) -> usize {
         <[T]>::len(self)
@@ -181,23 +186,26 @@ impl<S: Storage> Matrix<S> {
     }
 }
 
-impl<'a, T: Copy> MatRef<'a, T> {
+impl<S: ReadStorage> Matrix<S> {
     /// A matrix with any strides, for inputs: element `(i, j)` is
     /// `data[i * row_stride + j * col_stride]`.
     ///
     /// # Errors
     /// [`Error::BufferTooShort`], [`Error::TooLarge`].
     pub fn with_strides(
-        data: &'a [T],
+        data: S,
         rows: usize,
         cols: usize,
         row_stride: usize,
         col_stride: usize,
     ) -> Result<Self> {
-        let layout = Layout::new(rows, cols, row_stride, col_stride)?;
-        Ok(Self { data, layout: layout.checked_against(data.len())? })
+        let layout =
+            Layout::new(rows, cols, row_stride, col_stride)?.checked_against(data.len())?;
+        Ok(Self { data, layout })
     }
+}
 
+impl<'a, T: Copy> MatRef<'a, T> {
     /// Element of row `i` and column `j`.
     ///
     /// # Panics

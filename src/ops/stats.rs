@@ -141,6 +141,19 @@ pub fn histogram<T: Element>(u: MatRef<'_, T>, lo: f64, hi: f64, bins: usize) ->
     let none = || vec![0u64; cols];
     let (below, above, nan) = (none(), none(), none());
     let mut h = Histogram { lo, hi, columns: vec![vec![0; bins]; cols], below, above, nan };
+    let edge = |bin: usize| lo + bin as f64 * ((hi - lo) / bins as f64);
+    // The quotient may round across an edge; the edges decide.
+    let bin_of = |value: f64| {
+        let guess = ((value - lo) / (hi - lo) * bins as f64) as usize;
+        let guess = guess.min(bins - 1);
+        if value < edge(guess) {
+            guess - 1
+        } else if guess + 1 < bins && value >= edge(guess + 1) {
+            guess + 1
+        } else {
+            guess
+        }
+    };
     for j in 0..cols {
         for value in u.col(j).map(T::to_f64) {
             let place = if value.is_nan() {
@@ -150,8 +163,7 @@ pub fn histogram<T: Element>(u: MatRef<'_, T>, lo: f64, hi: f64, bins: usize) ->
             } else if value > hi {
                 &mut h.above[j]
             } else {
-                let bin = ((value - lo) / (hi - lo) * bins as f64) as usize;
-                &mut h.columns[j][bin.min(bins - 1)]
+                &mut h.columns[j][bin_of(value)]
             };
             *place += 1;
         }

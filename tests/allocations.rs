@@ -1,0 +1,110 @@
+//! Forms that write to the caller's buffers allocate nothing, once their workspace has its size.
+//!
+//! An allocator counts for the thread that runs the test; the shapes are small enough that no
+//! other thread takes part.
+
+use bihalf::ops::{self, retrieval};
+use bihalf::{Codes, MatMut, MatRef, Ones, Order, Outputs, Pull, Signs, Workspace};
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+thread_local! {
+    static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
+}
+
+struct Counting;
+
+// SAFETY: every call goes to the system's allocator unchanged.
+#[expect(unsafe_code, reason = "an allocator is unsafe by its trait")]
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.with(|n| n.set(n.get() + 1));
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+#[track_caller]
+fn assert_allocates_nothing(what: &str, f: impl FnOnce()) {
+    let before = ALLOCATIONS.get();
+    f();
+    assert_eq!(ALLOCATIONS.get() - before, 0, "allocations of {what}");
+}
+
+#[test]
+fn the_allocator_counts() {
+    let before = ALLOCATIONS.get();
+    drop(std::hint::black_box(vec![1u8; 100]));
+    assert!(ALLOCATIONS.get() > before);
+}
+
+#[test]
+fn into_and_in_place_forms_allocate_nothing() {
+    const M: usize = 33;
+    const K: usize = 70;
+    let u: Vec<f32> = (0..M * K).map(|n| ((n * 7919) % 1013) as f32 - 500.0).collect();
+    let u = MatRef::new(&u, M, K).unwrap();
+    let mut dense = vec![0.0f32; M * K];
+    let mut ranks = vec![0u32; M * K];
+    let mut counts = vec![0u32; K];
+    let mut cut = vec![0.0f32; K];
+    let mut codes = Codes::zeros(M, K).unwrap();
+    let mut pairs = vec![0u32; M * M];
+    let mut ws = Workspace::for_shape::<f32>(M, K).unwrap();
+
+    assert_allocates_nothing("bihalf forward", || {
+        let out = Outputs::none()
+            .dense(MatMut::new(&mut dense, M, K).unwrap())
+            .codes(codes.as_mut())
+            .counts(&mut counts[..]);
+        ops::bihalf::forward_into(u, Ones::Half, out, Some(&mut cut), &mut ws).unwrap();
+    });
+    assert_allocates_nothing("rank", || {
+        let out = MatMut::new(&mut ranks, M, K).unwrap();
+        ops::rank::rank_into(u, Order::Ascending, out, &mut ws).unwrap();
+    });
+    assert_allocates_nothing("argsort", || {
+        let out = MatMut::new(&mut ranks, M, K).unwrap();
+        ops::rank::argsort_into(u, Order::Descending, out, &mut ws).unwrap();
+    });
+    assert_allocates_nothing("median", || {
+        ops::threshold::median_into(u, &mut cut, &mut ws).unwrap();
+    });
+    assert_allocates_nothing("sign", || {
+        let out = Outputs::none().codes(codes.as_mut()).counts(&mut counts[..]);
+        ops::sign::forward_into(u, Some(&cut), out).unwrap();
+    });
+    let packed = codes.clone();
+    assert_allocates_nothing("backward", || {
+        let grad = MatMut::new(&mut dense, M, K).unwrap();
+        let b = Signs::Packed(packed.as_ref());
+        ops::bihalf::backward_in_place(u, b, grad, Pull::new(1.0)).unwrap();
+        let grad = MatMut::new(&mut dense, M, K).unwrap();
+        ops::sign::backward_in_place(u, None, grad, Pull::new(1.0)).unwrap();
+    });
+    assert_allocates_nothing("relax", || {
+        ops::relax::forward_into(u, 2.0, MatMut::new(&mut dense, M, K).unwrap()).unwrap();
+        ops::relax::backward_in_place(u, 2.0, MatMut::new(&mut dense, M, K).unwrap()).unwrap();
+    });
+    assert_allocates_nothing("losses", || {
+        let grad = MatMut::new(&mut dense, M, K).unwrap();
+        ops::loss::cosine_with_grad_into(u, u, grad).unwrap();
+        let grad = MatMut::new(&mut dense, M, K).unwrap();
+        ops::loss::entropy_penalty_with_grad_into(u, 1.0, grad).unwrap();
+    });
+    assert_allocates_nothing("codes", || {
+        ops::codes::unpack_into(packed.as_ref(), MatMut::new(&mut dense, M, K).unwrap()).unwrap();
+        ops::codes::pack_into(u, codes.as_mut()).unwrap();
+        ops::stats::ones_into(packed.as_ref(), &mut counts).unwrap();
+    });
+    assert_allocates_nothing("retrieval", || {
+        retrieval::hamming_into(packed.as_ref(), packed.as_ref(), &mut pairs).unwrap();
+        retrieval::rank_into(packed.as_ref(), packed.as_ref(), &mut pairs).unwrap();
+    });
+}

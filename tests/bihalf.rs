@@ -1,0 +1,264 @@
+//! Promises of `ops::bihalf`.
+
+use crate::common::patterns::{ALL, Pattern};
+use crate::common::*;
+use bihalf::{
+    Backend, Codes, Element, Error, MatMut, MatRef, Ones, Outputs, Pull, Signs, Workspace, ops,
+};
+
+/// The value of the k-th largest element of a column, canonical; NaN for k = 0.
+fn threshold<T: Element>(u: &[T], b: &[f64], cols: usize, j: usize) -> f64 {
+    let chosen = (j..u.len()).step_by(cols).filter(|&n| b[n] > 0.0).map(|n| u[n].to_f64());
+    chosen.reduce(|a, b| if naive::less(b, a) { b } else { a }).map_or(f64::NAN, |t| t + 0.0)
+}
+
+fn forward_equals_the_oracle<T: Element + Guard, B: Backend>(backend: &B) {
+    for (seed, shape) in (1..).zip(shapes()) {
+        let (rows, cols) = shape;
+        let mut ws = backend.workspace::<T>(rows, cols).unwrap();
+        let ones = [
+            Ones::Half,
+            Ones::Count(0),
+            Ones::Count(rows),
+            Ones::Count(rows.min(1)),
+            Ones::Fraction(0.3),
+        ];
+        for (n, pattern) in patterns_for(rows, seed) {
+            let turn = n + seed as usize;
+            let ones = if turn % 2 == 0 { Ones::Half } else { ones[turn / 2 % ones.len()] };
+            let lay = LAYS[turn % LAYS.len()];
+            let _context = Context::new::<T, B>(backend, (shape, pattern, seed, ones, lay));
+
+            let u: Vec<T> = pattern.fill(shape, seed);
+            let input = Input::new(backend, &u, shape, lay);
+            let k = ones.count(rows).unwrap();
+            let expected = naive::bihalf(&u, rows, cols, k);
+
+            let mut dense = Guarded::<B, T>::new(backend, shape);
+            let mut dense_i8 = Guarded::<B, i8>::new(backend, shape);
+            let mut codes = GuardedCodes::new(backend, shape);
+            let mut counts = guarded_row::<B, u32>(backend, cols);
+            let mut cut = guarded_row::<B, T>(backend, cols);
+            let out = Outputs::none()
+                .dense(dense.view())
+                .dense_i8(dense_i8.view())
+                .codes(codes.view())
+                .counts(counts.vector());
+            backend
+                .bihalf_forward_into(input.view(), ones, out, Some(cut.vector()), &mut ws)
+                .unwrap();
+
+            let as_f64: Vec<f64> = dense.take(backend).into_iter().map(T::to_f64).collect();
+            assert_eq!(as_f64, expected);
+            let as_f64: Vec<f64> = dense_i8.take(backend).into_iter().map(f64::from).collect();
+            assert_eq!(as_f64, expected);
+            assert_eq!(codes.take(backend), naive::pack(&expected, rows, cols));
+            assert_eq!(counts.take(backend), vec![k as u32; cols]);
+            for (j, cut) in cut.take(backend).into_iter().enumerate() {
+                let expected = threshold(&u, &expected, cols, j);
+                assert!(same(cut.to_f64(), expected), "threshold {j}: {cut}, expected {expected}");
+            }
+        }
+    }
+}
+
+#[test]
+fn forward_matches_the_oracle_in_every_form() {
+    on_each_backend_and_type!(forward_equals_the_oracle);
+}
+
+fn each_output_alone_is_the_same<T: Element + Guard, B: Backend>(backend: &B) {
+    let shape = (33, 65);
+    let u: Vec<T> = Pattern::FewDistinct.fill(shape, 9);
+    let _context = Context::new::<T, B>(backend, shape);
+    let input = Input::new(backend, &u, shape, Lay::Dense);
+    let expected = naive::bihalf(&u, 33, 65, 16);
+    let mut ws = backend.workspace::<T>(33, 65).unwrap();
+
+    let mut codes = GuardedCodes::new(backend, shape);
+    let out = Outputs::none().codes(codes.view());
+    backend.bihalf_forward_into(input.view(), Ones::Half, out, None, &mut ws).unwrap();
+    assert_eq!(codes.take(backend), naive::pack(&expected, 33, 65));
+
+    let mut cut = guarded_row::<B, T>(backend, 65);
+    let out = Outputs::none();
+    let cut_view = Some(cut.vector());
+    backend.bihalf_forward_into(input.view(), Ones::Half, out, cut_view, &mut ws).unwrap();
+    let j = 64;
+    assert!(same(cut.take(backend)[j].to_f64(), threshold(&u, &expected, 65, j)));
+}
+
+#[test]
+fn any_subset_of_outputs_may_be_asked_for() {
+    on_each_backend_and_type!(each_output_alone_is_the_same);
+}
+
+fn backward_equals_the_formula<T: Element + Guard, B: Backend>(backend: &B) {
+    for (seed, shape) in (1..).zip(shapes()) {
+        let (rows, cols) = shape;
+        let lay = LAYS[seed as usize % LAYS.len()];
+        let pulls = [
+            (Pull::new(6.0), 6.0 / (rows * cols) as f64),
+            (Pull::new(0.7).over(12.0), 0.7 / 12.0),
+            (Pull::new(0.0), 0.0),
+        ];
+        for (pattern, (pull, c)) in ALL.into_iter().zip(pulls.into_iter().cycle()) {
+            let _context = Context::new::<T, B>(backend, (shape, pattern, seed, pull, lay));
+            let u: Vec<T> = pattern.fill(shape, seed);
+            let b: Vec<f64> = naive::sign(&pattern.fill::<T>(shape, seed + 1), cols, None);
+            let grad: Vec<T> = Pattern::Random.fill(shape, seed + 2);
+            let expected = naive::pull(&u, &b, &grad, c);
+            let input = Input::new(backend, &u, shape, lay);
+
+            let dense: Vec<T> = b.iter().map(|&b| T::from_f64(b)).collect();
+            let dense = Input::new(backend, &dense, shape, lay);
+            let mut du = Guarded::of(backend, &grad, shape);
+            let b_dense = Signs::Dense(dense.view());
+            backend.bihalf_backward_in_place(input.view(), b_dense, du.view(), pull).unwrap();
+            assert_same(&du.take(backend), &expected);
+
+            let packed = InputCodes::new(backend, &b, shape);
+            let mut du = Guarded::of(backend, &grad, shape);
+            let b_packed = Signs::Packed(packed.view());
+            backend.bihalf_backward_in_place(input.view(), b_packed, du.view(), pull).unwrap();
+            assert_same(&du.take(backend), &expected);
+        }
+    }
+}
+
+#[test]
+fn backward_is_the_formula_from_dense_and_packed_targets() {
+    on_each_backend_and_type!(backward_equals_the_formula);
+}
+
+#[test]
+fn forms_that_allocate_equal_the_forms_that_do_not() {
+    let shape = (33, 7);
+    let u: Vec<f32> = Pattern::Random.fill(shape, 3);
+    let grad: Vec<f32> = Pattern::Random.fill(shape, 4);
+    let view = MatRef::new(&u, 33, 7).unwrap();
+    let expected = naive::bihalf(&u, 33, 7, 16);
+
+    let b = ops::bihalf::forward(view, Ones::Half).unwrap();
+    assert_eq!(b.iter().map(|&b| f64::from(b)).collect::<Vec<_>>(), expected);
+    let codes = ops::bihalf::forward_packed(view, Ones::Half).unwrap();
+    assert_eq!(codes.as_ref().words(), naive::pack(&expected, 33, 7));
+
+    let (b, g) = (MatRef::new(&b, 33, 7).unwrap(), MatRef::new(&grad, 33, 7).unwrap());
+    let du = ops::bihalf::backward(view, Signs::Dense(b), g, Pull::new(3.0)).unwrap();
+    assert_same(&du, &naive::pull(&u, &expected, &grad, 3.0 / 231.0));
+}
+
+#[test]
+fn ones_count_floors_and_forgives_rounding() {
+    assert_eq!(Ones::default().count(7).unwrap(), 3);
+    assert_eq!(Ones::Fraction(0.29).count(100).unwrap(), 29);
+    assert_eq!(Ones::Fraction(0.3).count(10).unwrap(), 3);
+    assert_eq!(Ones::Fraction(0.999).count(10).unwrap(), 9);
+    assert_eq!(Ones::Fraction(1.0).count(10).unwrap(), 10);
+    assert_eq!(Ones::Fraction(0.5).count(0).unwrap(), 0);
+}
+
+fn refusals_leave_outputs_untouched<B: Backend>(backend: &B) {
+    type T = f32;
+    let shape = (4, 3);
+    let u: Vec<T> = Pattern::Random.fill(shape, 1);
+    let input = Input::new(backend, &u, shape, Lay::Dense);
+    let mut ws = backend.workspace::<T>(4, 3).unwrap();
+    let mut forward = |ones, wrong_codes: (usize, usize), wrong_cut: usize| {
+        let mut dense = Guarded::<B, T>::new(backend, shape);
+        let mut codes = GuardedCodes::new(backend, wrong_codes);
+        let mut cut = guarded_row::<B, T>(backend, wrong_cut);
+        let out = Outputs::none().dense(dense.view()).codes(codes.view());
+        let cut_view = Some(cut.vector());
+        let result = backend.bihalf_forward_into(input.view(), ones, out, cut_view, &mut ws);
+        dense.assert_untouched(backend);
+        codes.assert_untouched(backend);
+        cut.assert_untouched(backend);
+        result.unwrap_err()
+    };
+    let error = forward(Ones::Count(5), shape, 3);
+    assert!(matches!(error, Error::TooManyOnes { count: 5, rows: 4 }), "{error}");
+    for fraction in [-0.1, 1.1, f64::NAN] {
+        let error = forward(Ones::Fraction(fraction), shape, 3);
+        assert!(matches!(error, Error::Parameter { name: "fraction", .. }), "{error}");
+    }
+    let error = forward(Ones::Half, (4, 2), 3);
+    assert!(matches!(error, Error::Shape { got: (4, 2), .. }), "{error}");
+    let error = forward(Ones::Half, shape, 2);
+    assert!(matches!(error, Error::Length { expected: 3, got: 2, .. }), "{error}");
+
+    let backward = |b_shape: (usize, usize), pull| {
+        let b = vec![1.0; b_shape.0 * b_shape.1];
+        let b: Input<B, T> = Input::new(backend, &b, b_shape, Lay::Dense);
+        let mut grad = Guarded::<B, T>::new(backend, shape);
+        let b = Signs::Dense(b.view());
+        let result = backend.bihalf_backward_in_place(input.view(), b, grad.view(), pull);
+        grad.assert_untouched(backend);
+        result.unwrap_err()
+    };
+    let error = backward((3, 4), Pull::new(1.0));
+    assert!(matches!(error, Error::Shape { what: "B", .. }), "{error}");
+    for pull in [
+        Pull::new(f64::NAN),
+        Pull::new(f64::INFINITY),
+        Pull::new(1.0).over(0.0),
+        Pull::new(1.0).over(-2.0),
+        Pull::new(1.0).over(f64::NAN),
+    ] {
+        let error = backward(shape, pull);
+        assert!(matches!(error, Error::Parameter { .. }), "{error}");
+    }
+}
+
+#[test]
+fn wrong_arguments_are_refused_before_anything_is_written() {
+    on_each_backend!(refusals_leave_outputs_untouched);
+}
+
+#[test]
+fn a_workspace_serves_any_shape_and_type_in_turn() {
+    let mut ws = Workspace::new();
+    for (rows, cols) in [(100, 33), (3, 1), (0, 5), (257, 40), (2, 100)] {
+        let wide: Vec<f64> = Pattern::Random.fill((rows, cols), 5);
+        let narrow: Vec<f32> = Pattern::FewDistinct.fill((rows, cols), 6);
+        let mut codes = Codes::zeros(rows, cols).unwrap();
+        let mut dense = vec![0.0; rows * cols];
+        let u = MatRef::new(&wide, rows, cols).unwrap();
+        let out = Outputs::none().codes(codes.as_mut());
+        ops::bihalf::forward_into(u, Ones::Half, out, None, &mut ws).unwrap();
+        let u = MatRef::new(&narrow, rows, cols).unwrap();
+        let out = Outputs::none().dense(MatMut::new(&mut dense, rows, cols).unwrap());
+        ops::bihalf::forward_into(u, Ones::Half, out, None, &mut ws).unwrap();
+
+        let expected = naive::bihalf(&wide, rows, cols, rows / 2);
+        assert_eq!(codes.as_ref().words(), naive::pack(&expected, rows, cols));
+        let expected = naive::bihalf(&narrow, rows, cols, rows / 2);
+        assert_eq!(dense.iter().map(|&b| f64::from(b)).collect::<Vec<_>>(), expected);
+    }
+}
+
+/// Hand-checked: what torch's `sort(0, descending=True, stable=True)` and a scatter of +1 to the
+/// first two places of each column give.
+#[test]
+fn forward_of_a_small_batch_by_hand() {
+    let nan = f32::NAN;
+    #[rustfmt::skip]
+    let u = [
+        0.0, 1.0, nan, 5.0,
+        -0.0, 1.0, 2.0, 5.0,
+        0.0, 1.0, f32::INFINITY, 6.0,
+        -1.0, 1.0, nan, 4.0,
+        3.0, 1.0, 3.0, 5.0,
+    ];
+    #[rustfmt::skip]
+    let expected = [
+        1.0, 1.0, 1.0, 1.0,
+        -1.0, 1.0, -1.0, -1.0,
+        -1.0, -1.0, -1.0, 1.0,
+        -1.0, -1.0, 1.0, -1.0,
+        1.0, -1.0, -1.0, -1.0,
+    ];
+    let u = MatRef::new(&u, 5, 4).unwrap();
+    assert_eq!(ops::bihalf::forward(u, Ones::Half).unwrap(), expected);
+}

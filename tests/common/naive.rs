@@ -1,0 +1,100 @@
+//! The oracle: plain loops over dense row-major matrices, straight from the definitions. It shares
+//! no code with the crate and is simpler than all that it checks.
+
+use bihalf::Element;
+
+/// Whether `a` is less than `b`: NaN greatest and equal, -0 equal to +0.
+pub fn less(a: f64, b: f64) -> bool {
+    !a.is_nan() && (b.is_nan() || a < b)
+}
+
+/// Place of each element in its sorted column: how many elements of the column come before it.
+pub fn rank<T: Element>(u: &[T], rows: usize, cols: usize, desc: bool) -> Vec<u32> {
+    let mut ranks = vec![0; rows * cols];
+    for j in 0..cols {
+        let column: Vec<f64> = (0..rows).map(|i| u[i * cols + j].to_f64()).collect();
+        for (i, &x) in column.iter().enumerate() {
+            let first = |y: f64| if desc { less(x, y) } else { less(y, x) };
+            let equal = |y: f64| !less(x, y) && !less(y, x);
+            let before = |&(r, &y): &(usize, &f64)| first(y) || (r < i && equal(y));
+            ranks[i * cols + j] = column.iter().enumerate().filter(before).count() as u32;
+        }
+    }
+    ranks
+}
+
+/// The permutation that the ranks describe.
+pub fn argsort(ranks: &[u32], cols: usize) -> Vec<u32> {
+    let mut rows = vec![u32::MAX; ranks.len()];
+    for (n, &rank) in ranks.iter().enumerate() {
+        rows[rank as usize * cols + n % cols] = (n / cols) as u32;
+    }
+    rows
+}
+
+/// +1 for the `ones` elements of each column that come first in descending order, as `f64`.
+pub fn bihalf<T: Element>(u: &[T], rows: usize, cols: usize, ones: usize) -> Vec<f64> {
+    let ranks = rank(u, rows, cols, true);
+    ranks.into_iter().map(|r| if (r as usize) < ones { 1.0 } else { -1.0 }).collect()
+}
+
+/// +1 where u > -t.
+pub fn sign<T: Element>(u: &[T], cols: usize, shift: Option<&[T]>) -> Vec<f64> {
+    let t = |n: usize| shift.map_or(0.0, |t| t[n % cols].to_f64());
+    (0..u.len()).map(|n| if u[n].to_f64() > -t(n) { 1.0 } else { -1.0 }).collect()
+}
+
+/// dB + c (U - B) in f32 for all but f64, each operation rounded.
+pub fn pull<T: Element>(u: &[T], b: &[f64], grad: &[T], c: f64) -> Vec<T> {
+    let one = |n: usize| {
+        let (u, b, g) = (u[n].to_f64(), b[n], grad[n].to_f64());
+        if T::NAME == "f64" {
+            return T::from_f64(g + c * (u - b));
+        }
+        let (u, b, g, c) = (u as f32, b as f32, g as f32, c as f32);
+        T::from_f64(f64::from(g + c * (u - b)))
+    };
+    (0..u.len()).map(one).collect()
+}
+
+/// Words of packed codes: bit j of a row is bit j % 8 of byte j / 8, rows padded to 8 bytes.
+pub fn pack(signs: &[f64], rows: usize, bits: usize) -> Vec<u64> {
+    let row_bytes = bits.div_ceil(64) * 8;
+    let mut bytes = vec![0u8; rows * row_bytes];
+    for n in (0..rows * bits).filter(|&n| signs[n] > 0.0) {
+        let (i, j) = (n / bits, n % bits);
+        bytes[i * row_bytes + j / 8] |= 1 << (j % 8);
+    }
+    bytes.chunks(8).map(|b| u64::from_ne_bytes(b.try_into().unwrap())).collect()
+}
+
+/// Cosine of two vectors, 0 if one of them is zero.
+pub fn cosine(a: &[f64], b: &[f64]) -> f64 {
+    let dot = |a: &[f64], b: &[f64]| -> f64 { a.iter().zip(b).map(|(a, b)| a * b).sum() };
+    let norms = dot(a, a).sqrt() * dot(b, b).sqrt();
+    if norms == 0.0 { 0.0 } else { dot(a, b) / norms }
+}
+
+/// Mean of the squared differences of cosines over the pairs (i, i + floor(M / 2)).
+pub fn cosine_loss(x: &[Vec<f64>], b: &[Vec<f64>]) -> f64 {
+    let h = x.len() / 2;
+    let gap = |i: usize| cosine(&b[i], &b[i + h]) - cosine(&x[i], &x[i + h]);
+    if h == 0 { 0.0 } else { (0..h).map(|i| gap(i).powi(2)).sum::<f64>() / h as f64 }
+}
+
+/// alpha / 2 times the mean over columns of the squared column mean.
+pub fn entropy_penalty(b: &[Vec<f64>], cols: usize, alpha: f64) -> f64 {
+    if b.is_empty() || cols == 0 {
+        return 0.0;
+    }
+    let mean = |j: usize| b.iter().map(|row| row[j]).sum::<f64>() / b.len() as f64;
+    alpha / 2.0 * (0..cols).map(|j| mean(j).powi(2)).sum::<f64>() / cols as f64
+}
+
+/// Average precision of relevance flags in ranked order, within the first k places.
+pub fn average_precision(ranked: &[bool], k: usize) -> f64 {
+    let hits: Vec<usize> = (0..ranked.len().min(k)).filter(|&at| ranked[at]).collect();
+    let precision =
+        |&at: &usize| ranked[..=at].iter().filter(|&&r| r).count() as f64 / (at + 1) as f64;
+    if hits.is_empty() { 0.0 } else { hits.iter().map(precision).sum::<f64>() / hits.len() as f64 }
+}

@@ -1,0 +1,229 @@
+//! Promises of `ops::loss`.
+
+use crate::common::patterns::{FINITE, Pattern};
+use crate::common::*;
+use approx::assert_relative_eq;
+use bihalf::{Backend, Codes, Element, Error, MatRef, Signs, ops::loss};
+
+fn rows_of<T: Element>(dense: &[T], rows: usize, cols: usize) -> Vec<Vec<f64>> {
+    (0..rows)
+        .map(|i| dense[i * cols..(i + 1) * cols].iter().map(|x| x.to_f64()).collect())
+        .collect()
+}
+
+/// Relative and absolute: one rounding to the type (f16 has denormals from 6e-5 on), and the
+/// cancellation in the gradient, whose terms of order 1 / |b| may cancel to nothing.
+fn tolerance<T: Element>() -> (f64, f64) {
+    match T::NAME {
+        "f64" => (1e-10, 1e-12),
+        "f32" => (1e-6, 1e-12),
+        "f16" => (1.1 * 2f64.powi(-11), 2f64.powi(-24)),
+        _ => (1.1 * 2f64.powi(-8), 1e-12),
+    }
+}
+
+/// The gradient for row `i`, straight from the quotient rule.
+fn cosine_gradient(x: &[Vec<f64>], b: &[Vec<f64>], i: usize) -> Vec<f64> {
+    let h = b.len() / 2;
+    let none = vec![0.0; b[i].len()];
+    let k = match i {
+        i if i < h => i + h,
+        i if i < 2 * h => i - h,
+        _ => return none,
+    };
+    let squared = |v: &[f64]| v.iter().map(|v| v * v).sum::<f64>();
+    let (nb, nk) = (squared(&b[i]), squared(&b[k]));
+    if nb * nk == 0.0 {
+        return none;
+    }
+    let c = naive::cosine(&b[i], &b[k]);
+    let outer = 2.0 / h as f64 * (c - naive::cosine(&x[i], &x[k]));
+    let partial = |j: usize| b[k][j] / (nb * nk).sqrt() - c * b[i][j] / nb;
+    (0..b[i].len()).map(|j| outer * partial(j)).collect()
+}
+
+fn losses_equal_the_oracle<T: Element + Guard, B: Backend>(backend: &B) {
+    for (seed, shape) in (1..).zip(shapes()) {
+        let (rows, cols) = shape;
+        let (relative, absolute) = tolerance::<T>();
+        for (n, pattern) in FINITE.into_iter().enumerate() {
+            let lay = LAYS[(n + seed as usize) % LAYS.len()];
+            let _context = Context::new::<T, B>(backend, (shape, pattern, seed, lay));
+            let features: Vec<f32> = pattern.fill((rows, 5), seed);
+            let dense: Vec<T> = pattern.fill(shape, seed + 1);
+            let (x, b) = (rows_of(&features, rows, 5), rows_of(&dense, rows, cols));
+            let x_in = Input::new(backend, &features, (rows, 5), lay);
+            let b_in = Input::new(backend, &dense, shape, lay);
+
+            let mut value = guarded_row::<B, f64>(backend, 1);
+            let mut grad = Guarded::<B, T>::new(backend, shape);
+            backend
+                .cosine_with_grad_into(x_in.view(), b_in.view(), value.vector(), grad.view())
+                .unwrap();
+            let expected = naive::cosine_loss(&x, &b);
+            assert_relative_eq!(
+                value.take(backend)[0],
+                expected,
+                max_relative = 1e-10,
+                epsilon = 1e-20
+            );
+            let expected = (0..rows).flat_map(|i| cosine_gradient(&x, &b, i));
+            for (got, expected) in grad.take(backend).into_iter().zip(expected) {
+                let got = got.to_f64();
+                assert_relative_eq!(got, expected, max_relative = relative, epsilon = absolute);
+            }
+
+            let mut value = guarded_row::<B, f64>(backend, 1);
+            let mut grad = Guarded::<B, T>::new(backend, shape);
+            backend
+                .entropy_penalty_with_grad_into(b_in.view(), 0.8, value.vector(), grad.view())
+                .unwrap();
+            let expected = naive::entropy_penalty(&b, cols, 0.8);
+            assert_relative_eq!(
+                value.take(backend)[0],
+                expected,
+                max_relative = 1e-12,
+                epsilon = 1e-24
+            );
+            for (at, got) in grad.take(backend).into_iter().enumerate() {
+                let mean = b.iter().map(|row| row[at % cols]).sum::<f64>() / rows as f64;
+                let (got, expected) = (got.to_f64(), 0.8 * mean / (rows * cols) as f64);
+                assert_relative_eq!(got, expected, max_relative = relative, epsilon = absolute);
+            }
+        }
+    }
+}
+
+#[test]
+fn losses_and_gradients_match_the_oracle() {
+    on_each_backend_and_type!(losses_equal_the_oracle);
+}
+
+/// Central difference of `f` for each element of `b`.
+fn differences(b: &[f64], f: impl Fn(&[f64]) -> f64) -> Vec<f64> {
+    let h = 1e-6;
+    let mut moved = b.to_vec();
+    let mut at = |n: usize, value: f64| {
+        let old = std::mem::replace(&mut moved[n], value);
+        let result = f(&moved);
+        moved[n] = old;
+        result
+    };
+    (0..b.len()).map(|n| (at(n, b[n] + h) - at(n, b[n] - h)) / (2.0 * h)).collect()
+}
+
+#[test]
+fn gradients_match_finite_differences() {
+    for rows in [2, 5, 8] {
+        let x: Vec<f64> = Pattern::Random.fill((rows, 6), 1);
+        let b: Vec<f64> = Pattern::Random.fill((rows, 4), 2);
+        let x = MatRef::new(&x, rows, 6).unwrap();
+        let cosine =
+            |b: &[f64]| loss::cosine(x, Signs::Dense(MatRef::new(b, rows, 4).unwrap())).unwrap();
+        let (value, grad) = loss::cosine_with_grad(x, MatRef::new(&b, rows, 4).unwrap()).unwrap();
+        assert_eq!(value, cosine(&b));
+        for (grad, expected) in grad.iter().zip(differences(&b, cosine)) {
+            assert_relative_eq!(*grad, expected, max_relative = 1e-6, epsilon = 1e-9);
+        }
+
+        let penalty =
+            |b: &[f64]| loss::entropy_penalty(MatRef::new(b, rows, 4).unwrap(), 1.5).unwrap();
+        let view = MatRef::new(&b, rows, 4).unwrap();
+        let (value, grad) = loss::entropy_penalty_with_grad(view, 1.5).unwrap();
+        assert_eq!(value, penalty(&b));
+        for (grad, expected) in grad.iter().zip(differences(&b, penalty)) {
+            assert_relative_eq!(*grad, expected, max_relative = 1e-6, epsilon = 1e-9);
+        }
+    }
+}
+
+#[test]
+fn odd_batches_leave_their_last_row_out() {
+    let x: Vec<f32> = Pattern::Random.fill((5, 3), 1);
+    let b: Vec<f32> = Pattern::Random.fill((5, 2), 2);
+    let five = |x, b| loss::cosine_with_grad(MatRef::new(x, 5, 3)?, MatRef::new(b, 5, 2)?);
+    let (value, grad) = five(&x, &b).unwrap();
+    assert_eq!(grad[8..], [0.0; 2]);
+    assert!(grad[..8].iter().all(|&g| g != 0.0));
+    let (x4, b4) = (MatRef::new(&x, 4, 3).unwrap(), MatRef::new(&b, 4, 2).unwrap());
+    assert_eq!(loss::cosine_with_grad(x4, b4).unwrap(), (value, grad[..8].to_vec()));
+}
+
+#[test]
+fn zero_vectors_have_cosine_zero_and_no_gradient() {
+    let x = MatRef::new(&[0.0f32, 0.0, 1.0, 1.0], 2, 2).unwrap();
+    let b = MatRef::new(&[1.0f32, 1.0, 1.0, 0.5], 2, 2).unwrap();
+    let (value, grad) = loss::cosine_with_grad(x, b).unwrap();
+    let cosine = naive::cosine(&[1.0, 1.0], &[1.0, 0.5]);
+    assert_relative_eq!(value, cosine * cosine, max_relative = 1e-12);
+    assert!(grad.iter().all(|&g| g != 0.0));
+
+    let zero = MatRef::new(&[0.0f32, 0.0, 1.0, 1.0], 2, 2).unwrap();
+    let (value, grad) = loss::cosine_with_grad(b, zero).unwrap();
+    assert_relative_eq!(value, cosine * cosine, max_relative = 1e-12);
+    assert_eq!(grad, [0.0; 4]);
+}
+
+#[test]
+fn packed_and_dense_codes_give_the_same_loss() {
+    for (rows, bits) in [(0, 4), (1, 4), (2, 0), (6, 1), (7, 65), (200, 32)] {
+        let x: Vec<f32> = Pattern::Random.fill((rows, 9), 1);
+        let x = MatRef::new(&x, rows, 9).unwrap();
+        let dense: Vec<f32> = Pattern::Random.fill((rows, bits), 2);
+        let codes = Codes::from_dense(MatRef::new(&dense, rows, bits).unwrap()).unwrap();
+        let dense: Vec<f32> = codes.to_dense();
+        let of_dense = loss::cosine(x, Signs::Dense(MatRef::new(&dense, rows, bits).unwrap()));
+        let of_codes = loss::cosine::<_, f32>(x, Signs::Packed(codes.as_ref()));
+        assert_eq!(of_dense.unwrap(), of_codes.unwrap(), "{rows} x {bits}");
+    }
+}
+
+#[test]
+fn tiny_and_huge_vectors_keep_their_angle() {
+    for scale in [1e-200, 1.0, 1e150] {
+        let x = MatRef::new(&[1.0f64, 0.0, 0.0, 1.0], 2, 2).unwrap();
+        let b = [scale, 0.0, 0.0, scale].map(|v| v + scale);
+        let b = MatRef::new(&b, 2, 2).unwrap();
+        let value = loss::cosine(x, Signs::Dense(b)).unwrap();
+        let expected = (naive::cosine(&[2.0, 1.0], &[1.0, 2.0])).powi(2);
+        if scale > 1e-160 {
+            assert_relative_eq!(value, expected, max_relative = 1e-12);
+        } else {
+            assert_eq!(value, 0.0, "squares below the range of f64 count as zero vectors");
+        }
+    }
+}
+
+fn refusals<B: Backend>(backend: &B) {
+    let x = Input::<B, f32>::new(backend, &[1.0; 6], (3, 2), Lay::Dense);
+    let b = Input::<B, f32>::new(backend, &[1.0; 8], (2, 4), Lay::Dense);
+    let mut value = guarded_row::<B, f64>(backend, 1);
+    let mut grad = Guarded::<B, f32>::new(backend, (2, 4));
+    let error =
+        backend.cosine_with_grad_into(x.view(), b.view(), value.vector(), grad.view()).unwrap_err();
+    assert!(matches!(error, Error::Length { expected: 3, got: 2, .. }), "{error}");
+    grad.assert_untouched(backend);
+
+    let mut two = guarded_row::<B, f64>(backend, 2);
+    let mut grad = Guarded::<B, f32>::new(backend, (2, 4));
+    let error = backend
+        .entropy_penalty_with_grad_into(b.view(), 1.0, two.vector(), grad.view())
+        .unwrap_err();
+    assert!(matches!(error, Error::Length { expected: 1, got: 2, .. }), "{error}");
+    let error = backend
+        .entropy_penalty_with_grad_into(b.view(), f64::NAN, value.vector(), grad.view())
+        .unwrap_err();
+    assert!(matches!(error, Error::Parameter { name: "alpha", .. }), "{error}");
+    let mut grad = Guarded::<B, f32>::new(backend, (4, 2));
+    let error = backend
+        .entropy_penalty_with_grad_into(b.view(), 1.0, value.vector(), grad.view())
+        .unwrap_err();
+    assert!(matches!(error, Error::Shape { .. }), "{error}");
+    value.assert_untouched(backend);
+    grad.assert_untouched(backend);
+}
+
+#[test]
+fn wrong_arguments_are_refused_before_anything_is_written() {
+    on_each_backend!(refusals);
+}

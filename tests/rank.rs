@@ -1,0 +1,88 @@
+//! Promises of `ops::rank`.
+
+use crate::common::patterns::Pattern;
+use crate::common::*;
+use bihalf::{Backend, Element, Error, MatMut, MatRef, Order, Workspace, ops};
+
+const ORDERS: [(Order, bool); 2] = [(Order::Ascending, false), (Order::Descending, true)];
+
+fn ranks_and_argsort_equal_the_oracle<T: Element, B: Backend>(backend: &B) {
+    for (seed, shape) in (1..).zip(shapes()) {
+        let (rows, cols) = shape;
+        let mut ws = backend.workspace::<T>(rows, cols).unwrap();
+        for (n, pattern) in patterns_for(rows, seed) {
+            let u: Vec<T> = pattern.fill(shape, seed);
+            for (order, desc) in ORDERS {
+                let lay = LAYS[(n + usize::from(desc)) % LAYS.len()];
+                let _context = Context::new::<T, B>(backend, (shape, pattern, seed, order, lay));
+                let input = Input::new(backend, &u, shape, lay);
+
+                let expected = naive::rank(&u, rows, cols, desc);
+
+                let mut out = Guarded::<B, u32>::new(backend, shape);
+                backend.rank_into(input.view(), order, out.view(), &mut ws).unwrap();
+                assert_eq!(out.take(backend), expected);
+
+                let mut out = Guarded::<B, u32>::new(backend, shape);
+                backend.argsort_into(input.view(), order, out.view(), &mut ws).unwrap();
+                assert_eq!(out.take(backend), naive::argsort(&expected, cols));
+            }
+        }
+    }
+}
+
+#[test]
+fn rank_and_argsort_match_the_oracle_on_every_shape_stride_and_pattern() {
+    on_each_backend_and_type!(ranks_and_argsort_equal_the_oracle);
+}
+
+#[test]
+fn rank_ties_go_to_the_lower_row_in_both_directions() {
+    let u = [1.0f32, 2.0, 1.0, 2.0];
+    let u = MatRef::new(&u, 4, 1).unwrap();
+    assert_eq!(ops::rank::argsort(u, Order::Ascending).unwrap(), [0, 2, 1, 3]);
+    assert_eq!(ops::rank::argsort(u, Order::Descending).unwrap(), [1, 3, 0, 2]);
+}
+
+#[test]
+fn rank_takes_nan_as_equal_and_greatest_and_zeros_as_equal() {
+    let u = [f64::INFINITY, f64::NAN, 0.0, -0.0, -f64::NAN, f64::NEG_INFINITY];
+    let u = MatRef::new(&u, 6, 1).unwrap();
+    assert_eq!(ops::rank::argsort(u, Order::Ascending).unwrap(), [5, 2, 3, 0, 1, 4]);
+    assert_eq!(ops::rank::argsort(u, Order::Descending).unwrap(), [1, 4, 0, 2, 3, 5]);
+}
+
+#[test]
+fn rank_of_a_view_with_broadcast_rows_is_the_row_number() {
+    let row = [3.0f32, 1.0];
+    let u = MatRef::with_strides(&row[..], 3, 2, 0, 1).unwrap();
+    assert_eq!(ops::rank::rank(u, Order::Descending).unwrap(), [0, 0, 1, 1, 2, 2]);
+}
+
+#[test]
+fn rank_refuses_a_wrong_output_and_leaves_it_untouched() {
+    let u: Vec<f32> = Pattern::Random.fill((3, 2), 1);
+    let u = MatRef::new(&u, 3, 2).unwrap();
+    let mut out = [7u32; 6];
+    let result = ops::rank::rank_into(
+        u,
+        Order::Ascending,
+        MatMut::new(&mut out, 2, 3).unwrap(),
+        &mut Workspace::new(),
+    );
+    let error = result.unwrap_err();
+    assert!(matches!(error, Error::Shape { expected: (3, 2), got: (2, 3), .. }), "{error}");
+    assert_eq!(error.to_string(), "the output is 2 x 3, but 3 x 2 is needed to match U");
+    assert_eq!(out, [7; 6]);
+}
+
+#[test]
+fn more_rows_than_a_rank_can_number_are_refused() {
+    let one = [0.5f32];
+    let rows = u32::MAX as usize + 1;
+    let u = MatRef::with_strides(&one[..], rows, 1, 0, 0).unwrap();
+    let mut out = [0u32; 1];
+    let out = MatMut::new(&mut out, 1, 1).unwrap();
+    let error = ops::rank::rank_into(u, Order::Ascending, out, &mut Workspace::new()).unwrap_err();
+    assert!(matches!(error, Error::TooManyRows { .. }), "{error}");
+}

@@ -1,0 +1,109 @@
+//! Promises of `ops::relax`.
+
+use crate::common::patterns::{FINITE, Pattern};
+use crate::common::*;
+use approx::assert_relative_eq;
+use bihalf::ops::relax::{self, Continuation};
+use bihalf::{Backend, Element, Error, MatRef};
+
+/// Half a unit in the last place, relative, and as much again for the arithmetic before rounding:
+/// `tanh` and three operations in f32 are within 4 ulps of f32.
+fn tolerance<T: Element>() -> f64 {
+    match T::NAME {
+        "f64" => 4.0 * 2f64.powi(-53),
+        "f32" => 4.0 * 2f64.powi(-24),
+        "f16" => 1.1 * 2f64.powi(-11),
+        _ => 1.1 * 2f64.powi(-8),
+    }
+}
+
+fn relax_equals_the_formula<T: Element + Guard, B: Backend>(backend: &B) {
+    for (seed, shape) in (1..).zip(shapes()) {
+        let lay = LAYS[seed as usize % LAYS.len()];
+        for (pattern, beta) in FINITE.into_iter().zip([1.0, 0.25, 2.0, 1.0]) {
+            let _context = Context::new::<T, B>(backend, (shape, pattern, seed, beta, lay));
+            let u: Vec<T> = pattern.fill(shape, seed);
+            let grad: Vec<T> = Pattern::Random.fill(shape, seed + 1);
+            let input = Input::new(backend, &u, shape, lay);
+
+            let mut y = Guarded::<B, T>::new(backend, shape);
+            backend.relax_forward_into(input.view(), beta, y.view()).unwrap();
+            for (y, u) in y.take(backend).into_iter().zip(&u) {
+                let expected = (beta * u.to_f64()).tanh();
+                assert_relative_eq!(y.to_f64(), expected, max_relative = tolerance::<T>());
+            }
+
+            let mut du = Guarded::of(backend, &grad, shape);
+            backend.relax_backward_in_place(input.view(), beta, du.view()).unwrap();
+            for (du, (u, g)) in du.take(backend).into_iter().zip(u.iter().zip(&grad)) {
+                let y = (beta * u.to_f64()).tanh();
+                let expected = g.to_f64() * beta * (1.0 - y * y);
+                // 1 - y^2 cancels: its error is absolute, a few ulps of 1.
+                let eps = tolerance::<T>() * (g.to_f64() * beta).abs();
+                assert_relative_eq!(
+                    du.to_f64(),
+                    expected,
+                    max_relative = tolerance::<T>(),
+                    epsilon = eps + 2f64.powi(-24)
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn relax_and_its_gradient_match_the_formula() {
+    on_each_backend_and_type!(relax_equals_the_formula);
+}
+
+#[test]
+fn gradient_matches_finite_differences() {
+    let (u, beta, h) = ([-1.5f64, -0.1, 0.0, 0.7, 2.0], 1.7, 1e-6);
+    let view = MatRef::new(&u, 1, 5).unwrap();
+    let du = relax::backward(view, beta, MatRef::new(&[1.0; 5], 1, 5).unwrap()).unwrap();
+    let at = |step: f64| {
+        let moved = u.map(|u| u + step);
+        relax::forward(MatRef::new(&moved, 1, 5).unwrap(), beta).unwrap()
+    };
+    for ((du, up), down) in du.into_iter().zip(at(h)).zip(at(-h)) {
+        assert_relative_eq!(du, (up - down) / (2.0 * h), max_relative = 1e-8);
+    }
+}
+
+#[test]
+fn special_values() {
+    let u = [0.0f32, -0.0, f32::INFINITY, f32::NEG_INFINITY, f32::NAN];
+    let view = MatRef::new(&u, 1, 5).unwrap();
+    let y = relax::forward(view, 3.0).unwrap();
+    assert_eq!(
+        y[..4].iter().map(|y| y.to_bits()).collect::<Vec<_>>(),
+        [0f32.to_bits(), (-0f32).to_bits(), 1f32.to_bits(), (-1f32).to_bits()]
+    );
+    assert!(y[4].is_nan());
+    let du = relax::backward(view, 3.0, MatRef::new(&[2.0; 5], 1, 5).unwrap()).unwrap();
+    assert_eq!(du[..4], [6.0, 6.0, 0.0, 0.0]);
+    assert!(du[4].is_nan());
+}
+
+#[test]
+fn beta_must_be_finite_and_positive() {
+    let u = MatRef::new(&[1.0f32], 1, 1).unwrap();
+    for beta in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+        let error = relax::forward(u, beta).unwrap_err();
+        assert!(matches!(error, Error::Parameter { name: "beta", .. }), "{error}");
+        assert!(relax::backward(u, beta, u).is_err());
+    }
+    let error = relax::backward(u, 1.0, MatRef::new(&[1.0f32; 2], 1, 2).unwrap()).unwrap_err();
+    assert!(matches!(error, Error::Shape { .. }), "{error}");
+}
+
+#[test]
+fn continuation_starts_at_its_initial_value_and_never_falls() {
+    let schedule = Continuation::default();
+    assert_eq!(schedule.beta(0), 1.0);
+    assert_eq!(schedule.beta(199), 1.0);
+    assert_relative_eq!(schedule.beta(400), 3f64.sqrt());
+    let betas: Vec<f64> = (0..2000).map(|step| schedule.beta(step)).collect();
+    assert!(betas.is_sorted());
+    assert_eq!(Continuation { every: 0, ..schedule }.beta(1), 1.005f64.sqrt());
+}

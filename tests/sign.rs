@@ -1,0 +1,89 @@
+//! Promises of `ops::sign`.
+
+use crate::common::patterns::{ALL, Pattern};
+use crate::common::*;
+use bihalf::{Backend, Element, Error, MatRef, Outputs, Pull, ops};
+
+fn sign_equals_the_oracle<T: Element + Guard, B: Backend>(backend: &B) {
+    for (seed, shape) in (1..).zip(shapes()) {
+        let (rows, cols) = shape;
+        for (n, pattern) in ALL.into_iter().enumerate() {
+            let lay = LAYS[(n + seed as usize) % LAYS.len()];
+            let u: Vec<T> = pattern.fill(shape, seed);
+            let input = Input::new(backend, &u, shape, lay);
+            // Shifts of the same pattern meet -u exactly, where patterns have few values.
+            let t: Vec<T> = pattern.fill((1, cols), seed + 1);
+            let shift_input = Input::new(backend, &t, (1, cols), Lay::Dense);
+            let grad: Vec<T> = Pattern::Random.fill(shape, seed + 2);
+            for shift in [None, Some(&t[..])] {
+                let _context = Context::new::<T, B>(backend, (shape, pattern, seed, lay, shift));
+                let expected = naive::sign(&u, cols, shift);
+                let device_shift = || shift.map(|_| shift_input.view().into_data());
+
+                let mut dense = Guarded::<B, T>::new(backend, shape);
+                let mut dense_i8 = Guarded::<B, i8>::new(backend, shape);
+                let mut codes = GuardedCodes::new(backend, shape);
+                let mut counts = guarded_row::<B, u32>(backend, cols);
+                let out = Outputs::none()
+                    .dense(dense.view())
+                    .dense_i8(dense_i8.view())
+                    .codes(codes.view())
+                    .counts(counts.vector());
+                backend.sign_forward_into(input.view(), device_shift(), out).unwrap();
+                let as_f64: Vec<f64> = dense.take(backend).into_iter().map(T::to_f64).collect();
+                assert_eq!(as_f64, expected);
+                let as_f64: Vec<f64> = dense_i8.take(backend).into_iter().map(f64::from).collect();
+                assert_eq!(as_f64, expected);
+                assert_eq!(codes.take(backend), naive::pack(&expected, rows, cols));
+                let count = |j: usize| {
+                    (j..rows * cols).step_by(cols).filter(|&n| expected[n] > 0.0).count() as u32
+                };
+                assert_eq!(counts.take(backend), (0..cols).map(count).collect::<Vec<_>>());
+
+                let mut du = Guarded::of(backend, &grad, shape);
+                let pull = Pull::new(0.2).over(5.0);
+                backend
+                    .sign_backward_in_place(input.view(), device_shift(), du.view(), pull)
+                    .unwrap();
+                assert_same(&du.take(backend), &naive::pull(&u, &expected, &grad, 0.2 / 5.0));
+            }
+        }
+    }
+}
+
+#[test]
+fn sign_and_its_backward_match_the_oracle_with_and_without_shift() {
+    on_each_backend_and_type!(sign_equals_the_oracle);
+}
+
+#[test]
+fn sign_of_zeros_and_nan_is_minus_one() {
+    let u = [0.0f32, -0.0, f32::NAN, f32::from_bits(1), f32::INFINITY, f32::NEG_INFINITY];
+    let u = MatRef::new(&u, 1, 6).unwrap();
+    assert_eq!(ops::sign::forward(u).unwrap(), [-1.0, -1.0, -1.0, 1.0, 1.0, -1.0]);
+    let nan = [f32::NAN; 6];
+    assert_eq!(ops::sign::forward_shifted(u, &nan).unwrap(), [-1.0; 6]);
+}
+
+#[test]
+fn sign_with_a_shift_does_not_round_the_sum() {
+    // u + t rounds to 0 in f32, but u > -t holds.
+    let (u, t) = ([1.0f32 + f32::EPSILON], [-1.0f32]);
+    let u = MatRef::new(&u, 1, 1).unwrap();
+    assert_eq!(ops::sign::forward_shifted(u, &t).unwrap(), [1.0]);
+}
+
+#[test]
+fn sign_refuses_wrong_shapes() {
+    let u = [1.0f32; 6];
+    let u = MatRef::new(&u, 2, 3).unwrap();
+    let error = ops::sign::forward_shifted(u, &[0.0; 2]).unwrap_err();
+    assert!(matches!(error, Error::Length { expected: 3, got: 2, .. }), "{error}");
+    let grad = MatRef::new(&[0.0f32; 6], 3, 2).unwrap();
+    let error = ops::sign::backward(u, None, grad, Pull::new(1.0)).unwrap_err();
+    assert!(matches!(error, Error::Shape { .. }), "{error}");
+    let grad = MatRef::new(&[0.0f32; 6], 2, 3).unwrap();
+    let error = ops::sign::backward(u, None, grad, Pull::new(f64::NAN)).unwrap_err();
+    assert!(matches!(error, Error::Parameter { name: "gamma", .. }), "{error}");
+    assert_eq!(ops::sign::backward(u, None, grad, Pull::new(6.0)).unwrap(), [0.0; 6]);
+}
