@@ -260,8 +260,8 @@ mod tests {
                 };
                 expect(below.to_f64(), below);
                 expect(middle, even);
-                expect(middle.next_down(), below);
-                expect(middle.next_up(), above);
+                expect(f64::from_bits(middle.to_bits() - 1), below);
+                expect(f64::from_bits(middle.to_bits() + 1), above);
             }
         }
     }

@@ -101,8 +101,18 @@ fn into_and_in_place_forms_allocate_nothing() {
     assert_allocates_nothing("codes", || {
         ops::codes::unpack_into(packed.as_ref(), MatMut::new(&mut dense, M, K).unwrap()).unwrap();
         ops::codes::pack_into(u, codes.as_mut()).unwrap();
-        ops::stats::ones_into(packed.as_ref(), &mut counts).unwrap();
     });
+    let mut values = vec![0.0f64; K];
+    let mut histogram = ops::stats::Histogram::new(K, -500.0, 500.0, 10).unwrap();
+    assert_allocates_nothing("stats", || {
+        ops::stats::ones_into(packed.as_ref(), &mut counts).unwrap();
+        ops::stats::p_plus_into(packed.as_ref(), &mut values).unwrap();
+        ops::stats::bit_entropy_into(packed.as_ref(), &mut values).unwrap();
+        ops::stats::transport_cost_into(u, &mut values, &mut ws).unwrap();
+        histogram.add(u).unwrap();
+    });
+    let mut threshold = ops::threshold::Threshold::new(K, 0.9).unwrap();
+    assert_allocates_nothing("threshold", || threshold.update_into(u, &mut cut, &mut ws).unwrap());
     assert_allocates_nothing("retrieval", || {
         retrieval::hamming_into(packed.as_ref(), packed.as_ref(), &mut pairs).unwrap();
         retrieval::rank_into(packed.as_ref(), packed.as_ref(), &mut pairs).unwrap();

@@ -19,6 +19,12 @@ fn p_plus_and_entropy_of_known_bits() {
     let entropy = stats::bit_entropy(codes.as_ref());
     assert_relative_eq!(entropy[1], quarter, max_relative = 1e-15);
     assert_eq!((entropy[0], entropy[2]), (1.0, 0.0));
+    let mut into = [9.0; 3];
+    stats::bit_entropy_into(codes.as_ref(), &mut into).unwrap();
+    assert_eq!(into[..], entropy);
+    let error = stats::p_plus_into(codes.as_ref(), &mut into[..2]).unwrap_err();
+    assert!(matches!(error, Error::Length { expected: 3, got: 2, .. }), "{error}");
+    assert_eq!(into[..], entropy);
 }
 
 #[test]
@@ -80,6 +86,7 @@ fn histogram_counts_every_value_once() {
             let inside: u64 = h.columns[j].iter().sum();
             assert_eq!(inside + h.below[j] + h.above[j] + h.nan[j], 200, "{pattern:?}");
             let column = || u.iter().skip(j).step_by(3);
+            assert_eq!((h.bins(), h.edge(0), h.edge(8)), (8, -1.0, 1.0));
             assert_eq!(h.nan[j], column().filter(|x| x.is_nan()).count() as u64);
             assert_eq!(h.below[j], column().filter(|&&x| x < -1.0).count() as u64);
             for (bin, &count) in h.columns[j].iter().enumerate() {
@@ -89,6 +96,19 @@ fn histogram_counts_every_value_once() {
             }
         }
     }
+}
+
+#[test]
+fn histogram_adds_up_over_batches() {
+    let u: Vec<f32> = Pattern::WithInf.fill((50, 2), 4);
+    let whole = stats::histogram(MatRef::new(&u, 50, 2).unwrap(), -2.0, 2.0, 5).unwrap();
+    let mut parts = stats::Histogram::new(2, -2.0, 2.0, 5).unwrap();
+    parts.add(MatRef::new(&u, 20, 2).unwrap()).unwrap();
+    parts.add(MatRef::new(&u[40..], 30, 2).unwrap()).unwrap();
+    assert_eq!(parts, whole);
+    let error = parts.add(MatRef::new(&u, 20, 3).unwrap()).unwrap_err();
+    assert!(matches!(error, Error::Length { expected: 3, got: 2, .. }), "{error}");
+    assert_eq!(parts, whole);
 }
 
 #[test]
@@ -116,6 +136,12 @@ fn transport_cost_is_the_least_over_all_half_half_targets() {
         let least = masks.map(of).fold(f64::INFINITY, f64::min);
         assert_relative_eq!(cost[j], least, max_relative = 1e-12);
     }
+    let one = MatRef::new(&[0.5f64], 1, 1).unwrap();
+    assert_eq!(
+        stats::transport_cost(one).unwrap(),
+        [2.25],
+        "one row has floor(1 / 2) = 0 times +1"
+    );
     let b = MatRef::new(&[1.0f32, -1.0, -1.0, 1.0], 4, 1).unwrap();
     assert_eq!(stats::transport_cost(b).unwrap(), [0.0]);
     let none = MatRef::<f32>::new(&[], 0, 2).unwrap();

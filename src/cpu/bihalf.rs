@@ -8,7 +8,7 @@
 
 use super::{emit, threads};
 use crate::element::Key;
-use crate::workspace::PANEL;
+use crate::workspace::{KeyRow, PANEL};
 use crate::{Element, MatMut, MatRef, Outputs, Signs, Workspace};
 
 pub(crate) fn forward<T: Element>(
@@ -18,18 +18,49 @@ pub(crate) fn forward<T: Element>(
     threshold: Option<&mut [T]>,
     ws: &mut Workspace,
 ) {
-    let (rows, cols) = u.shape();
     if let Some(counts) = out.counts.take() {
         counts.fill(ones as u32);
     }
     if ones == 0 {
-        emit::write(rows, out, |_, _| false);
+        emit::write(u.rows(), out, |_, _| false);
         if let Some(threshold) = threshold {
             threshold.fill(T::nan());
         }
         return;
     }
+    let bounds = boundaries(u, ones, ws);
+    emit::write(u.rows(), out, |i, j| is_one(u.get(i, j), i, bounds[j]));
+    if let Some(threshold) = threshold {
+        for (t, (key, _)) in threshold.iter_mut().zip(bounds) {
+            *t = T::from_key(key.reversed());
+        }
+    }
+}
 
+/// Mean squared distance of each column to its half-half target, in the order of the rows.
+pub(crate) fn transport_cost<T: Element>(u: MatRef<'_, T>, out: &mut [f64], ws: &mut Workspace) {
+    let (rows, ones) = (u.rows(), u.rows() / 2);
+    let bounds = if ones == 0 { &[] } else { boundaries(u, ones, ws) };
+    threads::for_each_chunk(out, 1, rows * u.cols(), |j, cost| {
+        let square = |(i, value): (usize, T)| {
+            let positive = ones > 0 && is_one(value, i, bounds[j]);
+            (value.to_f64() - if positive { 1.0 } else { -1.0 }).powi(2)
+        };
+        cost[0] = u.col(j).enumerate().map(square).sum::<f64>() / rows as f64;
+    });
+}
+
+fn is_one<T: Element>(value: T, row: usize, bound: KeyRow<T::Key>) -> bool {
+    (value.key().reversed(), row as u32) <= bound
+}
+
+/// The last pair of each column that becomes +1; `ones` is at least 1.
+fn boundaries<'a, T: Element>(
+    u: MatRef<'_, T>,
+    ones: usize,
+    ws: &'a mut Workspace,
+) -> &'a [KeyRow<T::Key>] {
+    let (rows, cols) = u.shape();
     let (panel, bounds) = T::Key::scratch(ws).panel_and_bounds(rows, cols);
     for (p, bounds) in bounds.chunks_mut(PANEL).enumerate() {
         let panel = &mut panel[..rows * bounds.len()];
@@ -41,14 +72,7 @@ pub(crate) fn forward<T: Element>(
             bound[0] = *pairs.select_nth_unstable(ones - 1).1;
         });
     }
-
-    let bounds = &*bounds;
-    emit::write(rows, out, |i, j| (u.get(i, j).key().reversed(), i as u32) <= bounds[j]);
-    if let Some(threshold) = threshold {
-        for (t, (key, _)) in threshold.iter_mut().zip(bounds) {
-            *t = T::from_key(key.reversed());
-        }
-    }
+    bounds
 }
 
 /// `grad += coefficient * (u - b)`, each operation rounded in the arithmetic type.

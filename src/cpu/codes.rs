@@ -14,16 +14,21 @@ pub(crate) fn unpack<T: Element>(codes: CodesRef<'_>, out: MatMut<'_, T>) {
     });
 }
 
-/// Rows with a 1, for each bit.
-pub(crate) fn ones(codes: CodesRef<'_>, counts: &mut [u32]) {
-    counts.fill(0);
+/// Calls `f` with the number of every bit that is 1, row by row.
+pub(crate) fn for_each_one(codes: CodesRef<'_>, mut f: impl FnMut(usize)) {
     for i in 0..codes.rows() {
         for (w, &word) in codes.row(i).iter().enumerate() {
             let mut rest = u64::from_le(word);
             while rest != 0 {
-                counts[w * WORD_BITS + rest.trailing_zeros() as usize] += 1;
+                f(w * WORD_BITS + rest.trailing_zeros() as usize);
                 rest &= rest - 1;
             }
         }
     }
+}
+
+/// Rows with a 1, for each bit.
+pub(crate) fn ones(codes: CodesRef<'_>, counts: &mut [u32]) {
+    counts.fill(0);
+    for_each_one(codes, |j| counts[j] += 1);
 }

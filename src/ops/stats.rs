@@ -11,8 +11,10 @@
 //! | [`transport_cost`] | column | distance of the values of `U` to their half-half target (Eq. 7) |
 //!
 //! Everything is exact or computed in `f64` in a fixed order: the same bits on every run, for any
-//! number of threads. Sizes: any. None of them needs a workspace; [`distinct`] sorts a list of
-//! row numbers, [`mean_abs_correlation`] keeps one bit column a bit (M K / 8 bytes).
+//! number of threads. Sizes: any. What is per bit or column has a form that writes to a buffer of
+//! the caller and allocates nothing; a [`Histogram`] takes in batch after batch. Of the two that
+//! give one number, [`distinct`] sorts a list of row numbers and [`mean_abs_correlation`] transposes
+//! the bits (M K / 8 bytes).
 //!
 //! ```
 //! use bihalf::{Codes, MatRef, ops::stats};
@@ -26,9 +28,9 @@
 //! # Ok::<(), bihalf::Error>(())
 //! ```
 
-use super::{check_parameter, check_per_column, check_rows};
+use super::{allocate, check_parameter, check_per_column, check_rows};
 use crate::codes::WORD_BITS;
-use crate::{CodesRef, Element, MatRef, Ones, Outputs, Result, Workspace, cpu};
+use crate::{CodesRef, Element, MatRef, Result, Workspace, cpu};
 
 /// Number of codes in which each bit is +1.
 pub fn ones(codes: CodesRef<'_>) -> Vec<u32> {
@@ -54,12 +56,40 @@ pub(crate) fn check_ones(codes: (usize, usize), counts: usize) -> Result<()> {
 
 /// P(+1) of each bit; NaN when there is no code.
 pub fn p_plus(codes: CodesRef<'_>) -> Vec<f64> {
-    ones(codes).into_iter().map(|n| f64::from(n) / codes.rows() as f64).collect()
+    let mut p = vec![0.0; codes.bits()];
+    write_p_plus(codes, &mut p);
+    p
+}
+
+/// [`p_plus`] into a buffer of the caller, `[bits]`.
+///
+/// # Errors
+/// [`Error::Length`](crate::Error::Length).
+pub fn p_plus_into(codes: CodesRef<'_>, p: &mut [f64]) -> Result<()> {
+    check_per_column("probabilities", codes.bits(), p.len())?;
+    write_p_plus(codes, p);
+    Ok(())
+}
+
+fn write_p_plus(codes: CodesRef<'_>, p: &mut [f64]) {
+    p.fill(0.0);
+    cpu::codes::for_each_one(codes, |j| p[j] += 1.0);
+    p.iter_mut().for_each(|n| *n /= codes.rows() as f64);
 }
 
 /// Entropy of each bit, in bits.
 pub fn bit_entropy(codes: CodesRef<'_>) -> Vec<f64> {
     p_plus(codes).into_iter().map(binary_entropy).collect()
+}
+
+/// [`bit_entropy`] into a buffer of the caller, `[bits]`.
+///
+/// # Errors
+/// [`Error::Length`](crate::Error::Length).
+pub fn bit_entropy_into(codes: CodesRef<'_>, entropy: &mut [f64]) -> Result<()> {
+    p_plus_into(codes, entropy)?;
+    entropy.iter_mut().for_each(|p| *p = binary_entropy(*p));
+    Ok(())
 }
 
 /// Entropy of a bit that is +1 with probability `p`, in bits; 0 for NaN.
@@ -109,13 +139,15 @@ pub fn distinct(codes: CodesRef<'_>) -> usize {
 }
 
 /// Counts of a matrix's values in equal bins, column by column.
+///
+/// Every value is counted exactly once, in a bin or in one of `below`, `above` and `nan`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Histogram {
     /// Lower end of the first bin.
     pub lo: f64,
     /// Upper end of the last bin.
     pub hi: f64,
-    /// `columns[j][b]`: values of column `j` in `lo + b * width <= u < lo + (b + 1) * width`; the
+    /// `columns[j][b]`: values of column `j` with [`edge(b)`](Self::edge) `<= u < edge(b + 1)`; the
     /// last bin holds `hi` too.
     pub columns: Vec<Vec<u64>>,
     /// Values of each column below `lo`, -inf among them.
@@ -126,49 +158,78 @@ pub struct Histogram {
     pub nan: Vec<u64>,
 }
 
-/// The histogram of each column of `U` over `bins` equal bins from `lo` to `hi`.
-///
-/// Every value is counted exactly once, in a bin or in one of `below`, `above` and `nan`.
-///
-/// # Errors
-/// [`Error::Parameter`](crate::Error::Parameter) when `lo` and `hi` are not finite with `lo < hi`,
-/// or `bins` is 0.
-pub fn histogram<T: Element>(u: MatRef<'_, T>, lo: f64, hi: f64, bins: usize) -> Result<Histogram> {
-    check_parameter("lo", lo, lo.is_finite(), "finite")?;
-    check_parameter("hi", hi, (hi - lo).is_finite() && hi > lo, "finite and greater than lo")?;
-    check_parameter("bins", bins as f64, bins > 0, "at least 1")?;
-    let cols = u.cols();
-    let none = || vec![0u64; cols];
-    let (below, above, nan) = (none(), none(), none());
-    let mut h = Histogram { lo, hi, columns: vec![vec![0; bins]; cols], below, above, nan };
-    let edge = |bin: usize| lo + bin as f64 * ((hi - lo) / bins as f64);
-    // The quotient may round across an edge; the edges decide.
-    let bin_of = |value: f64| {
-        let guess = ((value - lo) / (hi - lo) * bins as f64) as usize;
-        let guess = guess.min(bins - 1);
-        if value < edge(guess) {
+impl Histogram {
+    /// Empty bins for `cols` columns.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`](crate::Error::Parameter) when `lo` and `hi` are not finite with
+    /// `lo < hi`, or `bins` is 0.
+    pub fn new(cols: usize, lo: f64, hi: f64, bins: usize) -> Result<Self> {
+        check_parameter("lo", lo, lo.is_finite(), "finite")?;
+        check_parameter("hi", hi, (hi - lo).is_finite() && hi > lo, "finite and greater than lo")?;
+        check_parameter("bins", bins as f64, bins > 0, "at least 1")?;
+        let none = || vec![0; cols];
+        let (below, above, nan) = (none(), none(), none());
+        Ok(Self { lo, hi, columns: vec![vec![0; bins]; cols], below, above, nan })
+    }
+
+    /// Adds the values of `U`; it allocates nothing.
+    ///
+    /// # Errors
+    /// [`Error::Length`](crate::Error::Length) when `U` has another number of columns.
+    pub fn add<T: Element>(&mut self, u: MatRef<'_, T>) -> Result<()> {
+        check_per_column("the histogram", u.cols(), self.columns.len())?;
+        for j in 0..u.cols() {
+            for value in u.col(j).map(T::to_f64) {
+                let place = if value.is_nan() {
+                    &mut self.nan[j]
+                } else if value < self.lo {
+                    &mut self.below[j]
+                } else if value > self.hi {
+                    &mut self.above[j]
+                } else {
+                    let bin = self.bin(value);
+                    &mut self.columns[j][bin]
+                };
+                *place += 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// Number of bins.
+    pub fn bins(&self) -> usize {
+        self.columns.first().map_or(0, Vec::len)
+    }
+
+    /// Lower end of a bin; of the number of bins, `hi` as far as rounding allows.
+    pub fn edge(&self, bin: usize) -> f64 {
+        self.lo + bin as f64 * ((self.hi - self.lo) / self.bins() as f64)
+    }
+
+    /// The bin of a value from `lo` to `hi`. The quotient may round across an edge; edges decide.
+    fn bin(&self, value: f64) -> usize {
+        let last = self.bins() - 1;
+        let guess = ((value - self.lo) / (self.hi - self.lo) * self.bins() as f64) as usize;
+        let guess = guess.min(last);
+        if value < self.edge(guess) {
             guess - 1
-        } else if guess + 1 < bins && value >= edge(guess + 1) {
+        } else if guess < last && value >= self.edge(guess + 1) {
             guess + 1
         } else {
             guess
         }
-    };
-    for j in 0..cols {
-        for value in u.col(j).map(T::to_f64) {
-            let place = if value.is_nan() {
-                &mut h.nan[j]
-            } else if value < lo {
-                &mut h.below[j]
-            } else if value > hi {
-                &mut h.above[j]
-            } else {
-                &mut h.columns[j][bin_of(value)]
-            };
-            *place += 1;
-        }
     }
-    Ok(h)
+}
+
+/// The histogram of each column of `U` over `bins` equal bins from `lo` to `hi`.
+///
+/// # Errors
+/// As [`Histogram::new`].
+pub fn histogram<T: Element>(u: MatRef<'_, T>, lo: f64, hi: f64, bins: usize) -> Result<Histogram> {
+    let mut histogram = Histogram::new(u.cols(), lo, hi, bins)?;
+    histogram.add(u)?;
+    Ok(histogram)
 }
 
 /// The optimal-transport cost of each column to its half-half target (Eq. 7):
@@ -178,16 +239,24 @@ pub fn histogram<T: Element>(u: MatRef<'_, T>, lo: f64, hi: f64, bins: usize) ->
 /// has floor(M / 2) times +1.
 ///
 /// # Errors
-/// [`Error::TooManyRows`](crate::Error::TooManyRows), [`Error::TooLarge`](crate::Error::TooLarge).
+/// [`Error::TooManyRows`](crate::Error::TooManyRows).
 pub fn transport_cost<T: Element>(u: MatRef<'_, T>) -> Result<Vec<f64>> {
-    let mut b = crate::Codes::zeros(u.rows(), u.cols())?;
-    let out = Outputs::none().codes(b.as_mut());
-    super::bihalf::forward_into(u, Ones::Half, out, None, &mut Workspace::new())?;
-    let target = |i, j| if b.get(i, j) { 1.0 } else { -1.0 };
-    let cost = |j| {
-        let squares =
-            u.col(j).enumerate().map(|(i, value)| (value.to_f64() - target(i, j)).powi(2));
-        squares.sum::<f64>() / u.rows() as f64
-    };
-    Ok((0..u.cols()).map(cost).collect())
+    let mut cost = allocate((1, u.cols()), 0.0)?;
+    transport_cost_into(u, &mut cost, &mut Workspace::new())?;
+    Ok(cost)
+}
+
+/// [`transport_cost`] into a buffer of the caller, `[cols]`.
+///
+/// # Errors
+/// [`Error::TooManyRows`](crate::Error::TooManyRows), [`Error::Length`](crate::Error::Length).
+pub fn transport_cost_into<T: Element>(
+    u: MatRef<'_, T>,
+    cost: &mut [f64],
+    ws: &mut Workspace,
+) -> Result<()> {
+    check_rows(u.rows())?;
+    check_per_column("costs", u.cols(), cost.len())?;
+    cpu::bihalf::transport_cost(u, cost, ws);
+    Ok(())
 }

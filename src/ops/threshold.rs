@@ -111,18 +111,33 @@ impl Threshold {
     /// # Errors
     /// See the [page](self); the average is untouched on error.
     pub fn update<T: Element>(&mut self, u: MatRef<'_, T>, ws: &mut Workspace) -> Result<Vec<T>> {
-        check_per_column("the threshold", u.cols(), self.cols())?;
         let mut medians = allocate((1, u.cols()), T::default())?;
-        median_into(u, &mut medians, ws)?;
+        self.update_into(u, &mut medians, ws)?;
+        Ok(medians)
+    }
+
+    /// [`update`](Self::update) with the medians into a buffer of the caller, `[cols]`.
+    ///
+    /// # Errors
+    /// See the [page](self); the average is untouched on error. `medians` is written even when one
+    /// of them is not finite, so that it can be looked at.
+    pub fn update_into<T: Element>(
+        &mut self,
+        u: MatRef<'_, T>,
+        medians: &mut [T],
+        ws: &mut Workspace,
+    ) -> Result<()> {
+        check_per_column("the threshold", u.cols(), self.cols())?;
+        median_into(u, medians, ws)?;
         if let Some(col) = medians.iter().position(|m| !m.to_f64().is_finite()) {
             return Err(Error::NonFiniteMedian { col, value: medians[col].to_f64() });
         }
         let decay = if self.batches == 0 { 0.0 } else { self.decay };
-        for (ema, median) in self.ema.iter_mut().zip(&medians) {
+        for (ema, median) in self.ema.iter_mut().zip(&*medians) {
             *ema = decay * *ema + (1.0 - decay) * median.to_f64();
         }
         self.batches += 1;
-        Ok(medians)
+        Ok(())
     }
 
     /// `t = -ema`, for [`sign::forward_shifted`](super::sign::forward_shifted).

@@ -1,0 +1,42 @@
+//! What a training run is told.
+
+/// How U becomes B.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    /// +1 for the larger half of each column of the batch
+    BiHalf,
+    /// +1 where U > 0
+    Sign,
+}
+
+impl Method {
+    /// In tables and file names.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::BiHalf => "bihalf",
+            Self::Sign => "sign",
+        }
+    }
+}
+
+/// The paper's numbers are in brackets.
+#[derive(Debug, Clone)]
+pub struct Recipe {
+    pub method: Method,
+    /// columns of U and B
+    pub bits: usize,
+    /// rows of U and B [32]
+    pub batch: usize,
+    /// at most; see [`Plateau`](crate::schedule::Plateau)
+    pub epochs: u32,
+    /// of the first epochs [1e-4, for features of norm 30]
+    pub lr: f32,
+    /// [0.9]
+    pub momentum: f32,
+    /// times the weight, added to its gradient [5e-4]
+    pub weight_decay: f32,
+    /// pull of U towards B [6]
+    pub gamma: f64,
+    /// of the first weights and the order of the rows
+    pub seed: u64,
+}
