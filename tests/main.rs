@@ -14,3 +14,4 @@ mod sign;
 mod stats;
 mod threads;
 mod threshold;
+mod torch;

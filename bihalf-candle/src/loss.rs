@@ -1,7 +1,7 @@
 //! The cosine-preserving loss as a candle op with a gradient for the codes.
 
 use crate::cpu::{Float, matrix, with_float};
-use bihalf::{Signs, ops};
+use bihalf::{Element, Signs, ops};
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp2, DType, Error, Layout, Result, Shape, Tensor};
 
@@ -47,7 +47,7 @@ impl CosineLoss {
         let x = matrix::<X>(self.name(), x.0, x.1)?;
         let b = Signs::Dense(matrix::<T>(self.name(), b.0, b.1)?);
         let loss = ops::loss::cosine(x, b).map_err(Error::wrap)?;
-        Ok(T::to_cpu_storage_owned(vec![<T as candle_core::WithDType>::from_f64(loss)]))
+        Ok(T::to_cpu_storage_owned(vec![<T as Element>::from_f64(loss)]))
     }
 }
 
