@@ -62,6 +62,11 @@
 
 #![deny(missing_docs)]
 
+/// The examples of the repository's README, run as tests here, where both crates are at hand.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
+
 mod bihalf;
 mod codes;
 mod cpu;
