@@ -78,7 +78,7 @@ fn read_bits(path: &Path) -> Result<Digits> {
 fn decode_bits(bytes: &[u8]) -> Result<Digits> {
     let len = bytes.len() / RECORD_BYTES;
     ensure!(
-        len > 0 && bytes.len() % RECORD_BYTES == 0,
+        len > 0 && bytes.len().is_multiple_of(RECORD_BYTES),
         "{} bytes are no whole number of digits of {RECORD_BYTES} bytes; copy the file again",
         bytes.len()
     );
