@@ -6,7 +6,7 @@ cd "$(dirname "$0")"
 need() {
     command -v "$1" >/dev/null || { echo "test.sh: $1 is missing: $2" >&2; exit 1; }
 }
-need cargo "install Rust 1.85 or later (https://rustup.rs)"
+need cargo "install Rust 1.88 or later (https://rustup.rs)"
 need cc "install a C compiler, for instance the package gcc or clang"
 
 # The core with overflow checks and debug assertions: units, every promise, documentation.

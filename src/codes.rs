@@ -86,6 +86,15 @@ impl<'a> CodesRef<'a> {
         &self.words[i * n..(i + 1) * n]
     }
 
+    /// The bits of row `i`, from bit 0 on.
+    ///
+    /// # Panics
+    /// When there is no row `i`.
+    pub fn row_bits(&self, i: usize) -> impl Iterator<Item = bool> + use<'a> {
+        let words = self.row(i);
+        (0..self.bits).map(move |j| u64::from_le(words[j / WORD_BITS]) >> (j % WORD_BITS) & 1 == 1)
+    }
+
     /// Bit `j` of row `i`.
     ///
     /// # Panics
@@ -111,9 +120,7 @@ impl<'a> CodesRef<'a> {
 
     /// The codes as +1 and -1, row-major.
     pub fn to_dense<T: Element>(&self) -> Vec<T> {
-        (0..self.rows)
-            .flat_map(|i| (0..self.bits).map(move |j| T::plus_or_minus_one(self.get(i, j))))
-            .collect()
+        (0..self.rows).flat_map(|i| self.row_bits(i).map(T::plus_or_minus_one)).collect()
     }
 }
 

@@ -83,23 +83,21 @@ pub(crate) fn backward<T: Element>(
     coefficient: T::Real,
 ) {
     match b {
-        Signs::Dense(b) => pull(u, grad, coefficient, |i, j| b.get(i, j).widen()),
-        Signs::Packed(b) => {
-            pull(u, grad, coefficient, |i, j| T::plus_or_minus_one(b.get(i, j)).widen())
-        }
+        Signs::Dense(b) => pull(u, grad, coefficient, |i| b.row(i)),
+        Signs::Packed(b) => pull(u, grad, coefficient, |i| b.row_bits(i).map(T::plus_or_minus_one)),
     }
 }
 
-/// The same with the target `b` as a function of row and column.
-pub(crate) fn pull<T: Element>(
+/// The same with the target `b` as a function that gives a row.
+pub(crate) fn pull<T: Element, Row: Iterator<Item = T>>(
     u: MatRef<'_, T>,
     grad: MatMut<'_, T>,
     coefficient: T::Real,
-    b: impl Fn(usize, usize) -> T::Real + Send + Sync,
+    b: impl Fn(usize) -> Row + Send + Sync,
 ) {
     threads::for_each_row(grad, |i, row| {
-        for (j, (g, u)) in row.iter_mut().zip(u.row(i)).enumerate() {
-            *g = T::narrow(g.widen() + coefficient * (u.widen() - b(i, j)));
+        for (g, (u, b)) in row.iter_mut().zip(u.row(i).zip(b(i))) {
+            *g = T::narrow(g.widen() + coefficient * (u.widen() - b.widen()));
         }
     });
 }

@@ -6,10 +6,8 @@ use crate::{CodesRef, Element, MatMut};
 
 pub(crate) fn unpack<T: Element>(codes: CodesRef<'_>, out: MatMut<'_, T>) {
     for_each_row(out, |i, row| {
-        let words = codes.row(i);
-        for (j, b) in row.iter_mut().enumerate() {
-            let word = u64::from_le(words[j / WORD_BITS]);
-            *b = T::plus_or_minus_one(word >> (j % WORD_BITS) & 1 == 1);
+        for (b, bit) in row.iter_mut().zip(codes.row_bits(i)) {
+            *b = T::plus_or_minus_one(bit);
         }
     });
 }

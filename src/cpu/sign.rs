@@ -16,11 +16,14 @@ pub(crate) fn backward<T: Element>(
     grad: MatMut<'_, T>,
     coefficient: T::Real,
 ) {
-    bihalf::pull(u, grad, coefficient, |i, j| {
-        let value = u.get(i, j);
-        let one = shift.map_or_else(|| value.above_zero(), |t| above(value, t[j]));
-        T::plus_or_minus_one(one).widen()
-    });
+    match shift {
+        None => bihalf::pull(u, grad, coefficient, |i| {
+            u.row(i).map(|value| T::plus_or_minus_one(value.above_zero()))
+        }),
+        Some(t) => bihalf::pull(u, grad, coefficient, |i| {
+            u.row(i).zip(t).map(|(value, &t)| T::plus_or_minus_one(above(value, t)))
+        }),
+    }
 }
 
 /// `u > -t`: exact, unlike `u + t > 0`.

@@ -66,7 +66,8 @@ impl<'a, T: Element, B: Backend> Outputs<'a, T, B> {
         Self { codes: Some(out), ..self }
     }
 
-    /// Asks for the number of +1 in each column.
+    /// Asks for the number of +1 in each column. On the host this is a slice: `&mut counts[..]` of
+    /// a vector.
     pub fn counts(self, out: B::SliceMut<'a, u32>) -> Self {
         Self { counts: Some(out), ..self }
     }
