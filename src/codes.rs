@@ -92,7 +92,7 @@ impl<'a> CodesRef<'a> {
     /// When there is no row `i`.
     pub fn row_bits(&self, i: usize) -> impl Iterator<Item = bool> + use<'a> {
         let words = self.row(i);
-        (0..self.bits).map(move |j| u64::from_le(words[j / WORD_BITS]) >> (j % WORD_BITS) & 1 == 1)
+        (0..self.bits).map(move |j| bit(words, j))
     }
 
     /// Bit `j` of row `i`.
@@ -101,7 +101,7 @@ impl<'a> CodesRef<'a> {
     /// When there is no such bit.
     pub fn get(&self, i: usize, j: usize) -> bool {
         assert!(j < self.bits, "bit {j} of a code of {} bits", self.bits);
-        u64::from_le(self.row(i)[j / WORD_BITS]) >> (j % WORD_BITS) & 1 == 1
+        bit(self.row(i), j)
     }
 
     /// The codes as bytes, each row padded to `8 * words_per_row(bits)` bytes.
@@ -244,6 +244,11 @@ impl Codes {
     pub fn to_dense<T: Element>(&self) -> Vec<T> {
         self.as_ref().to_dense()
     }
+}
+
+/// Bit `j` of a row of words.
+fn bit(row: &[u64], j: usize) -> bool {
+    u64::from_le(row[j / WORD_BITS]) >> (j % WORD_BITS) & 1 == 1
 }
 
 fn checked_words(rows: usize, bits: usize) -> Result<usize> {

@@ -31,9 +31,23 @@ pub(crate) fn forward<T: Element>(
     let bounds = boundaries(u, ones, ws);
     emit::write(u.rows(), out, |i, j| is_one(u.get(i, j), i, bounds[j]));
     if let Some(threshold) = threshold {
-        for (t, (key, _)) in threshold.iter_mut().zip(bounds) {
-            *t = T::from_key(key.reversed());
-        }
+        write_values(bounds, threshold);
+    }
+}
+
+/// The value of the `k`-th largest element of each column; `k` is at least 1.
+pub(crate) fn kth_largest<T: Element>(
+    u: MatRef<'_, T>,
+    k: usize,
+    out: &mut [T],
+    ws: &mut Workspace,
+) {
+    write_values(boundaries(u, k, ws), out);
+}
+
+fn write_values<T: Element>(bounds: &[KeyRow<T::Key>], out: &mut [T]) {
+    for (value, (key, _)) in out.iter_mut().zip(bounds) {
+        *value = T::from_key(key.reversed());
     }
 }
 

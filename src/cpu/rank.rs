@@ -1,7 +1,7 @@
 //! Ranks and argsort on the CPU: each column's `(key, row)` pairs are sorted. No two pairs are
 //! equal, so an unstable sort gives the stable order.
 
-use super::threads::{for_each_chunk, for_each_chunk_pair, for_each_row};
+use super::threads::{for_each_chunk_pair, for_each_row};
 use crate::element::Key;
 use crate::ops::rank::Order;
 use crate::workspace::{KeyRow, PANEL};
@@ -79,24 +79,4 @@ fn sort<T: Element>(
         pairs.sort_unstable();
         result(pairs, column);
     });
-}
-
-/// The value of the given ascending rank in each column, through the same order.
-pub(crate) fn nth<T: Element>(u: MatRef<'_, T>, nth: usize, out: &mut [T], ws: &mut Workspace) {
-    let (rows, cols) = u.shape();
-    let (panel, bounds) = T::Key::scratch(ws).panel_and_bounds(rows, cols);
-    for first in (0..cols).step_by(PANEL) {
-        let width = PANEL.min(cols - first);
-        let bounds = &mut bounds[first..first + width];
-        let panel = &mut panel[..rows * width];
-        let work = panel.len();
-        for_each_chunk_pair((panel, rows), (bounds, 1), work, |c, pairs, bound| {
-            for (pair, value) in pairs.iter_mut().zip(u.col(first + c)) {
-                *pair = (value.key(), 0);
-            }
-            bound[0] = *pairs.select_nth_unstable(nth).1;
-        });
-    }
-    let bounds = &*bounds;
-    for_each_chunk(out, 1, cols, |j, value| value[0] = T::from_key(bounds[j].0));
 }

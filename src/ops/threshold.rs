@@ -50,7 +50,8 @@ pub fn median_into<T: Element>(u: MatRef<'_, T>, out: &mut [T], ws: &mut Workspa
     check_rows(rows)?;
     check_parameter("rows", rows as f64, rows > 0, "at least 1 to have a median")?;
     check_per_column("medians", u.cols(), out.len())?;
-    cpu::rank::nth(u, rows.div_ceil(2) - 1, out, ws);
+    // Ascending rank ceil(M / 2) - 1 is the (floor(M / 2) + 1)-th place in descending order.
+    cpu::bihalf::kth_largest(u, rows / 2 + 1, out, ws);
     Ok(())
 }
 
