@@ -54,23 +54,9 @@ fn gradient_is_the_plain_formula_for_every_dtype_and_size() -> Result<()> {
     Ok(())
 }
 
-/// The form that needs no backward pass of one's own: `U + stop_grad(B - U)` in the loss, and
-/// `gamma / (2 M K) |U - stop_grad(B)|^2` beside it.
 #[test]
 fn gradient_equals_that_of_the_auxiliary_loss() -> Result<()> {
-    let (gamma, weight) = (0.7, values(10, 4, 1, DType::F64)?);
-    let task = |b: &Tensor| (b.mul(&weight)? + b.sqr()?)?.tanh()?.sum_all();
-    let u = var(10, 4, 0, DType::F64)?;
-    let with_op = task(&u.bihalf(gamma)?)?.backward()?;
-
-    let b = u.detach().bihalf(0.0)?;
-    let through = (u.as_tensor() + (&b - u.detach())?)?;
-    let pull = ((u.as_tensor() - &b)?.sqr()?.sum_all()? * (gamma / 80.0))?;
-    let with_aux = (task(&through)? + pull)?.backward()?;
-
-    let grad = |grads: &candle_core::backprop::GradStore| rows(grads.get(&u).unwrap());
-    assert_close(&grad(&with_op)?, &grad(&with_aux)?, 1e-14, "op against auxiliary loss");
-    Ok(())
+    assert_gradient_equals_that_of_the_auxiliary_loss(10, |u, gamma| u.bihalf(gamma))
 }
 
 /// What the crate's page warns of: a scaled loss leaves the pull as it is.
@@ -90,30 +76,13 @@ fn pull_is_not_scaled_with_the_loss() -> Result<()> {
 
 #[test]
 fn strided_views_equal_their_contiguous_copies() -> Result<()> {
-    for (dtype, _) in DTYPES {
-        for (name, view) in views(dtype)? {
-            let copy = view.force_contiguous()?;
-            let (b, expected) = (view.bihalf(1.0)?, copy.bihalf(1.0)?);
-            assert_eq!(rows(&b)?, rows(&expected)?, "{dtype:?}, {name}");
-        }
-    }
-    Ok(())
+    assert_views_equal_their_copies(|u| u.bihalf(1.0))
 }
 
 /// Both `U` and the gradient that arrives are views here.
 #[test]
 fn gradient_through_strided_views_equals_that_through_copies() -> Result<()> {
-    let u = var(6, 9, 0, DType::F64)?;
-    let weight = values(4, 7, 1, DType::F64)?;
-    let grad = |copy: bool| -> Result<Vec<Vec<f64>>> {
-        let view = u.narrow(0, 1, 4)?.t()?.narrow(0, 2, 7)?;
-        let view = if copy { view.force_contiguous()? } else { view };
-        let grads = view.bihalf(2.0)?.t()?.mul(&weight)?.sum_all()?.backward()?;
-        rows(grads.get(&u).unwrap())
-    };
-    assert_eq!(grad(false)?, grad(true)?);
-    assert!(grad(false)?.concat().iter().any(|&grad| grad != 0.0));
-    Ok(())
+    assert_gradient_through_views_equals_that_through_copies(|u| u.bihalf(2.0))
 }
 
 #[test]

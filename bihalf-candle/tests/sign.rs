@@ -3,7 +3,7 @@
 mod common;
 
 use bihalf_candle::BihalfExt;
-use candle_core::{DType, Device, Result, Tensor};
+use candle_core::{Device, Result, Tensor};
 use common::*;
 
 fn plain_forward(u: &[Vec<f64>]) -> Vec<Vec<f64>> {
@@ -42,45 +42,17 @@ fn zeros_and_nan_are_minus_one() -> Result<()> {
 
 #[test]
 fn gradient_equals_that_of_the_auxiliary_loss() -> Result<()> {
-    let (gamma, weight) = (0.7, values(9, 4, 1, DType::F64)?);
-    let task = |b: &Tensor| (b.mul(&weight)? + b.sqr()?)?.tanh()?.sum_all();
-    let u = var(9, 4, 0, DType::F64)?;
-    let with_op = task(&u.sign_ste(gamma)?)?.backward()?;
-
-    let b = u.detach().sign_ste(0.0)?;
-    let through = (u.as_tensor() + (&b - u.detach())?)?;
-    let pull = ((u.as_tensor() - &b)?.sqr()?.sum_all()? * (gamma / 72.0))?;
-    let with_aux = (task(&through)? + pull)?.backward()?;
-
-    let grad = |grads: &candle_core::backprop::GradStore| rows(grads.get(&u).unwrap());
-    assert_close(&grad(&with_op)?, &grad(&with_aux)?, 1e-14, "op against auxiliary loss");
-    Ok(())
+    assert_gradient_equals_that_of_the_auxiliary_loss(9, |u, gamma| u.sign_ste(gamma))
 }
 
 #[test]
 fn strided_views_equal_their_contiguous_copies() -> Result<()> {
-    for (dtype, _) in DTYPES {
-        for (name, view) in views(dtype)? {
-            let expected = view.force_contiguous()?.sign_ste(1.0)?;
-            assert_eq!(rows(&view.sign_ste(1.0)?)?, rows(&expected)?, "{dtype:?}, {name}");
-        }
-    }
-    Ok(())
+    assert_views_equal_their_copies(|u| u.sign_ste(1.0))
 }
 
 #[test]
 fn gradient_through_strided_views_equals_that_through_copies() -> Result<()> {
-    let u = var(6, 9, 0, DType::F64)?;
-    let weight = values(4, 7, 1, DType::F64)?;
-    let grad = |copy: bool| -> Result<Vec<Vec<f64>>> {
-        let view = u.narrow(0, 1, 4)?.t()?.narrow(0, 2, 7)?;
-        let view = if copy { view.force_contiguous()? } else { view };
-        let grads = view.sign_ste(2.0)?.t()?.mul(&weight)?.sum_all()?.backward()?;
-        rows(grads.get(&u).unwrap())
-    };
-    assert_eq!(grad(false)?, grad(true)?);
-    assert!(grad(false)?.concat().iter().any(|&grad| grad != 0.0));
-    Ok(())
+    assert_gradient_through_views_equals_that_through_copies(|u| u.sign_ste(2.0))
 }
 
 #[test]

@@ -82,3 +82,55 @@ pub fn assert_refuses_other_ranks_and_dtypes<T>(name: &str, op: impl Fn(&Tensor)
         assert!(message.contains(&format!("{dtype:?}")), "{message}");
     }
 }
+
+/// Fails unless `op` gives for every view of [`views`] what it gives for a contiguous copy.
+#[track_caller]
+pub fn assert_views_equal_their_copies(op: impl Fn(&Tensor) -> Result<Tensor>) -> Result<()> {
+    for (dtype, _) in DTYPES {
+        for (name, view) in views(dtype)? {
+            let expected = op(&view.force_contiguous()?)?;
+            assert_eq!(rows(&op(&view)?)?, rows(&expected)?, "{dtype:?}, {name}");
+        }
+    }
+    Ok(())
+}
+
+/// The same for the gradient; both `U` and the gradient that arrives are views here.
+#[track_caller]
+pub fn assert_gradient_through_views_equals_that_through_copies(
+    op: impl Fn(&Tensor) -> Result<Tensor>,
+) -> Result<()> {
+    let u = var(6, 9, 0, DType::F64)?;
+    let weight = values(4, 7, 1, DType::F64)?;
+    let grad = |copy: bool| -> Result<Vec<Vec<f64>>> {
+        let view = u.narrow(0, 1, 4)?.t()?.narrow(0, 2, 7)?;
+        let view = if copy { view.force_contiguous()? } else { view };
+        let grads = op(&view)?.t()?.mul(&weight)?.sum_all()?.backward()?;
+        rows(grads.get(&u).unwrap())
+    };
+    assert_eq!(grad(false)?, grad(true)?);
+    assert!(grad(false)?.concat().iter().any(|&grad| grad != 0.0));
+    Ok(())
+}
+
+/// Compares a layer's gradient, `op(u, gamma)`, with the form that needs no backward pass of one's
+/// own: `U + stop_grad(B - U)` in the loss, and `gamma / (2 M K) |U - stop_grad(B)|^2` beside it.
+#[track_caller]
+pub fn assert_gradient_equals_that_of_the_auxiliary_loss(
+    m: usize,
+    op: impl Fn(&Tensor, f64) -> Result<Tensor>,
+) -> Result<()> {
+    let (gamma, weight) = (0.7, values(m, 4, 1, DType::F64)?);
+    let task = |b: &Tensor| (b.mul(&weight)? + b.sqr()?)?.tanh()?.sum_all();
+    let u = var(m, 4, 0, DType::F64)?;
+    let with_op = task(&op(&u, gamma)?)?.backward()?;
+
+    let b = op(&u.detach(), 0.0)?;
+    let through = (u.as_tensor() + (&b - u.detach())?)?;
+    let pull = ((u.as_tensor() - &b)?.sqr()?.sum_all()? * (gamma / (2 * m * 4) as f64))?;
+    let with_aux = (task(&through)? + pull)?.backward()?;
+
+    let grad = |grads: &candle_core::backprop::GradStore| rows(grads.get(&u).unwrap());
+    assert_close(&grad(&with_op)?, &grad(&with_aux)?, 1e-14, "op against auxiliary loss");
+    Ok(())
+}
