@@ -148,6 +148,17 @@ pub trait Backend {
     where
         Self: Sized;
 
+    /// [`ops::threshold::median_into`].
+    ///
+    /// # Errors
+    /// See there.
+    fn median_into<T: Element>(
+        &self,
+        u: Matrix<Self::Slice<'_, T>>,
+        out: Self::SliceMut<'_, T>,
+        ws: &mut Self::Workspace,
+    ) -> Result<()>;
+
     /// [`ops::sign::forward_into`].
     ///
     /// # Errors
@@ -235,6 +246,7 @@ pub trait Backend {
         b: Matrix<Self::Slice<'_, T>>,
         loss: Self::SliceMut<'_, f64>,
         grad: Matrix<Self::SliceMut<'_, T>>,
+        ws: &mut Self::Workspace,
     ) -> Result<()>;
 
     /// [`ops::loss::entropy_penalty_with_grad_into`]; the loss goes to `loss`, one element.
@@ -247,6 +259,7 @@ pub trait Backend {
         alpha: f64,
         loss: Self::SliceMut<'_, f64>,
         grad: Matrix<Self::SliceMut<'_, T>>,
+        ws: &mut Self::Workspace,
     ) -> Result<()>;
 }
 
@@ -337,6 +350,15 @@ impl Backend for Cpu {
         ops::bihalf::backward_in_place(u, b, grad, pull)
     }
 
+    fn median_into<T: Element>(
+        &self,
+        u: MatRef<'_, T>,
+        out: &mut [T],
+        ws: &mut Workspace,
+    ) -> Result<()> {
+        ops::threshold::median_into(u, out, ws)
+    }
+
     fn sign_forward_into<T: Element>(
         &self,
         u: MatRef<'_, T>,
@@ -392,6 +414,7 @@ impl Backend for Cpu {
         b: MatRef<'_, T>,
         loss: &mut [f64],
         grad: MatMut<'_, T>,
+        _: &mut Workspace,
     ) -> Result<()> {
         ops::check_length("loss", "one value", 1, loss.len())?;
         loss[0] = ops::loss::cosine_with_grad_into(x, b, grad)?;
@@ -404,6 +427,7 @@ impl Backend for Cpu {
         alpha: f64,
         loss: &mut [f64],
         grad: MatMut<'_, T>,
+        _: &mut Workspace,
     ) -> Result<()> {
         ops::check_length("loss", "one value", 1, loss.len())?;
         loss[0] = ops::loss::entropy_penalty_with_grad_into(b, alpha, grad)?;

@@ -68,6 +68,11 @@ impl<S: Storage> PackedCodes<S> {
     pub fn data(&self) -> &S {
         &self.words
     }
+
+    /// The storage, by value.
+    pub fn into_data(self) -> S {
+        self.words
+    }
 }
 
 impl<'a> CodesRef<'a> {

@@ -1,5 +1,6 @@
 //! Element types, their arithmetic and their total order.
 
+use crate::plan::DType;
 use half::{bf16, f16};
 use std::fmt::{Debug, Display};
 use std::ops::{Add, Div, Mul, Neg, Sub};
@@ -15,7 +16,10 @@ pub trait Scalar:
 /// Arithmetic on `f16` and `bf16` is done in `f32` and rounded once, at the end.
 pub trait Element: Scalar + Display + PartialOrd + sealed::Arithmetic {
     /// The type's name as CUDA kernels and benchmark names spell it.
-    const NAME: &'static str;
+    const NAME: &'static str = Self::DTYPE.name();
+
+    /// The type, as a value.
+    const DTYPE: DType;
 
     /// The value as `f64`; exact.
     fn to_f64(self) -> f64;
@@ -59,7 +63,12 @@ pub(crate) mod sealed {
     use super::{Key, Real};
 
     /// Only this crate implements [`Scalar`](super::Scalar).
+    #[cfg(not(feature = "cuda"))]
     pub trait Sealed {}
+
+    /// Only this crate implements [`Scalar`](super::Scalar). Scalars can lie in device memory.
+    #[cfg(feature = "cuda")]
+    pub trait Sealed: cudarc::driver::DeviceRepr + cudarc::driver::ValidAsZeroBits {}
 
     /// What the CPU path needs of an element; not part of the public interface.
     pub trait Arithmetic: Sized {
@@ -200,9 +209,9 @@ macro_rules! scalars {
 scalars!(f32, f64, f16, bf16, i8, u32, u64);
 
 macro_rules! elements {
-    ($($element:ident: $to:expr, $from:expr;)*) => {$(
+    ($($element:ident: $dtype:ident, $to:expr, $from:expr;)*) => {$(
         impl Element for $element {
-            const NAME: &'static str = stringify!($element);
+            const DTYPE: DType = DType::$dtype;
 
             fn to_f64(self) -> f64 {
                 $to(self)
@@ -218,10 +227,10 @@ macro_rules! elements {
 // `half` drops low bits of an f64 before it rounds, which turns some values into ties; rounding to
 // odd on the way keeps what they decide.
 elements! {
-    f32: f64::from, |v| v as f32;
-    f64: |v| v, |v| v;
-    f16: f16::to_f64, |v| f16::from_f32(round_to_odd(v));
-    bf16: bf16::to_f64, |v| bf16::from_f32(round_to_odd(v));
+    f32: F32, f64::from, |v| v as f32;
+    f64: F64, |v| v, |v| v;
+    f16: F16, f16::to_f64, |v| f16::from_f32(round_to_odd(v));
+    bf16: Bf16, bf16::to_f64, |v| bf16::from_f32(round_to_odd(v));
 }
 
 /// The one of the two `f32`s around `value` whose last bit is 1; `value` itself where it is one.

@@ -145,6 +145,81 @@ pub enum Error {
         message: String,
     },
 
+    /// More rows or columns than the 32-bit positions of CUDA kernels reach.
+    #[error(
+        "a {rows} x {cols} matrix has a side above {max}, which CUDA kernels cannot number; split it"
+    )]
+    TooLargeForCuda {
+        /// Rows of the matrix.
+        rows: usize,
+        /// Columns of the matrix.
+        cols: usize,
+        /// Greatest number of either.
+        max: usize,
+    },
+
+    /// A workspace on a device is too small for a call.
+    #[error(
+        "the workspace holds {got} bytes, but this call needs {needed}; ask for its size first"
+    )]
+    WorkspaceTooSmall {
+        /// Bytes needed.
+        needed: usize,
+        /// Bytes held.
+        got: usize,
+    },
+
+    /// CUDA was asked for where no driver is installed.
+    #[error(
+        "no CUDA driver: none of {names:?} can be loaded; install NVIDIA's driver, or run on the CPU"
+    )]
+    NoDriverLibrary {
+        /// The libraries that were looked for.
+        names: &'static [&'static str],
+    },
+
+    /// There is no device of this number.
+    #[error(
+        "no CUDA device {ordinal}: the driver sees {count}; number them from 0, or run on the CPU"
+    )]
+    NoDevice {
+        /// The device asked for.
+        ordinal: usize,
+        /// Devices there are.
+        count: usize,
+    },
+
+    /// The crate was built without nvcc, so there are no GPU kernels in this binary.
+    #[error(
+        "this binary has no GPU kernels, for it was built without nvcc; install the CUDA toolkit, set \
+         NVCC or CUDA_HOME, and build again"
+    )]
+    KernelsNotBuilt,
+
+    /// A device buffer belongs to another context than the kernels.
+    #[error(
+        "{what} lies in another CUDA context (device {got}) than the kernels (device {expected})"
+    )]
+    OtherContext {
+        /// The argument.
+        what: &'static str,
+        /// Device of the kernels' context.
+        expected: usize,
+        /// Device of the argument's context.
+        got: usize,
+    },
+
+    /// The CUDA driver refused a call.
+    #[cfg(feature = "cuda")]
+    #[error("the CUDA driver failed to {what}")]
+    Driver {
+        /// What was to be done.
+        what: &'static str,
+        /// The driver's error.
+        #[source]
+        source: cudarc::driver::DriverError,
+    },
+
     /// Reading or writing failed.
     #[error(transparent)]
     Io(#[from] std::io::Error),

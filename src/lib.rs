@@ -50,14 +50,19 @@
 mod backend;
 pub mod codes;
 mod cpu;
+#[cfg(feature = "cuda")]
+pub mod cuda;
 mod element;
 mod error;
 mod matrix;
 pub mod ops;
+pub mod plan;
 mod workspace;
 
 pub use backend::{Backend, Cpu};
 pub use codes::{Codes, CodesMut, CodesRef, PackedCodes};
+#[cfg(feature = "cuda")]
+pub use cudarc;
 pub use element::{Element, Scalar};
 pub use error::{Error, Result};
 pub use half;

@@ -46,13 +46,18 @@ use std::io::{BufRead, BufReader, Read, Write};
 /// # Errors
 /// [`Error::Length`]; [`Error::Parameter`] when there is no row; [`Error::TooManyRows`].
 pub fn median_into<T: Element>(u: MatRef<'_, T>, out: &mut [T], ws: &mut Workspace) -> Result<()> {
-    let rows = u.rows();
+    let k = check_median(u.shape(), out.len())?;
+    cpu::bihalf::kth_largest(u, k, out, ws);
+    Ok(())
+}
+
+/// The place of the median in descending order, counted from 1.
+pub(crate) fn check_median((rows, cols): (usize, usize), out: usize) -> Result<usize> {
     check_rows(rows)?;
     check_parameter("rows", rows as f64, rows > 0, "at least 1 to have a median")?;
-    check_per_column("medians", u.cols(), out.len())?;
+    check_per_column("medians", cols, out)?;
     // Ascending rank ceil(M / 2) - 1 is the (floor(M / 2) + 1)-th place in descending order.
-    cpu::bihalf::kth_largest(u, rows / 2 + 1, out, ws);
-    Ok(())
+    Ok(rows / 2 + 1)
 }
 
 /// The lower median of each column. See the [page](self).

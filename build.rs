@@ -1,0 +1,203 @@
+//! Compiles `kernels/*.cu` with nvcc into one fatbin when feature `cuda` is on.
+//!
+//! | variable | meaning |
+//! |---|---|
+//! | `NVCC` | the compiler; else `bin/nvcc` of `CUDA_HOME` or `CUDA_PATH`, nvcc of `PATH`, `/usr/local/cuda/bin/nvcc` |
+//! | `NVCC_CCBIN` | the host compiler that nvcc calls (nvcc's own variable) |
+//! | `BIHALF_CUDA_ARCHS` | architectures to compile for, as `80,90`; else `CUDA_COMPUTE_CAP`; else all that are known |
+//! | `BIHALF_CUDA_PTX` | architectures to add PTX of; the lowest one's is always there |
+//! | `BIHALF_REQUIRE_NVCC` | 1: a missing nvcc is an error, not a warning |
+//!
+//! Without nvcc the crate builds and its CUDA calls return `Error::KernelsNotBuilt`.
+
+use std::collections::hash_map::DefaultHasher;
+use std::hash::{Hash, Hasher};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::{env, fs};
+
+/// What released GPUs are: Turing, A100, RTX 30, RTX 40, H100, B100, RTX 50.
+const ARCHITECTURES: [u32; 7] = [75, 80, 86, 89, 90, 100, 120];
+
+fn main() {
+    println!("cargo:rustc-check-cfg=cfg(bihalf_kernels)");
+    println!("cargo:rerun-if-changed=build.rs");
+    // docs.rs has no nvcc and needs none.
+    if env::var_os("CARGO_FEATURE_CUDA").is_none() || variable("DOCS_RS").is_some() {
+        return;
+    }
+    match find_nvcc() {
+        Some(nvcc) => {
+            let fatbin = compile(&nvcc);
+            println!("cargo:rustc-env=BIHALF_FATBIN={}", fatbin.display());
+            println!("cargo:rustc-env=BIHALF_PTXAS_REPORT={}", report_of(&fatbin).display());
+            println!("cargo:rustc-cfg=bihalf_kernels");
+        }
+        None => {
+            let message = "nvcc was not found, so the GPU kernels are not built; set NVCC or \
+                           CUDA_HOME, or put nvcc on PATH";
+            let required = variable("BIHALF_REQUIRE_NVCC").is_some_and(|value| value != "0");
+            assert!(!required, "{message} (BIHALF_REQUIRE_NVCC is set)");
+            println!("cargo:warning={message}");
+        }
+    }
+}
+
+/// The variable's value, unless it is empty. A change of it runs this script again.
+fn variable(name: &str) -> Option<String> {
+    println!("cargo:rerun-if-env-changed={name}");
+    env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+fn find_nvcc() -> Option<PathBuf> {
+    let name = format!("nvcc{}", env::consts::EXE_SUFFIX);
+    let in_toolkit = |root: String| Path::new(&root).join("bin").join(&name);
+    let named = variable("NVCC").map(PathBuf::from);
+    let toolkits = ["CUDA_HOME", "CUDA_PATH"].map(|root| variable(root).map(in_toolkit));
+    let path = variable("PATH").unwrap_or_default();
+    let on_path = env::split_paths(&path).map(|folder| folder.join(&name));
+    let usual = Path::new("/usr/local/cuda/bin").join(&name);
+
+    let candidates = named.into_iter().chain(toolkits.into_iter().flatten());
+    candidates
+        .chain(on_path)
+        .chain([usual])
+        .find(|nvcc| output(Command::new(nvcc).arg("--version")).is_ok())
+}
+
+/// Standard output and standard error of a command that succeeds; else what it said.
+fn output(command: &mut Command) -> Result<(String, String), String> {
+    let output = command.output().map_err(|error| format!("{command:?}: {error}"))?;
+    let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+    let (out, err) = (text(&output.stdout), text(&output.stderr));
+    if output.status.success() { Ok((out, err)) } else { Err(format!("{command:?}:\n{out}{err}")) }
+}
+
+/// The fatbin. It lies beside the profiles' folders, named by all that it depends on, so that every
+/// profile finds what the first one compiled.
+fn compile(nvcc: &Path) -> PathBuf {
+    let sources = sources();
+    let (version, _) = output(Command::new(nvcc).arg("--version")).expect("nvcc --version");
+    let flags = flags(nvcc);
+
+    let mut hasher = DefaultHasher::new();
+    (&version, &flags, variable("NVCC_CCBIN")).hash(&mut hasher);
+    for source in &sources {
+        (source.file_name(), fs::read(source).expect("a kernel source")).hash(&mut hasher);
+    }
+    let folder = shared_folder();
+    fs::create_dir_all(&folder).expect("the folder of the kernels");
+    let fatbin = folder.join(format!("{:016x}.fatbin", hasher.finish()));
+    if fatbin.exists() && report_of(&fatbin).exists() {
+        return fatbin;
+    }
+
+    // One unit that includes every kernel file; each keeps to a namespace of its own.
+    let out = PathBuf::from(env::var_os("OUT_DIR").expect("OUT_DIR"));
+    let unit = out.join("kernels.cu");
+    let kernels = sources.iter().filter(|source| source.extension().is_some_and(|e| e == "cu"));
+    let includes = kernels.map(|source| format!("#include {:?}\n", source.display().to_string()));
+    fs::write(&unit, includes.collect::<String>()).expect("a file in OUT_DIR");
+
+    // Written elsewhere and renamed, so that nobody sees half a file.
+    let fresh = out.join("kernels.fatbin");
+    let mut command = Command::new(nvcc);
+    command.args(&flags).arg("-o").arg(&fresh).arg(&unit);
+    let (_, report) = output(&mut command).unwrap_or_else(|error| panic!("nvcc failed\n{error}"));
+    fs::write(out.join("kernels.ptxas"), report).expect("a file in OUT_DIR");
+    fs::rename(out.join("kernels.ptxas"), report_of(&fatbin)).expect("the report's place");
+    fs::rename(&fresh, &fatbin).expect("the fatbin's place");
+    fatbin
+}
+
+/// What ptxas said of registers, stack and shared memory of every kernel.
+fn report_of(fatbin: &Path) -> PathBuf {
+    fatbin.with_extension("ptxas")
+}
+
+/// All of `kernels/`, in a fixed order.
+fn sources() -> Vec<PathBuf> {
+    let folder =
+        Path::new(&env::var("CARGO_MANIFEST_DIR").expect("CARGO_MANIFEST_DIR")).join("kernels");
+    println!("cargo:rerun-if-changed={}", folder.display());
+    let entries = fs::read_dir(&folder).expect("the folder kernels/");
+    let paths = entries.map(|entry| entry.expect("an entry of kernels/").path());
+    let is_source = |path: &PathBuf| path.extension().is_some_and(|e| e == "cu" || e == "cuh");
+    let mut sources: Vec<_> = paths.filter(is_source).collect();
+    sources.sort();
+    sources.iter().for_each(|source| println!("cargo:rerun-if-changed={}", source.display()));
+    sources
+}
+
+fn flags(nvcc: &Path) -> Vec<String> {
+    // No contraction to FMA: the host rounds every operation by itself, and so must the device.
+    // No compression: drivers of every version and plain tools can read the PTX.
+    let mut flags: Vec<String> =
+        ["-fatbin", "-std=c++17", "-fmad=false", "-no-compress", "-lineinfo", "-Xptxas=-v"]
+            .map(String::from)
+            .into();
+    let threads = env::var("NUM_JOBS").unwrap_or_else(|_| "1".into());
+    flags.push(format!("--threads={threads}"));
+
+    let archs = architectures(nvcc);
+    let lowest = *archs.first().expect("an architecture");
+    let mut ptx = numbers("BIHALF_CUDA_PTX").unwrap_or_default();
+    ptx.push(lowest);
+    ptx.sort();
+    ptx.dedup();
+    for arch in archs {
+        flags.push(format!("-gencode=arch=compute_{arch},code=sm_{arch}"));
+    }
+    for arch in ptx {
+        flags.push(format!("-gencode=arch=compute_{arch},code=compute_{arch}"));
+    }
+    flags
+}
+
+/// What to compile for, ascending.
+fn architectures(nvcc: &Path) -> Vec<u32> {
+    let wanted = numbers("BIHALF_CUDA_ARCHS").or_else(|| numbers("CUDA_COMPUTE_CAP"));
+    let (known, _) = output(Command::new(nvcc).arg("--list-gpu-code"))
+        .unwrap_or_else(|error| panic!("nvcc cannot list its architectures\n{error}"));
+    let known: Vec<u32> =
+        known.lines().filter_map(|line| line.trim().strip_prefix("sm_")?.parse().ok()).collect();
+    let mut archs = match wanted {
+        Some(wanted) => {
+            let unknown: Vec<_> = wanted.iter().filter(|arch| !known.contains(arch)).collect();
+            assert!(
+                unknown.is_empty(),
+                "this nvcc cannot compile for {unknown:?}, only for {known:?}"
+            );
+            wanted
+        }
+        None => ARCHITECTURES.into_iter().filter(|arch| known.contains(arch)).collect(),
+    };
+    assert!(!archs.is_empty(), "this nvcc knows none of {ARCHITECTURES:?}, only {known:?}");
+    archs.sort();
+    archs.dedup();
+    archs
+}
+
+/// The numbers of a variable such as `80,90`, `8.0` or `sm_80`.
+fn numbers(name: &str) -> Option<Vec<u32>> {
+    let value = variable(name)?;
+    let number = |part: &str| {
+        let digits = part.trim().trim_start_matches("sm_").replace('.', "");
+        digits
+            .parse()
+            .unwrap_or_else(|_| panic!("{name}={value:?}: expected numbers such as 80,90"))
+    };
+    Some(value.split([',', ';', ' ']).filter(|part| !part.is_empty()).map(number).collect())
+}
+
+/// A folder that all profiles of this build share.
+fn shared_folder() -> PathBuf {
+    let out = PathBuf::from(env::var_os("OUT_DIR").expect("OUT_DIR"));
+    // <target>/<profile>/build/<package>-<hash>/out
+    match out.ancestors().nth(4) {
+        Some(target) if out.ancestors().nth(2).is_some_and(|build| build.ends_with("build")) => {
+            target.join("bihalf-kernels")
+        }
+        _ => out.join("bihalf-kernels"),
+    }
+}

@@ -1,0 +1,144 @@
+//! Arguments of kernels: structs that mirror those of `kernels/*.cuh` and `kernels/*.cu` field by
+//! field. Pointers are addresses, 0 for what is not asked for. A test compares their sizes with the
+//! parameters of the compiled kernels.
+
+use super::memory::{DeviceMut, DeviceRef, Held};
+use crate::codes::words_per_row;
+use crate::{Element, Error, Matrix, Outputs, PackedCodes, Result};
+use cudarc::driver::CudaStream;
+
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(super) struct Shape {
+    pub(super) rows: u32,
+    pub(super) cols: u32,
+}
+
+impl Shape {
+    pub(super) fn new(rows: usize, cols: usize) -> Result<Self> {
+        let max = u32::MAX as usize;
+        match (u32::try_from(rows), u32::try_from(cols)) {
+            (Ok(rows), Ok(cols)) => Ok(Self { rows, cols }),
+            _ => Err(Error::TooLargeForCuda { rows, cols, max }),
+        }
+    }
+
+    pub(super) fn is_empty(self) -> bool {
+        self.rows == 0 || self.cols == 0
+    }
+}
+
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(super) struct Input {
+    data: u64,
+    row_stride: u64,
+    col_stride: u64,
+}
+
+impl Input {
+    pub(super) fn of<'a, T: Element>(
+        what: &'static str,
+        m: Matrix<DeviceRef<'a, T>>,
+        stream: &'a CudaStream,
+    ) -> Result<(Self, Held<'a>)> {
+        let layout = m.layout();
+        let held = m.into_data().hold(what, stream)?;
+        let (row_stride, col_stride) = (layout.row_stride() as u64, layout.col_stride() as u64);
+        Ok((Self { data: held.address, row_stride, col_stride }, held))
+    }
+}
+
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(super) struct Output {
+    data: u64,
+    row_stride: u64,
+}
+
+impl Output {
+    pub(super) const NONE: Self = Self { data: 0, row_stride: 0 };
+
+    pub(super) fn of<'a, T>(
+        what: &'static str,
+        m: Matrix<DeviceMut<'a, T>>,
+        stream: &'a CudaStream,
+    ) -> Result<(Self, Held<'a>)> {
+        let row_stride = m.layout().row_stride() as u64;
+        let held = m.into_data().hold(what, stream)?;
+        Ok((Self { data: held.address, row_stride }, held))
+    }
+}
+
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(super) struct Codes {
+    data: u64,
+    /// In halves of words.
+    row_stride: u64,
+}
+
+impl Codes {
+    const NONE: Self = Self { data: 0, row_stride: 0 };
+
+    fn at(address: u64, bits: usize) -> Self {
+        Self { data: address, row_stride: 2 * words_per_row(bits) as u64 }
+    }
+
+    pub(super) fn to_read<'a>(
+        codes: PackedCodes<DeviceRef<'a, u64>>,
+        stream: &'a CudaStream,
+    ) -> Result<(Self, Held<'a>)> {
+        let bits = codes.bits();
+        let held = codes.into_data().hold("the codes", stream)?;
+        Ok((Self::at(held.address, bits), held))
+    }
+
+    fn to_write<'a>(
+        codes: PackedCodes<DeviceMut<'a, u64>>,
+        stream: &'a CudaStream,
+    ) -> Result<(Self, Held<'a>)> {
+        let bits = codes.bits();
+        let held = codes.into_data().hold("the packed output", stream)?;
+        Ok((Self::at(held.address, bits), held))
+    }
+}
+
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(super) struct Signs {
+    dense: Output,
+    dense_i8: Output,
+    pub(super) codes: Codes,
+    pub(super) counts: u64,
+}
+
+impl Signs {
+
+    pub(super) fn of<'a, 'out: 'a, T: Element>(
+        out: Outputs<'out, T, super::Cuda>,
+        stream: &'a CudaStream,
+    ) -> Result<(Self, [Option<Held<'a>>; 4])> {
+        let dense = out.dense.map(|m| Output::of("the dense output", m, stream)).transpose()?;
+        let i8s = out.dense_i8.map(|m| Output::of("the i8 output", m, stream)).transpose()?;
+        let codes = out.codes.map(|codes| Codes::to_write(codes, stream)).transpose()?;
+        let counts = out.counts.map(|counts| counts.hold("counts", stream)).transpose()?;
+
+        let (dense, a) = split(dense, Output::NONE);
+        let (dense_i8, b) = split(i8s, Output::NONE);
+        let (codes, c) = split(codes, Codes::NONE);
+        let address = counts.as_ref().map_or(0, |held| held.address);
+        Ok((Self { dense, dense_i8, codes, counts: address }, [a, b, c, counts]))
+    }
+
+    pub(super) fn has_codes(&self) -> bool {
+        self.codes.data != 0
+    }
+}
+
+fn split<A, H>(pair: Option<(A, H)>, none: A) -> (A, Option<H>) {
+    match pair {
+        Some((args, held)) => (args, Some(held)),
+        None => (none, None),
+    }
+}

@@ -1,0 +1,186 @@
+//! Host side of `kernels/bihalf.cu`.
+#![allow(unsafe_code)]
+
+use super::args::{Codes, Input, Output, Shape, Signs as SignsArgs};
+use super::memory::{DeviceMut, DeviceRef, Workspace};
+use super::stream::Cuda;
+use crate::ops::{bihalf, threshold};
+use crate::plan::{self, BihalfStep, Kernel};
+use crate::{Element, Matrix, Ones, Outputs, Pull, Result, Signs, Storage};
+
+#[repr(C)]
+struct Forward {
+    u: Input,
+    out: SignsArgs,
+    threshold: u64,
+    shape: Shape,
+    k: u32,
+}
+
+#[repr(C)]
+struct Digit {
+    u: Input,
+    shape: Shape,
+    chunk_rows: u32,
+    shift: u32,
+    selection: u64,
+    histogram: u64,
+}
+
+#[repr(C)]
+struct Pick {
+    selection: u64,
+    histogram: u64,
+    cols: u32,
+    shift: u32,
+    first: u32,
+    k: u32,
+}
+
+#[repr(C)]
+struct Cut {
+    u: Input,
+    out: SignsArgs,
+    threshold: u64,
+    shape: Shape,
+    chunk_rows: u32,
+    k: u32,
+    selection: u64,
+    ties: u64,
+}
+
+#[repr(C)]
+struct Scan {
+    ties: u64,
+    cols: u32,
+    chunks: u32,
+}
+
+#[repr(C)]
+struct BackwardDense {
+    u: Input,
+    b: Input,
+    grad: Output,
+    shape: Shape,
+    c: f64,
+}
+
+#[repr(C)]
+struct BackwardPacked {
+    u: Input,
+    b: Codes,
+    grad: Output,
+    shape: Shape,
+    c: f64,
+}
+
+impl Cuda {
+    pub(super) fn bihalf_forward<T: Element>(
+        &self,
+        u: Matrix<DeviceRef<'_, T>>,
+        ones: Ones,
+        out: Outputs<'_, T, Self>,
+        threshold: Option<DeviceMut<'_, T>>,
+        ws: &mut Workspace,
+    ) -> Result<()> {
+        let shape = Shape::new(u.rows(), u.cols())?;
+        let k = bihalf::check_forward(u.shape(), ones, &out, threshold.as_ref().map(|t| t.len()))?;
+        self.select(u, shape, k as u32, out, threshold, ws)
+    }
+
+    pub(super) fn median<T: Element>(
+        &self,
+        u: Matrix<DeviceRef<'_, T>>,
+        out: DeviceMut<'_, T>,
+        ws: &mut Workspace,
+    ) -> Result<()> {
+        let shape = Shape::new(u.rows(), u.cols())?;
+        let k = threshold::check_median(u.shape(), out.len())?;
+        self.select(u, shape, k as u32, Outputs::none(), Some(out), ws)
+    }
+
+    fn select<T: Element>(
+        &self,
+        u: Matrix<DeviceRef<'_, T>>,
+        shape: Shape,
+        k: u32,
+        out: Outputs<'_, T, Self>,
+        threshold: Option<DeviceMut<'_, T>>,
+        ws: &mut Workspace,
+    ) -> Result<()> {
+        let stream = self.stream();
+        let plan = plan::bihalf(shape.rows, shape.cols, k, T::DTYPE, out.codes.is_some());
+        let ws = ws.hold(plan.workspace_bytes(), stream)?;
+        let (u, _u) = Input::of("U", u, stream)?;
+        let threshold = threshold.map(|t| t.hold("the threshold", stream)).transpose()?;
+        let (out, _out) = SignsArgs::of(out, stream)?;
+        let threshold = threshold.as_ref().map_or(0, |held| held.address);
+        self.bind()?;
+
+        let plan::Bihalf::Radix(radix) = plan else {
+            let args = Forward { u, out, threshold, shape, k };
+            // SAFETY: `Forward` is the argument of both networks; views have been checked against
+            // the shape, and are held.
+            return plan
+                .launches()
+                .try_for_each(|(_, launch)| unsafe { self.launch::<T, _>(launch, &args) });
+        };
+        let selection = ws.address;
+        let histogram = selection + radix.histogram_offset() as u64;
+        let ties = selection + radix.ties_offset() as u64;
+        let (chunk_rows, chunks, cols) = (radix.chunk_rows, radix.chunks, shape.cols);
+        // SAFETY: the histograms lie within the workspace.
+        unsafe { self.fill_zero(histogram, radix.histogram_bytes()) }?;
+        for (step, launch) in plan.launches() {
+            // SAFETY: each argument is the struct of the step's kernel; views have been checked
+            // against the shape and are held, as is the workspace, which the plan has measured.
+            unsafe {
+                match step {
+                    BihalfStep::Histogram { shift } => {
+                        let args = Digit { u, shape, chunk_rows, shift, selection, histogram };
+                        self.launch::<T, _>(launch, &args)
+                    }
+                    BihalfStep::Pick { shift } => {
+                        let first = u32::from(radix.is_first(shift));
+                        let args = Pick { selection, histogram, cols, shift, first, k };
+                        self.launch::<T, _>(launch, &args)
+                    }
+                    BihalfStep::Scan => self.launch::<T, _>(launch, &Scan { ties, cols, chunks }),
+                    BihalfStep::Ties | BihalfStep::Emit | BihalfStep::Network => {
+                        let args = Cut { u, out, threshold, shape, chunk_rows, k, selection, ties };
+                        self.launch::<T, _>(launch, &args)
+                    }
+                }
+            }?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn bihalf_backward<T: Element>(
+        &self,
+        u: Matrix<DeviceRef<'_, T>>,
+        b: Signs<'_, T, Self>,
+        grad: Matrix<DeviceMut<'_, T>>,
+        pull: Pull,
+    ) -> Result<()> {
+        let c = bihalf::check_backward(u.shape(), b.shape(), grad.shape(), pull)?;
+        let shape = Shape::new(u.rows(), u.cols())?;
+        let stream = self.stream();
+        let (u, _u) = Input::of("U", u, stream)?;
+        let (grad, _grad) = Output::of("the gradient", grad, stream)?;
+        match b {
+            Signs::Dense(b) => {
+                let (b, _b) = Input::of("B", b, stream)?;
+                let args = BackwardDense { u, b, grad, shape, c };
+                // SAFETY: the kernel's argument; views have been checked, and are held.
+                unsafe { self.walk::<T, _>(Kernel::BihalfBackwardDense, shape, &args) }
+            }
+            Signs::Packed(b) => {
+                let (b, _b) = Codes::to_read(b, stream)?;
+                let args = BackwardPacked { u, b, grad, shape, c };
+                // SAFETY: as above.
+                unsafe { self.walk::<T, _>(Kernel::BihalfBackwardPacked, shape, &args) }
+            }
+        }
+    }
+}

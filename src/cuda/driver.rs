@@ -1,0 +1,45 @@
+//! Whether there is a driver and a device. cudarc panics where no driver is installed, so the
+//! library is looked for before cudarc is asked anything.
+#![allow(unsafe_code)]
+
+use crate::{Error, Result};
+use cudarc::driver::{CudaContext, DriverError};
+use std::sync::{Arc, OnceLock};
+
+/// What the driver is called.
+const NAMES: &[&str] =
+    if cfg!(windows) { &["nvcuda.dll"] } else { &["libcuda.so.1", "libcuda.so"] };
+
+/// The primary context of device `ordinal`, which cudarc and other libraries of the process share.
+///
+/// # Errors
+/// [`Error::NoDriverLibrary`] on a machine without a driver, [`Error::NoDevice`] when there is no
+/// such device, [`Error::Driver`] when the driver refuses.
+pub fn context(ordinal: usize) -> Result<Arc<CudaContext>> {
+    if !driver_is_there() {
+        return Err(Error::NoDriverLibrary { names: NAMES });
+    }
+    let count = CudaContext::device_count().map_err(refused("count devices"))?;
+    let count = usize::try_from(count).unwrap_or(0);
+    if ordinal >= count {
+        return Err(Error::NoDevice { ordinal, count });
+    }
+    CudaContext::new(ordinal).map_err(refused("make a context"))
+}
+
+fn driver_is_there() -> bool {
+    static THERE: OnceLock<bool> = OnceLock::new();
+    *THERE.get_or_init(|| {
+        NAMES.iter().any(|&name| {
+            // SAFETY: this is the library that cudarc loads next; its initialisers run either way.
+            let library = unsafe { libloading::Library::new(name) };
+            // It stays open: a driver is not made to be unloaded.
+            library.map(std::mem::forget).is_ok()
+        })
+    })
+}
+
+/// Turns the driver's error into this crate's.
+pub(super) fn refused(what: &'static str) -> impl Fn(DriverError) -> Error {
+    move |source| Error::Driver { what, source }
+}

@@ -1,0 +1,160 @@
+//! The compiled kernels of a context.
+#![allow(unsafe_code)]
+
+use super::driver::refused;
+use crate::plan::{DType, Kernel, Launch, Limits, SHARED_BYTES, shared_bytes};
+use crate::{Error, Result};
+use cudarc::driver::sys::{CUdevice_attribute, CUfunction, CUfunction_attribute, CUmodule};
+use cudarc::driver::{CudaContext, CudaStream, result};
+use std::ffi::{CString, c_void};
+use std::sync::Arc;
+
+/// The image, aligned as a driver may want it.
+#[cfg(bihalf_kernels)]
+static FATBIN: &Aligned<[u8]> = &Aligned(*include_bytes!(env!("BIHALF_FATBIN")));
+
+#[cfg(bihalf_kernels)]
+#[repr(align(64))]
+struct Aligned<T: ?Sized>(T);
+
+#[cfg(bihalf_kernels)]
+fn image() -> Result<&'static [u8]> {
+    Ok(&FATBIN.0)
+}
+
+#[cfg(not(bihalf_kernels))]
+fn image() -> Result<&'static [u8]> {
+    Err(Error::KernelsNotBuilt)
+}
+
+/// The kernels, loaded into a context. Make one for a context and clone it; clones share the module.
+#[derive(Clone, Debug)]
+pub struct Kernels(Arc<Loaded>);
+
+#[derive(Debug)]
+struct Loaded {
+    context: Arc<CudaContext>,
+    module: CUmodule,
+    /// By kernel, then by type; kernels that do not depend on one have it in the first place.
+    functions: Vec<[Option<CUfunction>; DType::ALL.len()]>,
+    limits: Limits,
+}
+
+// SAFETY: handles of a module and its functions may be used from any thread in which the context is
+// current, and `Kernels` makes it current before each use.
+unsafe impl Send for Loaded {}
+// SAFETY: as for Send; nothing is changed after loading.
+unsafe impl Sync for Loaded {}
+
+impl Kernels {
+    /// Loads all kernels into a context, at once: no later call loads anything.
+    ///
+    /// # Errors
+    /// [`Error::KernelsNotBuilt`]; [`Error::Driver`], for instance when the device is older than
+    /// every architecture that the kernels were compiled for.
+    pub fn new(context: &Arc<CudaContext>) -> Result<Self> {
+        let image = image()?;
+        context.bind_to_thread().map_err(refused("bind the context"))?;
+        let attribute = |which| {
+            let value = context.attribute(which).map_err(refused("tell its limits"))?;
+            Ok::<_, Error>(u32::try_from(value).unwrap_or(0))
+        };
+        let limits = Limits {
+            shared_bytes_optin: attribute(
+                CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN,
+            )?,
+            grid_y: attribute(CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MAX_GRID_DIM_Y)?,
+        };
+        // SAFETY: a whole fatbin, which tells its own length.
+        let module = unsafe { result::module::load_data(image.as_ptr().cast()) }
+            .map_err(refused("load the kernels"))?;
+        let context = Arc::clone(context);
+        let mut loaded = Loaded { context, module, functions: Vec::new(), limits };
+        for &kernel in Kernel::ALL {
+            let functions = loaded.functions_of(kernel)?;
+            loaded.functions.push(functions);
+        }
+        Ok(Self(Arc::new(loaded)))
+    }
+
+    /// The context that they are loaded into.
+    pub fn context(&self) -> &Arc<CudaContext> {
+        &self.0.context
+    }
+
+    /// What the device allows.
+    pub fn limits(&self) -> &Limits {
+        &self.0.limits
+    }
+
+    /// Queues one launch. `dtype` is of no account for kernels that do not depend on it.
+    ///
+    /// # Safety
+    /// `Args` is the argument struct of the kernel; its addresses are of this context, and what the
+    /// kernel reads and writes behind them is there until the launch is done.
+    pub(super) unsafe fn launch<Args>(
+        &self,
+        stream: &CudaStream,
+        launch: Launch,
+        dtype: DType,
+        args: &Args,
+    ) -> Result<()> {
+        let Launch { kernel, grid: (x, y), shared_bytes } = launch;
+        let functions = &self.0.functions[kernel as usize];
+        let place = if kernel.dtypes().is_empty() { 0 } else { dtype as usize };
+        let function = functions[place].expect("plans choose kernels of their type");
+        let mut parameters = [std::ptr::from_ref(args).cast_mut().cast::<c_void>()];
+        // SAFETY: the function is of a module that is loaded as long as `self` lives; the rest is
+        // the caller's promise. The driver copies the arguments before it returns.
+        unsafe {
+            result::launch_kernel(
+                function,
+                (x, y, 1),
+                (kernel.threads(), 1, 1),
+                shared_bytes,
+                stream.cu_stream(),
+                &mut parameters,
+            )
+        }
+        .map_err(refused("launch a kernel"))
+    }
+}
+
+impl Loaded {
+    fn functions_of(&self, kernel: Kernel) -> Result<[Option<CUfunction>; DType::ALL.len()]> {
+        let mut functions = [None; DType::ALL.len()];
+        if kernel.dtypes().is_empty() {
+            functions[0] = Some(self.function(kernel.name(), 0)?);
+        }
+        for &dtype in kernel.dtypes() {
+            let name = format!("{}_{}", kernel.name(), dtype.name());
+            let shared = shared_bytes(kernel, dtype);
+            functions[dtype as usize] = Some(self.function(&name, shared)?);
+        }
+        Ok(functions)
+    }
+
+    fn function(&self, name: &str, shared_bytes: u32) -> Result<CUfunction> {
+        let name = CString::new(name).expect("names of kernels have no zeros");
+        // SAFETY: the module is loaded as long as `self` lives, and the context is current.
+        let function = unsafe { result::module::get_function(self.module, name) }
+            .map_err(refused("find a kernel"))?;
+        if shared_bytes > SHARED_BYTES {
+            let which = CUfunction_attribute::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
+            // SAFETY: a function of a loaded module.
+            unsafe {
+                result::function::set_function_attribute(function, which, shared_bytes as i32)
+            }
+            .map_err(refused("give a kernel its shared memory"))?;
+        }
+        Ok(function)
+    }
+}
+
+impl Drop for Loaded {
+    fn drop(&mut self) {
+        self.context.record_err(self.context.bind_to_thread());
+        // SAFETY: the module was loaded by `new`, and nobody has its functions any more.
+        self.context.record_err(unsafe { result::module::unload(self.module) });
+    }
+}

@@ -1,0 +1,79 @@
+//! Host side of `kernels/rank.cu`.
+#![allow(unsafe_code)]
+
+use super::args::{Input, Output, Shape};
+use super::memory::{DeviceMut, DeviceRef, Workspace};
+use super::stream::Cuda;
+use crate::ops::rank;
+use crate::plan::{self, RankStep};
+use crate::{Element, Matrix, Order, Result};
+
+#[repr(C)]
+struct Sort {
+    u: Input,
+    ranks: Output,
+    order: Output,
+    pairs: u64,
+    shape: Shape,
+    descending: u32,
+    last: u32,
+}
+
+#[repr(C)]
+struct Exchange {
+    pairs: u64,
+    shape: Shape,
+    stride: u64,
+    mirrored: u32,
+}
+
+/// What of a sorted column is written.
+#[derive(Clone, Copy)]
+pub(super) enum Wanted {
+    Ranks,
+    Rows,
+}
+
+impl Cuda {
+    pub(super) fn sort<T: Element>(
+        &self,
+        u: Matrix<DeviceRef<'_, T>>,
+        order: Order,
+        wanted: Wanted,
+        out: Matrix<DeviceMut<'_, u32>>,
+        ws: &mut Workspace,
+    ) -> Result<()> {
+        rank::check(u.shape(), out.shape())?;
+        let shape = Shape::new(u.rows(), u.cols())?;
+        let plan = plan::rank(shape.rows, shape.cols, T::DTYPE, self.kernels().limits());
+        let stream = self.stream();
+        let ws = ws.hold(plan.workspace_bytes(), stream)?;
+        let (u, _u) = Input::of("U", u, stream)?;
+        let (out, _out) = Output::of("the output", out, stream)?;
+        let (ranks, rows) = match wanted {
+            Wanted::Ranks => (out, Output::NONE),
+            Wanted::Rows => (Output::NONE, out),
+        };
+        let pairs = ws.address;
+        let descending = u32::from(order == Order::Descending);
+        self.bind()?;
+        for (step, launch) in plan.launches() {
+            // SAFETY: each argument is the struct of the step's kernel; views have been checked
+            // against the shape and are held, as is the workspace, which the plan has measured.
+            unsafe {
+                match step {
+                    RankStep::Sort { last } | RankStep::Merge { last } => {
+                        let last = u32::from(last);
+                        let args = Sort { u, ranks, order: rows, pairs, shape, descending, last };
+                        self.launch::<T, _>(launch, &args)
+                    }
+                    RankStep::Exchange { stride, mirrored } => {
+                        let mirrored = u32::from(mirrored);
+                        self.launch::<T, _>(launch, &Exchange { pairs, shape, stride, mirrored })
+                    }
+                }
+            }?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,76 @@
+//! Host side of `kernels/sign.cu`. Packing is the forward pass with packed output alone.
+#![allow(unsafe_code)]
+
+use super::args::{Input, Output, Shape, Signs};
+use super::memory::{DeviceMut, DeviceRef};
+use super::stream::Cuda;
+use crate::ops::sign;
+use crate::plan::{self, Kernel};
+use crate::{Element, Matrix, Outputs, Pull, Result, Storage};
+
+#[repr(C)]
+struct Forward {
+    u: Input,
+    shift: u64,
+    out: Signs,
+    shape: Shape,
+}
+
+#[repr(C)]
+struct Backward {
+    u: Input,
+    shift: u64,
+    grad: Output,
+    shape: Shape,
+    c: f64,
+}
+
+impl Cuda {
+    pub(super) fn sign_forward<T: Element>(
+        &self,
+        u: Matrix<DeviceRef<'_, T>>,
+        shift: Option<DeviceRef<'_, T>>,
+        out: Outputs<'_, T, Self>,
+    ) -> Result<()> {
+        sign::check_forward(u.shape(), shift.as_ref().map(|t| t.len()), &out)?;
+        let shape = Shape::new(u.rows(), u.cols())?;
+        let stream = self.stream();
+        let (u, _u) = Input::of("U", u, stream)?;
+        let shift = shift.map(|t| t.hold("the shift", stream)).transpose()?;
+        let (out, _out) = Signs::of(out, stream)?;
+        let shift = shift.as_ref().map_or(0, |held| held.address);
+        self.bind()?;
+        if out.counts != 0 {
+            // SAFETY: the counts have been checked to be one for each column.
+            unsafe { self.fill_zero(out.counts, shape.cols as usize * size_of::<u32>()) }?;
+        }
+        if shape.is_empty() {
+            return Ok(());
+        }
+        let limits = self.kernels().limits();
+        let walk = if out.has_codes() { plan::walk_words } else { plan::walk };
+        let launch = walk(Kernel::SignForward, shape.rows, shape.cols, limits);
+        // SAFETY: the kernel's argument; views have been checked, and are held.
+        unsafe { self.launch::<T, _>(launch, &Forward { u, shift, out, shape }) }
+    }
+
+    pub(super) fn sign_backward<T: Element>(
+        &self,
+        u: Matrix<DeviceRef<'_, T>>,
+        shift: Option<DeviceRef<'_, T>>,
+        grad: Matrix<DeviceMut<'_, T>>,
+        pull: Pull,
+    ) -> Result<()> {
+        let shift_len = shift.as_ref().map(|t| t.len());
+        let c = sign::check_backward(u.shape(), shift_len, grad.shape(), pull)?;
+        let shape = Shape::new(u.rows(), u.cols())?;
+        let stream = self.stream();
+        let (u, _u) = Input::of("U", u, stream)?;
+        let shift = shift.map(|t| t.hold("the shift", stream)).transpose()?;
+        let (grad, _grad) = Output::of("the gradient", grad, stream)?;
+        let shift = shift.as_ref().map_or(0, |held| held.address);
+        let args = Backward { u, shift, grad, shape, c };
+        // SAFETY: the kernel's argument; views have been checked, and are held.
+        unsafe { self.walk::<T, _>(Kernel::SignBackward, shape, &args) }
+    }
+}

@@ -1,0 +1,302 @@
+//! The backend: kernels and the stream that they are queued on.
+#![allow(unsafe_code)]
+
+use super::args::Shape;
+use super::driver::refused;
+use super::memory::{DeviceMut, DeviceRef, Workspace, workspace_bytes};
+use super::module::Kernels;
+use super::rank::Wanted;
+use crate::element::Scalar;
+use crate::plan::{self, Kernel, Launch};
+use crate::{
+    Backend, Element, Error, Matrix, Ones, Order, Outputs, PackedCodes, Pull, Result, Signs,
+};
+use cudarc::driver::sys::CUdeviceptr;
+use cudarc::driver::{CudaSlice, CudaStream, result};
+use std::ops::Range;
+use std::sync::Arc;
+
+/// A CUDA stream with the kernels of its context. Cheap to make and to clone.
+///
+/// Work is queued in the order of the calls and runs later; [`Backend::download`] waits for it. See
+/// [the module](super) for what calls do and do not do.
+#[derive(Clone, Debug)]
+pub struct Cuda {
+    kernels: Kernels,
+    stream: Arc<CudaStream>,
+}
+
+impl Cuda {
+    /// Operations on `stream`.
+    ///
+    /// # Errors
+    /// [`Error::OtherContext`] when the stream is of another context than the kernels.
+    pub fn new(kernels: &Kernels, stream: &Arc<CudaStream>) -> Result<Self> {
+        let (ours, theirs) = (kernels.context(), stream.context());
+        if ours.cu_ctx() != theirs.cu_ctx() {
+            let (expected, got) = (ours.ordinal(), theirs.ordinal());
+            return Err(Error::OtherContext { what: "the stream", expected, got });
+        }
+        Ok(Self { kernels: kernels.clone(), stream: Arc::clone(stream) })
+    }
+
+    /// Operations on the default stream of device `ordinal`: context and kernels in one step.
+    ///
+    /// # Errors
+    /// As [`context`](super::context) and [`Kernels::new`].
+    pub fn device(ordinal: usize) -> Result<Self> {
+        let context = super::context(ordinal)?;
+        Self::new(&Kernels::new(&context)?, &context.default_stream())
+    }
+
+    /// The kernels.
+    pub fn kernels(&self) -> &Kernels {
+        &self.kernels
+    }
+
+    /// The stream.
+    pub fn stream(&self) -> &Arc<CudaStream> {
+        &self.stream
+    }
+
+    /// Makes the context current for the launches that follow.
+    pub(super) fn bind(&self) -> Result<()> {
+        self.kernels.context().bind_to_thread().map_err(refused("bind the context"))
+    }
+
+    /// # Safety
+    /// As for [`Kernels::launch`].
+    pub(super) unsafe fn launch<T: Element, Args>(
+        &self,
+        launch: Launch,
+        args: &Args,
+    ) -> Result<()> {
+        // SAFETY: the caller's promise.
+        unsafe { self.kernels.launch(&self.stream, launch, T::DTYPE, args) }
+    }
+
+    /// One launch of a kernel that walks down the rows of all tiles; none for an empty matrix.
+    ///
+    /// # Safety
+    /// As for [`Kernels::launch`].
+    pub(super) unsafe fn walk<T: Element, Args>(
+        &self,
+        kernel: Kernel,
+        shape: Shape,
+        args: &Args,
+    ) -> Result<()> {
+        if shape.is_empty() {
+            return Ok(());
+        }
+        self.bind()?;
+        let launch = plan::walk(kernel, shape.rows, shape.cols, self.kernels.limits());
+        // SAFETY: the caller's promise.
+        unsafe { self.launch::<T, _>(launch, args) }
+    }
+
+    /// Queues a fill with zeros.
+    ///
+    /// # Safety
+    /// The bytes are device memory of this context that nobody else uses meanwhile.
+    pub(super) unsafe fn fill_zero(&self, address: CUdeviceptr, bytes: usize) -> Result<()> {
+        if bytes == 0 {
+            return Ok(());
+        }
+        // SAFETY: the caller's promise.
+        unsafe { result::memset_d8_async(address, 0, bytes, self.stream.cu_stream()) }
+            .map_err(refused("fill memory with zeros"))
+    }
+}
+
+impl Backend for Cuda {
+    type Buffer<T: Scalar> = CudaSlice<T>;
+    type Slice<'a, T: Scalar> = DeviceRef<'a, T>;
+    type SliceMut<'a, T: Scalar> = DeviceMut<'a, T>;
+    type Workspace = Workspace;
+
+    fn name(&self) -> String {
+        let context = self.kernels.context();
+        let name = context.name().unwrap_or_else(|_| "unnamed".into());
+        format!("cuda:{} ({name})", context.ordinal())
+    }
+
+    fn upload<T: Scalar>(&self, host: &[T]) -> Result<CudaSlice<T>> {
+        let failed = refused("copy to the device");
+        if host.is_empty() {
+            return self.stream.null().map_err(failed);
+        }
+        self.stream.clone_htod(host).map_err(failed)
+    }
+
+    fn zeros<T: Scalar>(&self, len: usize) -> Result<CudaSlice<T>> {
+        let failed = refused("allocate memory");
+        if len == 0 {
+            return self.stream.null().map_err(failed);
+        }
+        self.stream.alloc_zeros(len).map_err(failed)
+    }
+
+    fn download<T: Scalar>(&self, buffer: &CudaSlice<T>) -> Result<Vec<T>> {
+        let failed = refused("copy from the device");
+        let mut host = vec![T::default(); buffer.len()];
+        if !host.is_empty() {
+            self.stream.memcpy_dtoh(buffer, &mut host).map_err(&failed)?;
+        }
+        self.stream.synchronize().map_err(failed)?;
+        Ok(host)
+    }
+
+    fn slice<T: Scalar>(buffer: &CudaSlice<T>) -> DeviceRef<'_, T> {
+        buffer.into()
+    }
+
+    fn slice_mut<T: Scalar>(buffer: &mut CudaSlice<T>) -> DeviceMut<'_, T> {
+        buffer.into()
+    }
+
+    fn slice_of<T: Scalar>(buffer: &CudaSlice<T>, range: Range<usize>) -> DeviceRef<'_, T> {
+        buffer.slice(range).into()
+    }
+
+    fn slice_of_mut<T: Scalar>(buffer: &mut CudaSlice<T>, range: Range<usize>) -> DeviceMut<'_, T> {
+        buffer.slice_mut(range).into()
+    }
+
+    fn workspace<T: Element>(&self, rows: usize, cols: usize) -> Result<Workspace> {
+        let bytes = workspace_bytes::<T>(rows, cols, self.kernels.limits())?;
+        Workspace::new(&self.stream, bytes)
+    }
+
+    fn rank_into<T: Element>(
+        &self,
+        u: Matrix<DeviceRef<'_, T>>,
+        order: Order,
+        out: Matrix<DeviceMut<'_, u32>>,
+        ws: &mut Workspace,
+    ) -> Result<()> {
+        self.sort(u, order, Wanted::Ranks, out, ws)
+    }
+
+    fn argsort_into<T: Element>(
+        &self,
+        u: Matrix<DeviceRef<'_, T>>,
+        order: Order,
+        out: Matrix<DeviceMut<'_, u32>>,
+        ws: &mut Workspace,
+    ) -> Result<()> {
+        self.sort(u, order, Wanted::Rows, out, ws)
+    }
+
+    fn bihalf_forward_into<T: Element>(
+        &self,
+        u: Matrix<DeviceRef<'_, T>>,
+        ones: Ones,
+        out: Outputs<'_, T, Self>,
+        threshold: Option<DeviceMut<'_, T>>,
+        ws: &mut Workspace,
+    ) -> Result<()> {
+        self.bihalf_forward(u, ones, out, threshold, ws)
+    }
+
+    fn bihalf_backward_in_place<T: Element>(
+        &self,
+        u: Matrix<DeviceRef<'_, T>>,
+        b: Signs<'_, T, Self>,
+        grad: Matrix<DeviceMut<'_, T>>,
+        pull: Pull,
+    ) -> Result<()> {
+        self.bihalf_backward(u, b, grad, pull)
+    }
+
+    fn median_into<T: Element>(
+        &self,
+        u: Matrix<DeviceRef<'_, T>>,
+        out: DeviceMut<'_, T>,
+        ws: &mut Workspace,
+    ) -> Result<()> {
+        self.median(u, out, ws)
+    }
+
+    fn sign_forward_into<T: Element>(
+        &self,
+        u: Matrix<DeviceRef<'_, T>>,
+        shift: Option<DeviceRef<'_, T>>,
+        out: Outputs<'_, T, Self>,
+    ) -> Result<()> {
+        self.sign_forward(u, shift, out)
+    }
+
+    fn sign_backward_in_place<T: Element>(
+        &self,
+        u: Matrix<DeviceRef<'_, T>>,
+        shift: Option<DeviceRef<'_, T>>,
+        grad: Matrix<DeviceMut<'_, T>>,
+        pull: Pull,
+    ) -> Result<()> {
+        self.sign_backward(u, shift, grad, pull)
+    }
+
+    fn relax_forward_into<T: Element>(
+        &self,
+        u: Matrix<DeviceRef<'_, T>>,
+        beta: f64,
+        out: Matrix<DeviceMut<'_, T>>,
+    ) -> Result<()> {
+        self.relax_forward(u, beta, out)
+    }
+
+    fn relax_backward_in_place<T: Element>(
+        &self,
+        u: Matrix<DeviceRef<'_, T>>,
+        beta: f64,
+        grad: Matrix<DeviceMut<'_, T>>,
+    ) -> Result<()> {
+        self.relax_backward(u, beta, grad)
+    }
+
+    fn pack_into<T: Element>(
+        &self,
+        dense: Matrix<DeviceRef<'_, T>>,
+        codes: PackedCodes<DeviceMut<'_, u64>>,
+    ) -> Result<()> {
+        self.sign_forward(dense, None, Outputs::none().codes(codes))
+    }
+
+    fn unpack_into<T: Element>(
+        &self,
+        codes: PackedCodes<DeviceRef<'_, u64>>,
+        dense: Matrix<DeviceMut<'_, T>>,
+    ) -> Result<()> {
+        self.unpack(codes, dense)
+    }
+
+    fn ones_into(
+        &self,
+        codes: PackedCodes<DeviceRef<'_, u64>>,
+        counts: DeviceMut<'_, u32>,
+    ) -> Result<()> {
+        self.ones(codes, counts)
+    }
+
+    fn cosine_with_grad_into<X: Element, T: Element>(
+        &self,
+        x: Matrix<DeviceRef<'_, X>>,
+        b: Matrix<DeviceRef<'_, T>>,
+        loss: DeviceMut<'_, f64>,
+        grad: Matrix<DeviceMut<'_, T>>,
+        ws: &mut Workspace,
+    ) -> Result<()> {
+        self.cosine_with_grad(x, b, loss, grad, ws)
+    }
+
+    fn entropy_penalty_with_grad_into<T: Element>(
+        &self,
+        b: Matrix<DeviceRef<'_, T>>,
+        alpha: f64,
+        loss: DeviceMut<'_, f64>,
+        grad: Matrix<DeviceMut<'_, T>>,
+        ws: &mut Workspace,
+    ) -> Result<()> {
+        self.entropy_penalty_with_grad(b, alpha, loss, grad, ws)
+    }
+}

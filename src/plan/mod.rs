@@ -1,0 +1,214 @@
+//! How an operation is launched on a CUDA device: which kernels, on which grid, with how much shared
+//! memory and workspace.
+//!
+//! Plans are pure functions of a shape, an element type and the [`Limits`] of a device; no device
+//! and no feature is needed to look at one.
+//!
+//! ```
+//! use bihalf::plan::{self, DType, Limits};
+//!
+//! let limits = Limits::of_capability(9, 0).expect("a known architecture");
+//! let plan = plan::rank(1000, 64, DType::F32, &limits);
+//! assert_eq!(plan.launches().count(), 1);
+//! assert_eq!(plan.workspace_bytes(), 0);
+//! ```
+//!
+//! Columns are tiled along `grid.x`, which reaches 2^31 - 1 blocks; rows along `grid.y`, which
+//! reaches 65,535, so kernels that walk down rows take a stride where that is not enough.
+
+mod bihalf;
+mod loss;
+mod rank;
+mod walk;
+
+pub use bihalf::{Bihalf, Radix, Step as BihalfStep, bihalf};
+pub(crate) use loss::mean;
+pub use loss::{cosine, cosine_workspace_bytes, penalty_means, penalty_workspace_bytes};
+pub(crate) use rank::shared_bytes;
+pub use rank::{Rank, Step as RankStep, rank};
+pub use walk::{walk, walk_words};
+
+/// Threads of a warp; columns of a tile.
+pub(crate) const WARP: u32 = 32;
+/// Warps of a block of the kernels that walk down rows.
+pub(crate) const WARPS: u32 = 8;
+
+/// An element type, as kernels know it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum DType {
+    /// `f32`.
+    F32,
+    /// `f64`.
+    F64,
+    /// IEEE half precision.
+    F16,
+    /// bfloat16.
+    Bf16,
+}
+
+impl DType {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::F32, Self::F64, Self::F16, Self::Bf16];
+
+    /// The end of the names of its kernels.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::F64 => "f64",
+            Self::F16 => "f16",
+            Self::Bf16 => "bf16",
+        }
+    }
+
+    /// Bits of a key: what a radix selection goes through.
+    pub const fn key_bits(self) -> u32 {
+        match self {
+            Self::F32 => 32,
+            Self::F64 => 64,
+            Self::F16 | Self::Bf16 => 16,
+        }
+    }
+}
+
+/// Shared memory that a block of any device has without asking, in bytes.
+pub const SHARED_BYTES: u32 = 48 << 10;
+
+/// What a device allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Shared memory of a block, in bytes. What is above [`SHARED_BYTES`] must be asked for.
+    pub shared_bytes_optin: u32,
+    /// Blocks along `grid.y`.
+    pub grid_y: u32,
+}
+
+impl Limits {
+    /// The limits of an architecture, for those that kernels are compiled for.
+    pub const fn of_capability(major: u32, minor: u32) -> Option<Self> {
+        let kilobytes = match (major, minor) {
+            (7, 5) => 64,
+            (8, 0) => 163,
+            (8, 6 | 9) | (12, 0) => 99,
+            (9, 0) | (10, 0) => 227,
+            _ => return None,
+        };
+        Some(Self { shared_bytes_optin: kilobytes << 10, grid_y: 65_535 })
+    }
+}
+
+/// One launch of one kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Launch {
+    /// The kernel.
+    pub kernel: Kernel,
+    /// Blocks along x and y.
+    pub grid: (u32, u32),
+    /// Dynamic shared memory, in bytes.
+    pub shared_bytes: u32,
+}
+
+macro_rules! kernels {
+    ($($(#[$doc:meta])* $kernel:ident = $name:literal, $threads:expr, $types:ident;)*) => {
+        /// The kernels of `kernels/`.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Kernel {
+            $($(#[$doc])* $kernel,)*
+        }
+
+        impl Kernel {
+            /// All of them.
+            pub const ALL: &'static [Self] = &[$(Self::$kernel),*];
+
+            /// The exported name without the element type.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$kernel => $name,)*
+                }
+            }
+
+            /// Threads of a block.
+            pub const fn threads(self) -> u32 {
+                match self {
+                    $(Self::$kernel => $threads,)*
+                }
+            }
+
+            /// The element types that it is compiled for; empty where it does not depend on one.
+            pub const fn dtypes(self) -> &'static [DType] {
+                match self {
+                    $(Self::$kernel => types::$types,)*
+                }
+            }
+        }
+    };
+}
+
+mod types {
+    use super::DType;
+    pub(super) const ALL: &[DType] = &DType::ALL;
+    pub(super) const UP_TO_32_BITS: &[DType] = &[DType::F32, DType::F16, DType::Bf16];
+    pub(super) const NONE: &[DType] = &[];
+}
+
+kernels! {
+    /// `bihalf.cu`: forward by a network, up to 32 rows.
+    BihalfNetwork32 = "bihalf_network32", WARP, ALL;
+    /// `bihalf.cu`: forward by a network, up to 64 rows.
+    BihalfNetwork64 = "bihalf_network64", WARP, UP_TO_32_BITS;
+    /// `bihalf.cu`: counts of one digit of the keys.
+    BihalfRadixHistogram = "bihalf_radix_histogram", WARPS * WARP, ALL;
+    /// `bihalf.cu`: the digit of the threshold.
+    BihalfRadixPick = "bihalf_radix_pick", WARPS * WARP, NONE;
+    /// `bihalf.cu`: keys that equal the threshold, chunk by chunk.
+    BihalfRadixTies = "bihalf_radix_ties", WARPS * WARP, ALL;
+    /// `bihalf.cu`: such keys before each chunk.
+    BihalfRadixScan = "bihalf_radix_scan", WARPS * WARP, NONE;
+    /// `bihalf.cu`: the result.
+    BihalfRadixEmit = "bihalf_radix_emit", WARPS * WARP, ALL;
+    /// `bihalf.cu`: backward from dense B.
+    BihalfBackwardDense = "bihalf_backward_dense", WARPS * WARP, ALL;
+    /// `bihalf.cu`: backward from packed B.
+    BihalfBackwardPacked = "bihalf_backward_packed", WARPS * WARP, ALL;
+    /// `rank.cu`: sort of a tile of 32 rows.
+    RankSortSmall = "rank_sort_small", WARP, ALL;
+    /// `rank.cu`: sort of a tile of 256 rows.
+    RankSortMedium = "rank_sort_medium", 8 * WARP, ALL;
+    /// `rank.cu`: sort of a tile of 1024 rows, 512 of `f64`.
+    RankSortLarge = "rank_sort_large", 16 * WARP, ALL;
+    /// `rank.cu`: a step of a merge between tiles.
+    RankExchange = "rank_exchange", WARPS * WARP, ALL;
+    /// `rank.cu`: the steps of a merge within a tile.
+    RankMerge = "rank_merge", 16 * WARP, ALL;
+    /// `sign.cu`: forward.
+    SignForward = "sign_forward", WARPS * WARP, ALL;
+    /// `sign.cu`: backward.
+    SignBackward = "sign_backward", WARPS * WARP, ALL;
+    /// `relax.cu`: forward.
+    RelaxForward = "relax_forward", WARPS * WARP, ALL;
+    /// `relax.cu`: backward.
+    RelaxBackward = "relax_backward", WARPS * WARP, ALL;
+    /// `codes.cu`: unpacking.
+    CodesUnpack = "codes_unpack", WARPS * WARP, ALL;
+    /// `codes.cu`: ones of each bit.
+    CodesOnes = "codes_ones", WARPS * WARP, NONE;
+    /// `loss.cu`: cosines of the features of pairs.
+    CosineTargets = "cosine_targets", WARPS * WARP, ALL;
+    /// `loss.cu`: losses and gradients of the codes of pairs.
+    CosinePairs = "cosine_pairs", WARPS * WARP, ALL;
+    /// `loss.cu`: means of the columns.
+    PenaltyMeans = "penalty_means", WARPS * WARP, ALL;
+    /// `loss.cu`: gradient of the penalty.
+    PenaltyGrad = "penalty_grad", WARPS * WARP, ALL;
+    /// `loss.cu`: the mean that is the loss.
+    LossMean = "loss_mean", WARPS * WARP, NONE;
+}
+
+/// Tiles of 32 columns.
+fn tiles(cols: u32) -> u32 {
+    cols.div_ceil(WARP)
+}
+
+/// Blocks with one thread a column.
+fn column_blocks(cols: u32) -> u32 {
+    cols.div_ceil(WARPS * WARP)
+}
