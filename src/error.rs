@@ -211,7 +211,7 @@ pub enum Error {
 
     /// The CUDA driver refused a call.
     #[cfg(feature = "cuda")]
-    #[error("the CUDA driver failed to {what}")]
+    #[error("the CUDA driver could not {what}: {source}")]
     Driver {
         /// What was to be done.
         what: &'static str,

@@ -46,6 +46,7 @@ fn losses_equal_the_oracle<T: Element + Guard, B: Backend>(backend: &B) {
     for (seed, shape) in (1..).zip(shapes()) {
         let (rows, cols) = shape;
         let (relative, absolute) = tolerance::<T>();
+        let mut ws = backend.workspace::<T>(rows, cols).unwrap();
         for (n, pattern) in FINITE.into_iter().enumerate() {
             let lay = LAYS[(n + seed as usize) % LAYS.len()];
             let _context = Context::new::<T, B>(backend, (shape, pattern, seed, lay));
@@ -58,7 +59,13 @@ fn losses_equal_the_oracle<T: Element + Guard, B: Backend>(backend: &B) {
             let mut value = guarded_row::<B, f64>(backend, 1);
             let mut grad = Guarded::<B, T>::new(backend, shape);
             backend
-                .cosine_with_grad_into(x_in.view(), b_in.view(), value.vector(), grad.view())
+                .cosine_with_grad_into(
+                    x_in.view(),
+                    b_in.view(),
+                    value.vector(),
+                    grad.view(),
+                    &mut ws,
+                )
                 .unwrap();
             let expected = naive::cosine_loss(&x, &b);
             assert_relative_eq!(
@@ -76,7 +83,13 @@ fn losses_equal_the_oracle<T: Element + Guard, B: Backend>(backend: &B) {
             let mut value = guarded_row::<B, f64>(backend, 1);
             let mut grad = Guarded::<B, T>::new(backend, shape);
             backend
-                .entropy_penalty_with_grad_into(b_in.view(), 0.8, value.vector(), grad.view())
+                .entropy_penalty_with_grad_into(
+                    b_in.view(),
+                    0.8,
+                    value.vector(),
+                    grad.view(),
+                    &mut ws,
+                )
                 .unwrap();
             let expected = naive::entropy_penalty(&b, cols, 0.8);
             assert_relative_eq!(
@@ -198,25 +211,27 @@ fn refusals<B: Backend>(backend: &B) {
     let x = Input::<B, f32>::new(backend, &[1.0; 6], (3, 2), Lay::Dense);
     let b = Input::<B, f32>::new(backend, &[1.0; 8], (2, 4), Lay::Dense);
     let mut value = guarded_row::<B, f64>(backend, 1);
+    let mut ws = backend.workspace::<f32>(3, 4).unwrap();
     let mut grad = Guarded::<B, f32>::new(backend, (2, 4));
-    let error =
-        backend.cosine_with_grad_into(x.view(), b.view(), value.vector(), grad.view()).unwrap_err();
+    let error = backend
+        .cosine_with_grad_into(x.view(), b.view(), value.vector(), grad.view(), &mut ws)
+        .unwrap_err();
     assert!(matches!(error, Error::Length { expected: 3, got: 2, .. }), "{error}");
     grad.assert_untouched(backend);
 
     let mut two = guarded_row::<B, f64>(backend, 2);
     let mut grad = Guarded::<B, f32>::new(backend, (2, 4));
     let error = backend
-        .entropy_penalty_with_grad_into(b.view(), 1.0, two.vector(), grad.view())
+        .entropy_penalty_with_grad_into(b.view(), 1.0, two.vector(), grad.view(), &mut ws)
         .unwrap_err();
     assert!(matches!(error, Error::Length { expected: 1, got: 2, .. }), "{error}");
     let error = backend
-        .entropy_penalty_with_grad_into(b.view(), f64::NAN, value.vector(), grad.view())
+        .entropy_penalty_with_grad_into(b.view(), f64::NAN, value.vector(), grad.view(), &mut ws)
         .unwrap_err();
     assert!(matches!(error, Error::Parameter { name: "alpha", .. }), "{error}");
     let mut grad = Guarded::<B, f32>::new(backend, (4, 2));
     let error = backend
-        .entropy_penalty_with_grad_into(b.view(), 1.0, value.vector(), grad.view())
+        .entropy_penalty_with_grad_into(b.view(), 1.0, value.vector(), grad.view(), &mut ws)
         .unwrap_err();
     assert!(matches!(error, Error::Shape { .. }), "{error}");
     value.assert_untouched(backend);

@@ -114,7 +114,6 @@ pub(super) struct Signs {
 }
 
 impl Signs {
-
     pub(super) fn of<'a, 'out: 'a, T: Element>(
         out: Outputs<'out, T, super::Cuda>,
         stream: &'a CudaStream,

@@ -1,5 +1,7 @@
 //! The runner: buffers with guards on any backend, shapes, and what a failure prints.
 
+#[cfg(feature = "cuda")]
+pub mod device;
 pub mod naive;
 pub mod patterns;
 
@@ -10,9 +12,13 @@ use std::fmt::Debug;
 
 /// Calls a generic body, `fn body<B: Backend>(backend: &B)`, on every backend that is there.
 macro_rules! on_each_backend {
-    ($body:path) => {
-        $body(&bihalf::Cpu)
-    };
+    ($body:path) => {{
+        $body(&bihalf::Cpu);
+        #[cfg(feature = "cuda")]
+        if let Some(cuda) = crate::common::device::cuda() {
+            $body(&cuda);
+        }
+    }};
 }
 
 /// Calls a generic body, `fn body<T: Element, B: Backend>(backend: &B)`, for every element type on

@@ -1,0 +1,86 @@
+//! Where the tests of the CUDA backend run: on a device if there is one, else on the emulator, which
+//! is a driver library that runs kernels on the CPU and checks every access.
+
+#![allow(unsafe_code)]
+
+use bihalf::Error;
+use bihalf::cuda::{self, Cuda, Kernels};
+use bihalf::cudarc::driver::CudaContext;
+use std::io::Write;
+use std::sync::{Arc, OnceLock};
+
+/// A real driver's library; the emulator answers to the first name once it is loaded.
+const DRIVERS: [&str; 2] = ["libcuda.so.1", "libcuda.so"];
+
+struct Device {
+    kernels: Kernels,
+    emulated: bool,
+}
+
+static DEVICE: OnceLock<Option<Device>> = OnceLock::new();
+
+/// A backend on a stream of its own; none where neither a device nor the emulator is there, which
+/// has then been said.
+pub fn cuda() -> Option<Cuda> {
+    let kernels = &device()?.kernels;
+    let stream = kernels.context().new_stream().expect("a stream");
+    Some(Cuda::new(kernels, &stream).expect("a stream of the kernels' context"))
+}
+
+/// The kernels that all tests share.
+pub fn kernels() -> Option<Kernels> {
+    device().map(|device| device.kernels.clone())
+}
+
+/// Whether the device is emulated.
+pub fn is_emulated() -> bool {
+    device().is_some_and(|device| device.emulated)
+}
+
+fn device() -> Option<&'static Device> {
+    let find = || {
+        let required = std::env::var_os("BIHALF_REQUIRE_GPU").is_some_and(|value| value != "0");
+        let emulated = !required && load_emulator_unless_there_is_a_driver();
+        match open() {
+            Ok((context, kernels)) => {
+                let name = context.name().expect("a device's name");
+                let kind = if emulated { "the emulator" } else { "the device" };
+                say(&format!("CUDA tests run on {kind}: {name}"));
+                Some(Device { kernels, emulated })
+            }
+            Err(error) if required => panic!("BIHALF_REQUIRE_GPU is set: {error}"),
+            Err(error @ (Error::NoDriverLibrary { .. } | Error::KernelsNotBuilt)) => {
+                say(&format!("CUDA tests are SKIPPED: {error}"));
+                None
+            }
+            Err(error) => panic!("there is a driver, but: {error}"),
+        }
+    };
+    DEVICE.get_or_init(find).as_ref()
+}
+
+fn open() -> Result<(Arc<CudaContext>, Kernels), Error> {
+    let context = cuda::context(0)?;
+    let kernels = Kernels::new(&context)?;
+    Ok((context, kernels))
+}
+
+/// A real driver must never be shadowed, so the emulator is loaded only where there is none. It lies
+/// beside the test's executable; later loads of the driver by name find it.
+fn load_emulator_unless_there_is_a_driver() -> bool {
+    let load = |name: &std::ffi::OsStr| {
+        // SAFETY: a driver, or the emulator of one: both are made to be loaded.
+        let library = unsafe { libloading::Library::new(name) };
+        library.map(std::mem::forget).is_ok()
+    };
+    if DRIVERS.iter().any(|name| load(name.as_ref())) {
+        return false;
+    }
+    let executable = std::env::current_exe().expect("the test's executable");
+    load(executable.with_file_name("libcuda_emulator.so").as_os_str())
+}
+
+/// Says something whether the test passes or not: the test runner holds back what `eprintln!` says.
+pub fn say(what: &str) {
+    writeln!(std::io::stderr(), "{what}").expect("standard error");
+}
