@@ -8,7 +8,7 @@
 //   <= 64     bihalf_network32, bihalf_network64                bihalf_network.cuh
 //   any       bihalf_radix_{histogram, pick, ties, scan, emit}  bihalf_radix.cuh
 //
-// Backward is one pass, in place: dU = dB + c * (U - B), from dense or packed B.
+// Backward is one pass, in place too: dU = dB + c * (U - B), from dense or packed B.
 #include "bihalf_network.cuh"
 #include "bihalf_radix.cuh"
 
@@ -16,8 +16,8 @@ namespace bihalf {
 
 template <class T>
 struct BackwardDense {
-    Input<T> u, b;
-    Output<T> grad;  // dB, becomes dU
+    Input<T> u, b, grad;  // grad is dB
+    Output<T> out;        // dU; may be the memory of grad
     Shape shape;
     double c;  // gamma / (M * K)
 };
@@ -29,16 +29,16 @@ __device__ void backward_dense(const BackwardDense<T>& args) {
     if (!at.in) return;
     for (uint64_t i = at.row; i < args.shape.rows; i += at.row_step) {
         const RealOf<T> b = Element<T>::widen(args.b.at(i, at.col));
-        T& grad = args.grad.at(i, at.col);
-        grad = pulled(grad, args.u.at(i, at.col), b, RealOf<T>(args.c));
+        const T grad = args.grad.at(i, at.col), u = args.u.at(i, at.col);
+        args.out.at(i, at.col) = pulled(grad, u, b, RealOf<T>(args.c));
     }
 }
 
 template <class T>
 struct BackwardPacked {
-    Input<T> u;
+    Input<T> u, grad;  // grad is dB
     Codes<const uint32_t> b;
-    Output<T> grad;  // dB, becomes dU
+    Output<T> out;  // dU; may be the memory of grad
     Shape shape;
     double c;  // gamma / (M * K)
 };
@@ -48,9 +48,9 @@ __device__ void backward_packed(const BackwardPacked<T>& args) {
     const Place at(args.shape.cols);
     if (!at.in) return;
     for (uint64_t i = at.row; i < args.shape.rows; i += at.row_step) {
-        const bool is_one = args.b.at(i, at.tile) >> at.lane & 1;
-        T& grad = args.grad.at(i, at.col);
-        grad = pulled(grad, args.u.at(i, at.col), one<RealOf<T>>(is_one), RealOf<T>(args.c));
+        const RealOf<T> b = one<RealOf<T>>(args.b.at(i, at.tile) >> at.lane & 1);
+        const T grad = args.grad.at(i, at.col), u = args.u.at(i, at.col);
+        args.out.at(i, at.col) = pulled(grad, u, b, RealOf<T>(args.c));
     }
 }
 

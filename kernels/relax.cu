@@ -7,15 +7,15 @@
 namespace relax {
 
 template <class T>
-struct Args {
+struct Forward {
     Input<T> u;
-    Output<T> out;  // forward: Y; backward: dY, becomes dU
+    Output<T> out;  // Y
     Shape shape;
     double beta;
 };
 
 template <class T>
-__device__ void forward(const Args<T>& args) {
+__device__ void forward(const Forward<T>& args) {
     const Place at(args.shape.cols);
     if (!at.in) return;
     const RealOf<T> beta = RealOf<T>(args.beta);
@@ -26,21 +26,29 @@ __device__ void forward(const Args<T>& args) {
 }
 
 template <class T>
-__device__ void backward(const Args<T>& args) {
+struct Backward {
+    Input<T> u, grad;  // grad is dY
+    Output<T> out;     // dU; may be the memory of grad
+    Shape shape;
+    double beta;
+};
+
+template <class T>
+__device__ void backward(const Backward<T>& args) {
     const Place at(args.shape.cols);
     if (!at.in) return;
     const RealOf<T> beta = RealOf<T>(args.beta);
     for (uint64_t i = at.row; i < args.shape.rows; i += at.row_step) {
         const RealOf<T> y = tanh(beta * Element<T>::widen(args.u.at(i, at.col)));
-        T& grad = args.out.at(i, at.col);
-        grad = Element<T>::narrow(Element<T>::widen(grad) * (beta * (RealOf<T>(1) - y * y)));
+        const RealOf<T> grad = Element<T>::widen(args.grad.at(i, at.col));
+        args.out.at(i, at.col) = Element<T>::narrow(grad * (beta * (RealOf<T>(1) - y * y)));
     }
 }
 
 }  // namespace relax
 
-#define EXPORT(T, NAME)                                                   \
-    KERNEL(relax_forward_##NAME, THREADS, relax::forward, relax::Args<T>) \
-    KERNEL(relax_backward_##NAME, THREADS, relax::backward, relax::Args<T>)
+#define EXPORT(T, NAME)                                                      \
+    KERNEL(relax_forward_##NAME, THREADS, relax::forward, relax::Forward<T>) \
+    KERNEL(relax_backward_##NAME, THREADS, relax::backward, relax::Backward<T>)
 FOR_EACH_ELEMENT_TYPE(EXPORT)
 #undef EXPORT

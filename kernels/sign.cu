@@ -36,9 +36,9 @@ __device__ void forward(const Forward<T>& args) {
 
 template <class T>
 struct Backward {
-    Input<T> u;
+    Input<T> u, grad;  // grad is dB
     const T* shift;
-    Output<T> grad;  // dB, becomes dU
+    Output<T> out;  // dU; may be the memory of grad
     Shape shape;
     double c;  // gamma / (M * K)
 };
@@ -49,9 +49,9 @@ __device__ void backward(const Backward<T>& args) {
     if (!at.in) return;
     const RealOf<T> cut = bound(args.shift, at);
     for (uint64_t i = at.row; i < args.shape.rows; i += at.row_step) {
-        const T u = args.u.at(i, at.col);
-        T& grad = args.grad.at(i, at.col);
-        grad = pulled(grad, u, one<RealOf<T>>(Element<T>::widen(u) > cut), RealOf<T>(args.c));
+        const T grad = args.grad.at(i, at.col), u = args.u.at(i, at.col);
+        const RealOf<T> b = one<RealOf<T>>(Element<T>::widen(u) > cut);
+        args.out.at(i, at.col) = pulled(grad, u, b, RealOf<T>(args.c));
     }
 }
 

@@ -1,10 +1,12 @@
 //! One interface over where the work is done, so that the same training step runs on any backend.
 
+use crate::codes::words_per_row;
 use crate::element::Scalar;
+#[cfg(doc)]
 use crate::ops;
 use crate::{
-    CodesMut, CodesRef, Element, MatMut, MatRef, Matrix, Ones, Order, Outputs, PackedCodes, Pull,
-    ReadStorage, Result, Signs, Storage, Workspace,
+    Element, Layout, Matrix, Ones, Order, Outputs, PackedCodes, Pull, ReadStorage, Result, Signs,
+    Storage,
 };
 use std::ops::Range;
 
@@ -134,6 +136,21 @@ pub trait Backend {
     where
         Self: Sized;
 
+    /// [`ops::bihalf::backward_into`].
+    ///
+    /// # Errors
+    /// See there.
+    fn bihalf_backward_into<T: Element>(
+        &self,
+        u: Matrix<Self::Slice<'_, T>>,
+        b: Signs<'_, T, Self>,
+        grad: Matrix<Self::Slice<'_, T>>,
+        out: Matrix<Self::SliceMut<'_, T>>,
+        pull: Pull,
+    ) -> Result<()>
+    where
+        Self: Sized;
+
     /// [`ops::bihalf::backward_in_place`].
     ///
     /// # Errors
@@ -172,6 +189,19 @@ pub trait Backend {
     where
         Self: Sized;
 
+    /// [`ops::sign::backward_into`].
+    ///
+    /// # Errors
+    /// See there.
+    fn sign_backward_into<T: Element>(
+        &self,
+        u: Matrix<Self::Slice<'_, T>>,
+        shift: Option<Self::Slice<'_, T>>,
+        grad: Matrix<Self::Slice<'_, T>>,
+        out: Matrix<Self::SliceMut<'_, T>>,
+        pull: Pull,
+    ) -> Result<()>;
+
     /// [`ops::sign::backward_in_place`].
     ///
     /// # Errors
@@ -192,6 +222,18 @@ pub trait Backend {
         &self,
         u: Matrix<Self::Slice<'_, T>>,
         beta: f64,
+        out: Matrix<Self::SliceMut<'_, T>>,
+    ) -> Result<()>;
+
+    /// [`ops::relax::backward_into`].
+    ///
+    /// # Errors
+    /// See there.
+    fn relax_backward_into<T: Element>(
+        &self,
+        u: Matrix<Self::Slice<'_, T>>,
+        beta: f64,
+        grad: Matrix<Self::Slice<'_, T>>,
         out: Matrix<Self::SliceMut<'_, T>>,
     ) -> Result<()>;
 
@@ -261,176 +303,161 @@ pub trait Backend {
         grad: Matrix<Self::SliceMut<'_, T>>,
         ws: &mut Self::Workspace,
     ) -> Result<()>;
+
+    // Forms that allocate their result, for those who do not mind.
+
+    /// `B` of [`ops::bihalf`] in a new buffer; allocates it and a workspace.
+    ///
+    /// # Errors
+    /// See there, and what the backend's memory can refuse.
+    fn bihalf_forward<T: Element>(
+        &self,
+        u: Matrix<Self::Slice<'_, T>>,
+        ones: Ones,
+    ) -> Result<Self::Buffer<T>>
+    where
+        Self: Sized,
+    {
+        let (rows, cols) = u.shape();
+        let mut b = self.zeros(elements(rows, cols)?)?;
+        let mut ws = self.workspace::<T>(rows, cols)?;
+        let out = Outputs::none().dense(Matrix::new(Self::slice_mut(&mut b), rows, cols)?);
+        self.bihalf_forward_into(u, ones, out, None, &mut ws)?;
+        Ok(b)
+    }
+
+    /// `B` of [`ops::bihalf`] as packed words in a new buffer; allocates it and a workspace.
+    ///
+    /// # Errors
+    /// See there, and what the backend's memory can refuse.
+    fn bihalf_forward_packed<T: Element>(
+        &self,
+        u: Matrix<Self::Slice<'_, T>>,
+        ones: Ones,
+    ) -> Result<Self::Buffer<u64>>
+    where
+        Self: Sized,
+    {
+        let (rows, cols) = u.shape();
+        let mut words = self.zeros(elements(rows, words_per_row(cols))?)?;
+        let mut ws = self.workspace::<T>(rows, cols)?;
+        let codes = PackedCodes::new(Self::slice_mut(&mut words), rows, cols)?;
+        self.bihalf_forward_into(u, ones, Outputs::none().codes(codes), None, &mut ws)?;
+        Ok(words)
+    }
+
+    /// `dU` of [`ops::bihalf`] in a new buffer.
+    ///
+    /// # Errors
+    /// See there, and what the backend's memory can refuse.
+    fn bihalf_backward<T: Element>(
+        &self,
+        u: Matrix<Self::Slice<'_, T>>,
+        b: Signs<'_, T, Self>,
+        grad: Matrix<Self::Slice<'_, T>>,
+        pull: Pull,
+    ) -> Result<Self::Buffer<T>>
+    where
+        Self: Sized,
+    {
+        let (rows, cols) = u.shape();
+        let mut du = self.zeros(elements(rows, cols)?)?;
+        let out = Matrix::new(Self::slice_mut(&mut du), rows, cols)?;
+        self.bihalf_backward_into(u, b, grad, out, pull)?;
+        Ok(du)
+    }
+
+    /// `B` of [`ops::sign`] in a new buffer.
+    ///
+    /// # Errors
+    /// See there, and what the backend's memory can refuse.
+    fn sign_forward<T: Element>(
+        &self,
+        u: Matrix<Self::Slice<'_, T>>,
+        shift: Option<Self::Slice<'_, T>>,
+    ) -> Result<Self::Buffer<T>>
+    where
+        Self: Sized,
+    {
+        let (rows, cols) = u.shape();
+        let mut b = self.zeros(elements(rows, cols)?)?;
+        let out = Outputs::none().dense(Matrix::new(Self::slice_mut(&mut b), rows, cols)?);
+        self.sign_forward_into(u, shift, out)?;
+        Ok(b)
+    }
+
+    /// `B` of [`ops::sign`] as packed words in a new buffer: the codes at inference.
+    ///
+    /// # Errors
+    /// See there, and what the backend's memory can refuse.
+    fn sign_forward_packed<T: Element>(
+        &self,
+        u: Matrix<Self::Slice<'_, T>>,
+        shift: Option<Self::Slice<'_, T>>,
+    ) -> Result<Self::Buffer<u64>>
+    where
+        Self: Sized,
+    {
+        let (rows, cols) = u.shape();
+        let mut words = self.zeros(elements(rows, words_per_row(cols))?)?;
+        let codes = PackedCodes::new(Self::slice_mut(&mut words), rows, cols)?;
+        self.sign_forward_into(u, shift, Outputs::none().codes(codes))?;
+        Ok(words)
+    }
+
+    /// `Y` of [`ops::relax`] in a new buffer.
+    ///
+    /// # Errors
+    /// See there, and what the backend's memory can refuse.
+    fn relax_forward<T: Element>(
+        &self,
+        u: Matrix<Self::Slice<'_, T>>,
+        beta: f64,
+    ) -> Result<Self::Buffer<T>> {
+        let (rows, cols) = u.shape();
+        let mut y = self.zeros(elements(rows, cols)?)?;
+        let out = Matrix::new(Self::slice_mut(&mut y), rows, cols)?;
+        self.relax_forward_into(u, beta, out)?;
+        Ok(y)
+    }
+
+    /// The ranks of [`ops::rank`] in a new buffer; allocates it and a workspace.
+    ///
+    /// # Errors
+    /// See there, and what the backend's memory can refuse.
+    fn rank<T: Element>(
+        &self,
+        u: Matrix<Self::Slice<'_, T>>,
+        order: Order,
+    ) -> Result<Self::Buffer<u32>> {
+        let (rows, cols) = u.shape();
+        let mut ranks = self.zeros(elements(rows, cols)?)?;
+        let mut ws = self.workspace::<T>(rows, cols)?;
+        let out = Matrix::new(Self::slice_mut(&mut ranks), rows, cols)?;
+        self.rank_into(u, order, out, &mut ws)?;
+        Ok(ranks)
+    }
+
+    /// The rows in order of [`ops::rank`] in a new buffer; allocates it and a workspace.
+    ///
+    /// # Errors
+    /// See there, and what the backend's memory can refuse.
+    fn argsort<T: Element>(
+        &self,
+        u: Matrix<Self::Slice<'_, T>>,
+        order: Order,
+    ) -> Result<Self::Buffer<u32>> {
+        let (rows, cols) = u.shape();
+        let mut sorted = self.zeros(elements(rows, cols)?)?;
+        let mut ws = self.workspace::<T>(rows, cols)?;
+        let out = Matrix::new(Self::slice_mut(&mut sorted), rows, cols)?;
+        self.argsort_into(u, order, out, &mut ws)?;
+        Ok(sorted)
+    }
 }
 
-/// The host: slices and rayon's current thread pool.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Cpu;
-
-impl Backend for Cpu {
-    type Buffer<T: Scalar> = Vec<T>;
-    type Slice<'a, T: Scalar> = &'a [T];
-    type SliceMut<'a, T: Scalar> = &'a mut [T];
-    type Workspace = Workspace;
-
-    fn name(&self) -> String {
-        "cpu".to_owned()
-    }
-
-    fn upload<T: Scalar>(&self, host: &[T]) -> Result<Vec<T>> {
-        Ok(host.to_vec())
-    }
-
-    fn zeros<T: Scalar>(&self, len: usize) -> Result<Vec<T>> {
-        ops::allocate((1, len), T::default())
-    }
-
-    fn download<T: Scalar>(&self, buffer: &Vec<T>) -> Result<Vec<T>> {
-        Ok(buffer.clone())
-    }
-
-    fn slice<T: Scalar>(buffer: &Vec<T>) -> &[T] {
-        buffer
-    }
-
-    fn slice_mut<T: Scalar>(buffer: &mut Vec<T>) -> &mut [T] {
-        buffer
-    }
-
-    fn slice_of<T: Scalar>(buffer: &Vec<T>, range: Range<usize>) -> &[T] {
-        &buffer[range]
-    }
-
-    fn slice_of_mut<T: Scalar>(buffer: &mut Vec<T>, range: Range<usize>) -> &mut [T] {
-        &mut buffer[range]
-    }
-
-    fn workspace<T: Element>(&self, rows: usize, cols: usize) -> Result<Workspace> {
-        Workspace::for_shape::<T>(rows, cols)
-    }
-
-    fn rank_into<T: Element>(
-        &self,
-        u: MatRef<'_, T>,
-        order: Order,
-        out: MatMut<'_, u32>,
-        ws: &mut Workspace,
-    ) -> Result<()> {
-        ops::rank::rank_into(u, order, out, ws)
-    }
-
-    fn argsort_into<T: Element>(
-        &self,
-        u: MatRef<'_, T>,
-        order: Order,
-        out: MatMut<'_, u32>,
-        ws: &mut Workspace,
-    ) -> Result<()> {
-        ops::rank::argsort_into(u, order, out, ws)
-    }
-
-    fn bihalf_forward_into<T: Element>(
-        &self,
-        u: MatRef<'_, T>,
-        ones: Ones,
-        out: Outputs<'_, T>,
-        threshold: Option<&mut [T]>,
-        ws: &mut Workspace,
-    ) -> Result<()> {
-        ops::bihalf::forward_into(u, ones, out, threshold, ws)
-    }
-
-    fn bihalf_backward_in_place<T: Element>(
-        &self,
-        u: MatRef<'_, T>,
-        b: Signs<'_, T>,
-        grad: MatMut<'_, T>,
-        pull: Pull,
-    ) -> Result<()> {
-        ops::bihalf::backward_in_place(u, b, grad, pull)
-    }
-
-    fn median_into<T: Element>(
-        &self,
-        u: MatRef<'_, T>,
-        out: &mut [T],
-        ws: &mut Workspace,
-    ) -> Result<()> {
-        ops::threshold::median_into(u, out, ws)
-    }
-
-    fn sign_forward_into<T: Element>(
-        &self,
-        u: MatRef<'_, T>,
-        shift: Option<&[T]>,
-        out: Outputs<'_, T>,
-    ) -> Result<()> {
-        ops::sign::forward_into(u, shift, out)
-    }
-
-    fn sign_backward_in_place<T: Element>(
-        &self,
-        u: MatRef<'_, T>,
-        shift: Option<&[T]>,
-        grad: MatMut<'_, T>,
-        pull: Pull,
-    ) -> Result<()> {
-        ops::sign::backward_in_place(u, shift, grad, pull)
-    }
-
-    fn relax_forward_into<T: Element>(
-        &self,
-        u: MatRef<'_, T>,
-        beta: f64,
-        out: MatMut<'_, T>,
-    ) -> Result<()> {
-        ops::relax::forward_into(u, beta, out)
-    }
-
-    fn relax_backward_in_place<T: Element>(
-        &self,
-        u: MatRef<'_, T>,
-        beta: f64,
-        grad: MatMut<'_, T>,
-    ) -> Result<()> {
-        ops::relax::backward_in_place(u, beta, grad)
-    }
-
-    fn pack_into<T: Element>(&self, dense: MatRef<'_, T>, codes: CodesMut<'_>) -> Result<()> {
-        ops::codes::pack_into(dense, codes)
-    }
-
-    fn unpack_into<T: Element>(&self, codes: CodesRef<'_>, dense: MatMut<'_, T>) -> Result<()> {
-        ops::codes::unpack_into(codes, dense)
-    }
-
-    fn ones_into(&self, codes: CodesRef<'_>, counts: &mut [u32]) -> Result<()> {
-        ops::stats::ones_into(codes, counts)
-    }
-
-    fn cosine_with_grad_into<X: Element, T: Element>(
-        &self,
-        x: MatRef<'_, X>,
-        b: MatRef<'_, T>,
-        loss: &mut [f64],
-        grad: MatMut<'_, T>,
-        _: &mut Workspace,
-    ) -> Result<()> {
-        ops::check_length("loss", "one value", 1, loss.len())?;
-        loss[0] = ops::loss::cosine_with_grad_into(x, b, grad)?;
-        Ok(())
-    }
-
-    fn entropy_penalty_with_grad_into<T: Element>(
-        &self,
-        b: MatRef<'_, T>,
-        alpha: f64,
-        loss: &mut [f64],
-        grad: MatMut<'_, T>,
-        _: &mut Workspace,
-    ) -> Result<()> {
-        ops::check_length("loss", "one value", 1, loss.len())?;
-        loss[0] = ops::loss::entropy_penalty_with_grad_into(b, alpha, grad)?;
-        Ok(())
-    }
+/// Elements of a new dense matrix.
+fn elements(rows: usize, cols: usize) -> Result<usize> {
+    Layout::new(rows, cols, cols, 1)?;
+    Ok(rows * cols)
 }

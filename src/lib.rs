@@ -59,8 +59,9 @@ pub mod ops;
 pub mod plan;
 mod workspace;
 
-pub use backend::{Backend, Cpu};
+pub use backend::Backend;
 pub use codes::{Codes, CodesMut, CodesRef, PackedCodes};
+pub use cpu::Cpu;
 #[cfg(feature = "cuda")]
 pub use cudarc;
 pub use element::{Element, Scalar};

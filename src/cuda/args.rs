@@ -49,6 +49,42 @@ impl Input {
     }
 }
 
+/// A gradient that an operation reads, and where its result goes.
+pub(super) enum Grad<'a, T> {
+    /// To memory of its own.
+    Into(Matrix<DeviceRef<'a, T>>, Matrix<DeviceMut<'a, T>>),
+    /// To the same memory.
+    InPlace(Matrix<DeviceMut<'a, T>>),
+}
+
+impl<'a, T: Element> Grad<'a, T> {
+    /// Shapes of the gradient and of the result.
+    pub(super) fn shapes(&self) -> [(usize, usize); 2] {
+        match self {
+            Self::Into(grad, out) => [grad.shape(), out.shape()],
+            Self::InPlace(grad) => [grad.shape(); 2],
+        }
+    }
+
+    pub(super) fn hold(
+        self,
+        stream: &'a CudaStream,
+    ) -> Result<(Input, Output, [Option<Held<'a>>; 2])> {
+        match self {
+            Self::Into(grad, out) => {
+                let (grad, held_grad) = Input::of("the gradient", grad, stream)?;
+                let (out, held_out) = Output::of("the output", out, stream)?;
+                Ok((grad, out, [Some(held_grad), Some(held_out)]))
+            }
+            Self::InPlace(grad) => {
+                let (out, held) = Output::of("the gradient", grad, stream)?;
+                let grad = Input { data: out.data, row_stride: out.row_stride, col_stride: 1 };
+                Ok((grad, out, [Some(held), None]))
+            }
+        }
+    }
+}
+
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub(super) struct Output {

@@ -1,7 +1,7 @@
 //! Host side of `kernels/bihalf.cu`.
 #![allow(unsafe_code)]
 
-use super::args::{Codes, Input, Output, Shape, Signs as SignsArgs};
+use super::args::{Codes, Grad, Input, Output, Shape, Signs as SignsArgs};
 use super::memory::{DeviceMut, DeviceRef, Workspace};
 use super::stream::Cuda;
 use crate::ops::{bihalf, threshold};
@@ -60,7 +60,8 @@ struct Scan {
 struct BackwardDense {
     u: Input,
     b: Input,
-    grad: Output,
+    grad: Input,
+    out: Output,
     shape: Shape,
     c: f64,
 }
@@ -68,14 +69,15 @@ struct BackwardDense {
 #[repr(C)]
 struct BackwardPacked {
     u: Input,
+    grad: Input,
     b: Codes,
-    grad: Output,
+    out: Output,
     shape: Shape,
     c: f64,
 }
 
 impl Cuda {
-    pub(super) fn bihalf_forward<T: Element>(
+    pub(super) fn bihalf_outputs<T: Element>(
         &self,
         u: Matrix<DeviceRef<'_, T>>,
         ones: Ones,
@@ -140,8 +142,8 @@ impl Cuda {
                         let args = Digit { u, shape, chunk_rows, shift, selection, histogram };
                         self.launch::<T, _>(launch, &args)
                     }
-                    BihalfStep::Pick { shift } => {
-                        let first = u32::from(radix.is_first(shift));
+                    BihalfStep::Pick { shift, first } => {
+                        let first = u32::from(first);
                         let args = Pick { selection, histogram, cols, shift, first, k };
                         self.launch::<T, _>(launch, &args)
                     }
@@ -156,28 +158,28 @@ impl Cuda {
         Ok(())
     }
 
-    pub(super) fn bihalf_backward<T: Element>(
+    pub(super) fn bihalf_gradient<T: Element>(
         &self,
         u: Matrix<DeviceRef<'_, T>>,
         b: Signs<'_, T, Self>,
-        grad: Matrix<DeviceMut<'_, T>>,
+        grad: Grad<'_, T>,
         pull: Pull,
     ) -> Result<()> {
-        let c = bihalf::check_backward(u.shape(), b.shape(), grad.shape(), pull)?;
+        let c = bihalf::check_backward(u.shape(), b.shape(), grad.shapes(), pull)?;
         let shape = Shape::new(u.rows(), u.cols())?;
         let stream = self.stream();
         let (u, _u) = Input::of("U", u, stream)?;
-        let (grad, _grad) = Output::of("the gradient", grad, stream)?;
+        let (grad, out, _grad) = grad.hold(stream)?;
         match b {
             Signs::Dense(b) => {
                 let (b, _b) = Input::of("B", b, stream)?;
-                let args = BackwardDense { u, b, grad, shape, c };
+                let args = BackwardDense { u, b, grad, out, shape, c };
                 // SAFETY: the kernel's argument; views have been checked, and are held.
                 unsafe { self.walk::<T, _>(Kernel::BihalfBackwardDense, shape, &args) }
             }
             Signs::Packed(b) => {
                 let (b, _b) = Codes::to_read(b, stream)?;
-                let args = BackwardPacked { u, b, grad, shape, c };
+                let args = BackwardPacked { u, grad, b, out, shape, c };
                 // SAFETY: as above.
                 unsafe { self.walk::<T, _>(Kernel::BihalfBackwardPacked, shape, &args) }
             }

@@ -5,7 +5,7 @@ use super::args::{Input, Output, Shape};
 use super::memory::{DeviceMut, DeviceRef, Workspace};
 use super::stream::Cuda;
 use crate::ops::{check_length, loss};
-use crate::plan::{self, Kernel};
+use crate::plan;
 use crate::{Element, Matrix, Result, Storage};
 
 #[repr(C)]
@@ -119,12 +119,13 @@ impl Cuda {
             if shape.is_empty() {
                 return self.fill_zero(loss.address, size_of::<f64>());
             }
-            self.launch::<T, _>(plan::penalty_means(shape.cols), &ColumnMeans { b, means, shape })?;
+            let limits = self.kernels().limits();
+            let [column_means, gradient, mean] = plan::penalty(shape.rows, shape.cols, limits);
+            self.launch::<T, _>(column_means, &ColumnMeans { b, means, shape })?;
             let scale = alpha / (f64::from(shape.rows) * f64::from(shape.cols));
-            let args = PenaltyGrad { means, grad, shape, scale };
-            self.walk::<T, _>(Kernel::PenaltyGrad, shape, &args)?;
+            self.launch::<T, _>(gradient, &PenaltyGrad { means, grad, shape, scale })?;
             let (values, loss, factor, count) = (means, loss.address, alpha / 2.0, shape.cols);
-            self.launch::<T, _>(plan::mean(), &Mean { values, loss, factor, count, squared: 1 })
+            self.launch::<T, _>(mean, &Mean { values, loss, factor, count, squared: 1 })
         }
     }
 }

@@ -2,7 +2,7 @@
 #![allow(unsafe_code)]
 
 use super::driver::refused;
-use crate::plan::{DType, Kernel, Launch, Limits, SHARED_BYTES, shared_bytes};
+use crate::plan::{DType, Kernel, Launch, Limits, SHARED_BYTES};
 use crate::{Error, Result};
 use cudarc::driver::sys::{CUdevice_attribute, CUfunction, CUfunction_attribute, CUmodule};
 use cudarc::driver::{CudaContext, CudaStream, result};
@@ -128,7 +128,7 @@ impl Loaded {
         }
         for &dtype in kernel.dtypes() {
             let name = format!("{}_{}", kernel.name(), dtype.name());
-            let shared = shared_bytes(kernel, dtype);
+            let shared = kernel.shared_bytes(dtype);
             functions[dtype as usize] = Some(self.function(&name, shared)?);
         }
         Ok(functions)

@@ -1,7 +1,7 @@
 //! Host side of `kernels/relax.cu`.
 #![allow(unsafe_code)]
 
-use super::args::{Input, Output, Shape};
+use super::args::{Grad, Input, Output, Shape};
 use super::memory::{DeviceMut, DeviceRef};
 use super::stream::Cuda;
 use crate::ops::relax;
@@ -9,46 +9,52 @@ use crate::plan::Kernel;
 use crate::{Element, Matrix, Result};
 
 #[repr(C)]
-struct Args {
+struct Forward {
     u: Input,
     out: Output,
     shape: Shape,
     beta: f64,
 }
 
+#[repr(C)]
+struct Backward {
+    u: Input,
+    grad: Input,
+    out: Output,
+    shape: Shape,
+    beta: f64,
+}
+
 impl Cuda {
-    pub(super) fn relax_forward<T: Element>(
+    pub(super) fn relax_output<T: Element>(
         &self,
         u: Matrix<DeviceRef<'_, T>>,
         beta: f64,
         out: Matrix<DeviceMut<'_, T>>,
     ) -> Result<()> {
-        self.relax(Kernel::RelaxForward, u, beta, "the output", out)
-    }
-
-    pub(super) fn relax_backward<T: Element>(
-        &self,
-        u: Matrix<DeviceRef<'_, T>>,
-        beta: f64,
-        grad: Matrix<DeviceMut<'_, T>>,
-    ) -> Result<()> {
-        self.relax(Kernel::RelaxBackward, u, beta, "the gradient", grad)
-    }
-
-    fn relax<T: Element>(
-        &self,
-        kernel: Kernel,
-        u: Matrix<DeviceRef<'_, T>>,
-        beta: f64,
-        what: &'static str,
-        out: Matrix<DeviceMut<'_, T>>,
-    ) -> Result<()> {
-        relax::check(u.shape(), beta, what, out.shape())?;
+        relax::check_forward(u.shape(), beta, out.shape())?;
         let shape = Shape::new(u.rows(), u.cols())?;
         let stream = self.stream();
         let (u, _u) = Input::of("U", u, stream)?;
-        let (out, _out) = Output::of(what, out, stream)?;
-        // SAFETY: the argument of both kernels; views have been checked, and are held.
-        unsafe { self.walk::<T, _>(kernel, shape, &Args { u, out, shape, beta }) }
+        let (out, _out) = Output::of("the output", out, stream)?;
+        let args = Forward { u, out, shape, beta };
+        // SAFETY: the kernel's argument; views have been checked, and are held.
+        unsafe { self.walk::<T, _>(Kernel::RelaxForward, shape, &args) }
+    }
+
+    pub(super) fn relax_gradient<T: Element>(
+        &self,
+        u: Matrix<DeviceRef<'_, T>>,
+        beta: f64,
+        grad: Grad<'_, T>,
+    ) -> Result<()> {
+        relax::check_backward(u.shape(), beta, grad.shapes())?;
+        let shape = Shape::new(u.rows(), u.cols())?;
+        let stream = self.stream();
+        let (u, _u) = Input::of("U", u, stream)?;
+        let (grad, out, _grad) = grad.hold(stream)?;
+        let args = Backward { u, grad, out, shape, beta };
+        // SAFETY: the kernel's argument; views have been checked, and are held.
+        unsafe { self.walk::<T, _>(Kernel::RelaxBackward, shape, &args) }
     }
 }

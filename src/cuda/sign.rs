@@ -1,8 +1,8 @@
 //! Host side of `kernels/sign.cu`. Packing is the forward pass with packed output alone.
 #![allow(unsafe_code)]
 
-use super::args::{Input, Output, Shape, Signs};
-use super::memory::{DeviceMut, DeviceRef};
+use super::args::{Grad, Input, Output, Shape, Signs};
+use super::memory::DeviceRef;
 use super::stream::Cuda;
 use crate::ops::sign;
 use crate::plan::{self, Kernel};
@@ -19,14 +19,15 @@ struct Forward {
 #[repr(C)]
 struct Backward {
     u: Input,
+    grad: Input,
     shift: u64,
-    grad: Output,
+    out: Output,
     shape: Shape,
     c: f64,
 }
 
 impl Cuda {
-    pub(super) fn sign_forward<T: Element>(
+    pub(super) fn sign_outputs<T: Element>(
         &self,
         u: Matrix<DeviceRef<'_, T>>,
         shift: Option<DeviceRef<'_, T>>,
@@ -54,22 +55,22 @@ impl Cuda {
         unsafe { self.launch::<T, _>(launch, &Forward { u, shift, out, shape }) }
     }
 
-    pub(super) fn sign_backward<T: Element>(
+    pub(super) fn sign_gradient<T: Element>(
         &self,
         u: Matrix<DeviceRef<'_, T>>,
         shift: Option<DeviceRef<'_, T>>,
-        grad: Matrix<DeviceMut<'_, T>>,
+        grad: Grad<'_, T>,
         pull: Pull,
     ) -> Result<()> {
         let shift_len = shift.as_ref().map(|t| t.len());
-        let c = sign::check_backward(u.shape(), shift_len, grad.shape(), pull)?;
+        let c = sign::check_backward(u.shape(), shift_len, grad.shapes(), pull)?;
         let shape = Shape::new(u.rows(), u.cols())?;
         let stream = self.stream();
         let (u, _u) = Input::of("U", u, stream)?;
         let shift = shift.map(|t| t.hold("the shift", stream)).transpose()?;
-        let (grad, _grad) = Output::of("the gradient", grad, stream)?;
+        let (grad, out, _grad) = grad.hold(stream)?;
         let shift = shift.as_ref().map_or(0, |held| held.address);
-        let args = Backward { u, shift, grad, shape, c };
+        let args = Backward { u, grad, shift, out, shape, c };
         // SAFETY: the kernel's argument; views have been checked, and are held.
         unsafe { self.walk::<T, _>(Kernel::SignBackward, shape, &args) }
     }

@@ -1,7 +1,7 @@
 //! The backend: kernels and the stream that they are queued on.
 #![allow(unsafe_code)]
 
-use super::args::Shape;
+use super::args::{Grad, Shape};
 use super::driver::refused;
 use super::memory::{DeviceMut, DeviceRef, Workspace, workspace_bytes};
 use super::module::Kernels;
@@ -195,7 +195,18 @@ impl Backend for Cuda {
         threshold: Option<DeviceMut<'_, T>>,
         ws: &mut Workspace,
     ) -> Result<()> {
-        self.bihalf_forward(u, ones, out, threshold, ws)
+        self.bihalf_outputs(u, ones, out, threshold, ws)
+    }
+
+    fn bihalf_backward_into<T: Element>(
+        &self,
+        u: Matrix<DeviceRef<'_, T>>,
+        b: Signs<'_, T, Self>,
+        grad: Matrix<DeviceRef<'_, T>>,
+        out: Matrix<DeviceMut<'_, T>>,
+        pull: Pull,
+    ) -> Result<()> {
+        self.bihalf_gradient(u, b, Grad::Into(grad, out), pull)
     }
 
     fn bihalf_backward_in_place<T: Element>(
@@ -205,7 +216,7 @@ impl Backend for Cuda {
         grad: Matrix<DeviceMut<'_, T>>,
         pull: Pull,
     ) -> Result<()> {
-        self.bihalf_backward(u, b, grad, pull)
+        self.bihalf_gradient(u, b, Grad::InPlace(grad), pull)
     }
 
     fn median_into<T: Element>(
@@ -223,7 +234,18 @@ impl Backend for Cuda {
         shift: Option<DeviceRef<'_, T>>,
         out: Outputs<'_, T, Self>,
     ) -> Result<()> {
-        self.sign_forward(u, shift, out)
+        self.sign_outputs(u, shift, out)
+    }
+
+    fn sign_backward_into<T: Element>(
+        &self,
+        u: Matrix<DeviceRef<'_, T>>,
+        shift: Option<DeviceRef<'_, T>>,
+        grad: Matrix<DeviceRef<'_, T>>,
+        out: Matrix<DeviceMut<'_, T>>,
+        pull: Pull,
+    ) -> Result<()> {
+        self.sign_gradient(u, shift, Grad::Into(grad, out), pull)
     }
 
     fn sign_backward_in_place<T: Element>(
@@ -233,7 +255,7 @@ impl Backend for Cuda {
         grad: Matrix<DeviceMut<'_, T>>,
         pull: Pull,
     ) -> Result<()> {
-        self.sign_backward(u, shift, grad, pull)
+        self.sign_gradient(u, shift, Grad::InPlace(grad), pull)
     }
 
     fn relax_forward_into<T: Element>(
@@ -242,7 +264,17 @@ impl Backend for Cuda {
         beta: f64,
         out: Matrix<DeviceMut<'_, T>>,
     ) -> Result<()> {
-        self.relax_forward(u, beta, out)
+        self.relax_output(u, beta, out)
+    }
+
+    fn relax_backward_into<T: Element>(
+        &self,
+        u: Matrix<DeviceRef<'_, T>>,
+        beta: f64,
+        grad: Matrix<DeviceRef<'_, T>>,
+        out: Matrix<DeviceMut<'_, T>>,
+    ) -> Result<()> {
+        self.relax_gradient(u, beta, Grad::Into(grad, out))
     }
 
     fn relax_backward_in_place<T: Element>(
@@ -251,7 +283,7 @@ impl Backend for Cuda {
         beta: f64,
         grad: Matrix<DeviceMut<'_, T>>,
     ) -> Result<()> {
-        self.relax_backward(u, beta, grad)
+        self.relax_gradient(u, beta, Grad::InPlace(grad))
     }
 
     fn pack_into<T: Element>(
@@ -259,7 +291,7 @@ impl Backend for Cuda {
         dense: Matrix<DeviceRef<'_, T>>,
         codes: PackedCodes<DeviceMut<'_, u64>>,
     ) -> Result<()> {
-        self.sign_forward(dense, None, Outputs::none().codes(codes))
+        self.sign_outputs(dense, None, Outputs::none().codes(codes))
     }
 
     fn unpack_into<T: Element>(

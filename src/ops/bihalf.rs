@@ -52,7 +52,9 @@
 //! # Ok::<(), bihalf::Error>(())
 //! ```
 
-use super::{allocate, check_parameter, check_per_column, check_rows, check_shape, copy};
+use super::{
+    allocate, check_grad, check_parameter, check_per_column, check_rows, check_shape, copy_into,
+};
 use crate::element::Real;
 use crate::{
     Backend, Codes, Element, Error, MatMut, MatRef, Outputs, Pull, Result, Signs, Workspace, cpu,
@@ -138,10 +140,27 @@ pub fn backward<T: Element>(
     grad: MatRef<'_, T>,
     pull: Pull,
 ) -> Result<Vec<T>> {
-    check_backward(u.shape(), b.shape(), grad.shape(), pull)?;
-    let mut du = copy(grad)?;
-    backward_in_place(u, b, MatMut::new(&mut du, u.rows(), u.cols())?, pull)?;
+    check_backward(u.shape(), b.shape(), [grad.shape(); 2], pull)?;
+    let mut du = allocate(u.shape(), T::default())?;
+    backward_into(u, b, grad, MatMut::new(&mut du, u.rows(), u.cols())?, pull)?;
     Ok(du)
+}
+
+/// `dU` into a buffer of the caller.
+///
+/// # Errors
+/// See the [page](self).
+pub fn backward_into<T: Element>(
+    u: MatRef<'_, T>,
+    b: Signs<'_, T>,
+    grad: MatRef<'_, T>,
+    mut out: MatMut<'_, T>,
+    pull: Pull,
+) -> Result<()> {
+    let coefficient = check_backward(u.shape(), b.shape(), [grad.shape(), out.shape()], pull)?;
+    copy_into(grad, out.reborrow());
+    cpu::bihalf::backward(u, b, out, T::Real::of(coefficient));
+    Ok(())
 }
 
 /// Turns `dB` in `grad` into `dU`.
@@ -154,7 +173,7 @@ pub fn backward_in_place<T: Element>(
     grad: MatMut<'_, T>,
     pull: Pull,
 ) -> Result<()> {
-    let coefficient = check_backward(u.shape(), b.shape(), grad.shape(), pull)?;
+    let coefficient = check_backward(u.shape(), b.shape(), [grad.shape(); 2], pull)?;
     cpu::bihalf::backward(u, b, grad, T::Real::of(coefficient));
     Ok(())
 }
@@ -174,14 +193,14 @@ pub(crate) fn check_forward<T: Element, B: Backend>(
     ones.count(u.0)
 }
 
-/// The factor of `U - B`.
+/// The factor of `U - B`. `grad`: the shapes of `dB` and `dU`.
 pub(crate) fn check_backward(
     u: (usize, usize),
     b: (usize, usize),
-    grad: (usize, usize),
+    grad: [(usize, usize); 2],
     pull: Pull,
 ) -> Result<f64> {
     check_shape("B", "U", u, b)?;
-    check_shape("the gradient", "U", u, grad)?;
+    check_grad(u, grad)?;
     pull.coefficient(u)
 }

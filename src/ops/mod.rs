@@ -21,7 +21,7 @@ pub mod sign;
 pub mod stats;
 pub mod threshold;
 
-use crate::{Backend, Cpu, Element, Error, Matrix, PackedCodes, Result, Storage};
+use crate::{Backend, Cpu, Element, Error, MatMut, MatRef, Matrix, PackedCodes, Result, Storage};
 
 /// Where a +1/-1 matrix is to be written: any subset of four forms.
 ///
@@ -156,6 +156,12 @@ pub(crate) fn check_shape(
     if expected == got { Ok(()) } else { Err(Error::Shape { what, like, expected, got }) }
 }
 
+/// The gradient that comes in and the one that goes out.
+pub(crate) fn check_grad(u: (usize, usize), grad: [(usize, usize); 2]) -> Result<()> {
+    check_shape("the gradient", "U", u, grad[0])?;
+    check_shape("the output", "U", u, grad[1])
+}
+
 pub(crate) fn check_per_column(what: &'static str, cols: usize, got: usize) -> Result<()> {
     check_length(what, "one for each column", cols, got)
 }
@@ -195,11 +201,9 @@ pub(crate) fn allocate<T: Copy>(shape: (usize, usize), fill: T) -> Result<Vec<T>
     Ok(buffer)
 }
 
-/// A dense row-major copy, for the forms that return a new gradient.
-pub(crate) fn copy<T: Element>(m: crate::MatRef<'_, T>) -> Result<Vec<T>> {
-    let mut copy = allocate(m.shape(), T::default())?;
-    for (i, row) in copy.chunks_mut(m.cols().max(1)).enumerate() {
-        row.iter_mut().zip(m.row(i)).for_each(|(to, from)| *to = from);
+/// A copy, for the forms that write a new gradient. The shapes are the same.
+pub(crate) fn copy_into<T: Element>(from: MatRef<'_, T>, mut to: MatMut<'_, T>) {
+    for (i, row) in to.rows_mut().enumerate() {
+        row.iter_mut().zip(from.row(i)).for_each(|(to, from)| *to = from);
     }
-    Ok(copy)
 }

@@ -28,7 +28,7 @@
 //! # Ok::<(), bihalf::Error>(())
 //! ```
 
-use super::{allocate, check_parameter, check_shape, copy};
+use super::{allocate, check_grad, check_parameter, check_shape, copy_into};
 use crate::{Element, MatMut, MatRef, Result, cpu};
 
 /// `Y`, row-major. See the [page](self).
@@ -46,7 +46,7 @@ pub fn forward<T: Element>(u: MatRef<'_, T>, beta: f64) -> Result<Vec<T>> {
 /// # Errors
 /// See the [page](self).
 pub fn forward_into<T: Element>(u: MatRef<'_, T>, beta: f64, out: MatMut<'_, T>) -> Result<()> {
-    check(u.shape(), beta, "the output", out.shape())?;
+    check_forward(u.shape(), beta, out.shape())?;
     cpu::relax::forward(u, beta, out);
     Ok(())
 }
@@ -56,10 +56,26 @@ pub fn forward_into<T: Element>(u: MatRef<'_, T>, beta: f64, out: MatMut<'_, T>)
 /// # Errors
 /// See the [page](self).
 pub fn backward<T: Element>(u: MatRef<'_, T>, beta: f64, grad: MatRef<'_, T>) -> Result<Vec<T>> {
-    check(u.shape(), beta, "the gradient", grad.shape())?;
-    let mut du = copy(grad)?;
-    backward_in_place(u, beta, MatMut::new(&mut du, u.rows(), u.cols())?)?;
+    check_backward(u.shape(), beta, [grad.shape(); 2])?;
+    let mut du = allocate(u.shape(), T::default())?;
+    backward_into(u, beta, grad, MatMut::new(&mut du, u.rows(), u.cols())?)?;
     Ok(du)
+}
+
+/// `dU` into a buffer of the caller.
+///
+/// # Errors
+/// See the [page](self).
+pub fn backward_into<T: Element>(
+    u: MatRef<'_, T>,
+    beta: f64,
+    grad: MatRef<'_, T>,
+    mut out: MatMut<'_, T>,
+) -> Result<()> {
+    check_backward(u.shape(), beta, [grad.shape(), out.shape()])?;
+    copy_into(grad, out.reborrow());
+    cpu::relax::backward(u, beta, out);
+    Ok(())
 }
 
 /// Turns `dY` in `grad` into `dU`.
@@ -71,19 +87,28 @@ pub fn backward_in_place<T: Element>(
     beta: f64,
     grad: MatMut<'_, T>,
 ) -> Result<()> {
-    check(u.shape(), beta, "the gradient", grad.shape())?;
+    check_backward(u.shape(), beta, [grad.shape(); 2])?;
     cpu::relax::backward(u, beta, grad);
     Ok(())
 }
 
-pub(crate) fn check(
+pub(crate) fn check_forward(u: (usize, usize), beta: f64, out: (usize, usize)) -> Result<()> {
+    check_beta(beta)?;
+    check_shape("the output", "U", u, out)
+}
+
+/// `grad`: the shapes of `dY` and `dU`.
+pub(crate) fn check_backward(
     u: (usize, usize),
     beta: f64,
-    what: &'static str,
-    other: (usize, usize),
+    grad: [(usize, usize); 2],
 ) -> Result<()> {
-    check_parameter("beta", beta, beta.is_finite() && beta > 0.0, "finite and greater than 0")?;
-    check_shape(what, "U", u, other)
+    check_beta(beta)?;
+    check_grad(u, grad)
+}
+
+fn check_beta(beta: f64) -> Result<()> {
+    check_parameter("beta", beta, beta.is_finite() && beta > 0.0, "finite and greater than 0")
 }
 
 /// A schedule for beta: `initial * (1 + rate * s)^power`, `s` being the training step rounded down

@@ -32,7 +32,7 @@
 //! # Ok::<(), bihalf::Error>(())
 //! ```
 
-use super::{allocate, check_per_column, check_rows, check_shape, copy};
+use super::{allocate, check_grad, check_per_column, check_rows, copy_into};
 use crate::element::Real;
 use crate::{Backend, Codes, Element, MatMut, MatRef, Outputs, Pull, Result, cpu};
 
@@ -86,10 +86,28 @@ pub fn backward<T: Element>(
     grad: MatRef<'_, T>,
     pull: Pull,
 ) -> Result<Vec<T>> {
-    check_backward(u.shape(), shift.map(<[T]>::len), grad.shape(), pull)?;
-    let mut du = copy(grad)?;
-    backward_in_place(u, shift, MatMut::new(&mut du, u.rows(), u.cols())?, pull)?;
+    check_backward(u.shape(), shift.map(<[T]>::len), [grad.shape(); 2], pull)?;
+    let mut du = allocate(u.shape(), T::default())?;
+    backward_into(u, shift, grad, MatMut::new(&mut du, u.rows(), u.cols())?, pull)?;
     Ok(du)
+}
+
+/// `dU` into a buffer of the caller.
+///
+/// # Errors
+/// See the [page](self).
+pub fn backward_into<T: Element>(
+    u: MatRef<'_, T>,
+    shift: Option<&[T]>,
+    grad: MatRef<'_, T>,
+    mut out: MatMut<'_, T>,
+    pull: Pull,
+) -> Result<()> {
+    let grad_shapes = [grad.shape(), out.shape()];
+    let coefficient = check_backward(u.shape(), shift.map(<[T]>::len), grad_shapes, pull)?;
+    copy_into(grad, out.reborrow());
+    cpu::sign::backward(u, shift, out, T::Real::of(coefficient));
+    Ok(())
 }
 
 /// Turns `dB` in `grad` into `dU`.
@@ -102,7 +120,7 @@ pub fn backward_in_place<T: Element>(
     grad: MatMut<'_, T>,
     pull: Pull,
 ) -> Result<()> {
-    let coefficient = check_backward(u.shape(), shift.map(<[T]>::len), grad.shape(), pull)?;
+    let coefficient = check_backward(u.shape(), shift.map(<[T]>::len), [grad.shape(); 2], pull)?;
     cpu::sign::backward(u, shift, grad, T::Real::of(coefficient));
     Ok(())
 }
@@ -123,15 +141,15 @@ pub(crate) fn check_forward<T: Element, B: Backend>(
     out.check(u)
 }
 
-/// The factor of `U - B`.
+/// The factor of `U - B`. `grad`: the shapes of `dB` and `dU`.
 pub(crate) fn check_backward(
     u: (usize, usize),
     shift: Option<usize>,
-    grad: (usize, usize),
+    grad: [(usize, usize); 2],
     pull: Pull,
 ) -> Result<f64> {
     check_shift(u.1, shift)?;
-    check_shape("the gradient", "U", u, grad)?;
+    check_grad(u, grad)?;
     pull.coefficient(u)
 }
 

@@ -54,6 +54,8 @@ pub enum Step {
     Pick {
         /// Position of the digit's lowest bit.
         shift: u32,
+        /// Whether no digit has been chosen before.
+        first: bool,
     },
     /// Keys that equal the threshold, chunk by chunk.
     Ties,
@@ -114,18 +116,14 @@ impl Radix {
             let shift = digit * DIGIT_BITS;
             let histogram = launch(Kernel::BihalfRadixHistogram, chunks(self.cols));
             let pick = launch(Kernel::BihalfRadixPick, columns);
-            [(Step::Histogram { shift }, histogram), (Step::Pick { shift }, pick)]
+            let first = digit == self.digits - 1;
+            [(Step::Histogram { shift }, histogram), (Step::Pick { shift, first }, pick)]
         });
         digits.chain([
             (Step::Ties, launch(Kernel::BihalfRadixTies, chunks(self.cols))),
             (Step::Scan, launch(Kernel::BihalfRadixScan, columns)),
             (Step::Emit, launch(Kernel::BihalfRadixEmit, chunks(self.padded_cols))),
         ])
-    }
-
-    /// Whether the digit at `shift` is the first one.
-    pub(crate) fn is_first(&self, shift: u32) -> bool {
-        shift == (self.digits - 1) * DIGIT_BITS
     }
 
     // The workspace: the columns' selections, then their histograms, then the ties of their chunks.

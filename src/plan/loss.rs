@@ -1,6 +1,6 @@
 //! Plans of the losses: one block a pair, a tile or in all.
 
-use super::{Kernel, Launch, tiles};
+use super::{Kernel, Launch, Limits, tiles, walk};
 
 /// The launches of the cosine loss for a batch of `rows` rows: targets, pairs, mean. There are
 /// `rows / 2` pairs; without one only the second is launched, to clear the gradient of a row alone.
@@ -13,8 +13,7 @@ pub fn cosine(rows: u32) -> [Launch; 3] {
     ]
 }
 
-/// The launch that takes the mean of the terms of a loss.
-pub(crate) fn mean() -> Launch {
+fn mean() -> Launch {
     Launch { kernel: Kernel::LossMean, grid: (1, 1), shared_bytes: 0 }
 }
 
@@ -23,9 +22,10 @@ pub fn cosine_workspace_bytes(rows: usize) -> usize {
     rows / 2 * size_of::<f64>()
 }
 
-/// The launch that takes the means of the columns for the entropy penalty.
-pub fn penalty_means(cols: u32) -> Launch {
-    Launch { kernel: Kernel::PenaltyMeans, grid: (tiles(cols), 1), shared_bytes: 0 }
+/// The launches of the entropy penalty: means of the columns, gradient, mean of their squares.
+pub fn penalty(rows: u32, cols: u32, limits: &Limits) -> [Launch; 3] {
+    let means = Launch { kernel: Kernel::PenaltyMeans, grid: (tiles(cols), 1), shared_bytes: 0 };
+    [means, walk(Kernel::PenaltyGrad, rows, cols, limits), mean()]
 }
 
 /// Bytes of workspace of the entropy penalty: a number for each column.

@@ -22,9 +22,7 @@ mod rank;
 mod walk;
 
 pub use bihalf::{Bihalf, Radix, Step as BihalfStep, bihalf};
-pub(crate) use loss::mean;
-pub use loss::{cosine, cosine_workspace_bytes, penalty_means, penalty_workspace_bytes};
-pub(crate) use rank::shared_bytes;
+pub use loss::{cosine, cosine_workspace_bytes, penalty, penalty_workspace_bytes};
 pub use rank::{Rank, Step as RankStep, rank};
 pub use walk::{walk, walk_words};
 
@@ -131,6 +129,11 @@ macro_rules! kernels {
                 match self {
                     $(Self::$kernel => $threads,)*
                 }
+            }
+
+            /// Dynamic shared memory that its launches ask for, in bytes.
+            pub fn shared_bytes(self, dtype: DType) -> u32 {
+                rank::shared_bytes(self, dtype)
             }
 
             /// The element types that it is compiled for; empty where it does not depend on one.

@@ -21,7 +21,7 @@ fn pair_bytes(dtype: DType) -> u32 {
 
 /// Shared memory of a block. A block of one warp exchanges by shuffles alone, other kernels need
 /// none.
-pub(crate) fn shared_bytes(kernel: Kernel, dtype: DType) -> u32 {
+pub(super) fn shared_bytes(kernel: Kernel, dtype: DType) -> u32 {
     match kernel {
         Kernel::RankSortMedium | Kernel::RankSortLarge | Kernel::RankMerge => {
             tile_rows(kernel, dtype) * COLUMNS * pair_bytes(dtype)

@@ -1,0 +1,213 @@
+//! The host as a backend: the functions of `ops/` on slices.
+
+use crate::element::Scalar;
+use crate::ops;
+use crate::{
+    Backend, CodesMut, CodesRef, Element, MatMut, MatRef, Ones, Order, Outputs, Pull, Result,
+    Signs, Workspace,
+};
+use std::ops::Range;
+
+/// The host: slices and rayon's current thread pool.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Cpu;
+
+impl Backend for Cpu {
+    type Buffer<T: Scalar> = Vec<T>;
+    type Slice<'a, T: Scalar> = &'a [T];
+    type SliceMut<'a, T: Scalar> = &'a mut [T];
+    type Workspace = Workspace;
+
+    fn name(&self) -> String {
+        "cpu".to_owned()
+    }
+
+    fn upload<T: Scalar>(&self, host: &[T]) -> Result<Vec<T>> {
+        Ok(host.to_vec())
+    }
+
+    fn zeros<T: Scalar>(&self, len: usize) -> Result<Vec<T>> {
+        ops::allocate((1, len), T::default())
+    }
+
+    fn download<T: Scalar>(&self, buffer: &Vec<T>) -> Result<Vec<T>> {
+        Ok(buffer.clone())
+    }
+
+    fn slice<T: Scalar>(buffer: &Vec<T>) -> &[T] {
+        buffer
+    }
+
+    fn slice_mut<T: Scalar>(buffer: &mut Vec<T>) -> &mut [T] {
+        buffer
+    }
+
+    fn slice_of<T: Scalar>(buffer: &Vec<T>, range: Range<usize>) -> &[T] {
+        &buffer[range]
+    }
+
+    fn slice_of_mut<T: Scalar>(buffer: &mut Vec<T>, range: Range<usize>) -> &mut [T] {
+        &mut buffer[range]
+    }
+
+    fn workspace<T: Element>(&self, rows: usize, cols: usize) -> Result<Workspace> {
+        Workspace::for_shape::<T>(rows, cols)
+    }
+
+    fn rank_into<T: Element>(
+        &self,
+        u: MatRef<'_, T>,
+        order: Order,
+        out: MatMut<'_, u32>,
+        ws: &mut Workspace,
+    ) -> Result<()> {
+        ops::rank::rank_into(u, order, out, ws)
+    }
+
+    fn argsort_into<T: Element>(
+        &self,
+        u: MatRef<'_, T>,
+        order: Order,
+        out: MatMut<'_, u32>,
+        ws: &mut Workspace,
+    ) -> Result<()> {
+        ops::rank::argsort_into(u, order, out, ws)
+    }
+
+    fn bihalf_forward_into<T: Element>(
+        &self,
+        u: MatRef<'_, T>,
+        ones: Ones,
+        out: Outputs<'_, T>,
+        threshold: Option<&mut [T]>,
+        ws: &mut Workspace,
+    ) -> Result<()> {
+        ops::bihalf::forward_into(u, ones, out, threshold, ws)
+    }
+
+    fn bihalf_backward_into<T: Element>(
+        &self,
+        u: MatRef<'_, T>,
+        b: Signs<'_, T>,
+        grad: MatRef<'_, T>,
+        out: MatMut<'_, T>,
+        pull: Pull,
+    ) -> Result<()> {
+        ops::bihalf::backward_into(u, b, grad, out, pull)
+    }
+
+    fn bihalf_backward_in_place<T: Element>(
+        &self,
+        u: MatRef<'_, T>,
+        b: Signs<'_, T>,
+        grad: MatMut<'_, T>,
+        pull: Pull,
+    ) -> Result<()> {
+        ops::bihalf::backward_in_place(u, b, grad, pull)
+    }
+
+    fn median_into<T: Element>(
+        &self,
+        u: MatRef<'_, T>,
+        out: &mut [T],
+        ws: &mut Workspace,
+    ) -> Result<()> {
+        ops::threshold::median_into(u, out, ws)
+    }
+
+    fn sign_forward_into<T: Element>(
+        &self,
+        u: MatRef<'_, T>,
+        shift: Option<&[T]>,
+        out: Outputs<'_, T>,
+    ) -> Result<()> {
+        ops::sign::forward_into(u, shift, out)
+    }
+
+    fn sign_backward_into<T: Element>(
+        &self,
+        u: MatRef<'_, T>,
+        shift: Option<&[T]>,
+        grad: MatRef<'_, T>,
+        out: MatMut<'_, T>,
+        pull: Pull,
+    ) -> Result<()> {
+        ops::sign::backward_into(u, shift, grad, out, pull)
+    }
+
+    fn sign_backward_in_place<T: Element>(
+        &self,
+        u: MatRef<'_, T>,
+        shift: Option<&[T]>,
+        grad: MatMut<'_, T>,
+        pull: Pull,
+    ) -> Result<()> {
+        ops::sign::backward_in_place(u, shift, grad, pull)
+    }
+
+    fn relax_forward_into<T: Element>(
+        &self,
+        u: MatRef<'_, T>,
+        beta: f64,
+        out: MatMut<'_, T>,
+    ) -> Result<()> {
+        ops::relax::forward_into(u, beta, out)
+    }
+
+    fn relax_backward_into<T: Element>(
+        &self,
+        u: MatRef<'_, T>,
+        beta: f64,
+        grad: MatRef<'_, T>,
+        out: MatMut<'_, T>,
+    ) -> Result<()> {
+        ops::relax::backward_into(u, beta, grad, out)
+    }
+
+    fn relax_backward_in_place<T: Element>(
+        &self,
+        u: MatRef<'_, T>,
+        beta: f64,
+        grad: MatMut<'_, T>,
+    ) -> Result<()> {
+        ops::relax::backward_in_place(u, beta, grad)
+    }
+
+    fn pack_into<T: Element>(&self, dense: MatRef<'_, T>, codes: CodesMut<'_>) -> Result<()> {
+        ops::codes::pack_into(dense, codes)
+    }
+
+    fn unpack_into<T: Element>(&self, codes: CodesRef<'_>, dense: MatMut<'_, T>) -> Result<()> {
+        ops::codes::unpack_into(codes, dense)
+    }
+
+    fn ones_into(&self, codes: CodesRef<'_>, counts: &mut [u32]) -> Result<()> {
+        ops::stats::ones_into(codes, counts)
+    }
+
+    fn cosine_with_grad_into<X: Element, T: Element>(
+        &self,
+        x: MatRef<'_, X>,
+        b: MatRef<'_, T>,
+        loss: &mut [f64],
+        grad: MatMut<'_, T>,
+        _: &mut Workspace,
+    ) -> Result<()> {
+        ops::check_length("loss", "one value", 1, loss.len())?;
+        loss[0] = ops::loss::cosine_with_grad_into(x, b, grad)?;
+        Ok(())
+    }
+
+    fn entropy_penalty_with_grad_into<T: Element>(
+        &self,
+        b: MatRef<'_, T>,
+        alpha: f64,
+        loss: &mut [f64],
+        grad: MatMut<'_, T>,
+        _: &mut Workspace,
+    ) -> Result<()> {
+        ops::check_length("loss", "one value", 1, loss.len())?;
+        loss[0] = ops::loss::entropy_penalty_with_grad_into(b, alpha, grad)?;
+        Ok(())
+    }
+}
