@@ -859,7 +859,8 @@ impl State {
             .parse()
             .unwrap_or(0);
         let registers = match md.registers.get(name) {
-            Some(&r) => r.min(i32::MAX as u32) as i32,
+            // no instruction can name more; a damaged cubin might say so
+            Some(&r) => r.min(255) as i32,
             None => default_registers(),
         };
         let max_dyn = DEFAULT_SHARED - k.static_shared as i32;
