@@ -6,7 +6,7 @@ use cudarc::nvrtc::Ptx;
 use std::process::Command;
 use std::sync::Arc;
 
-const PLAIN: &str = "--compress-mode=none";
+const PLAIN: &[&str] = &["-no-compress"];
 
 fn gencode(what: &[(u32, &str)]) -> Vec<String> {
     let one =
@@ -14,9 +14,9 @@ fn gencode(what: &[(u32, &str)]) -> Vec<String> {
     what.iter().map(one).collect()
 }
 
-fn fatbin(mode: &str, what: &[(u32, &str)]) -> Vec<u8> {
+fn fatbin(mode: &[&str], what: &[(u32, &str)]) -> Vec<u8> {
     let codes = gencode(what);
-    let mut options = vec!["-fatbin", mode];
+    let mut options = [&["-fatbin"], mode].concat();
     options.extend(codes.iter().map(String::as_str));
     std::fs::read(compiled("image", &options)).unwrap()
 }
@@ -131,7 +131,7 @@ fn refused_with_a_reason() {
     let cubin = std::fs::read(compiled("image", &["-cubin", "-arch=sm_80"])).unwrap();
     let machine = fatbin(PLAIN, &[(75, "sm"), (80, "sm")]);
     let newer = fatbin(PLAIN, &[(90, "compute")]);
-    let packed = fatbin("--compress-mode=size", &[(80, "compute")]);
+    let packed = fatbin(&[], &[(80, "compute")]);
     for (what, image, result, reason) in [
         ("cubin", cubin, "NO_BINARY_FOR_GPU", "this is a cubin, machine code only"),
         ("machine", machine, "NO_BINARY_FOR_GPU", "machine code only (for 7.5, 8.0)"),
