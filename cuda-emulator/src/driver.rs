@@ -3,6 +3,7 @@
 //! somebody waits for them, so that a missing dependency shows.
 
 use crate::exec::{self, Launch, Opts};
+use crate::fatbin;
 use crate::lower::{Kernel, lower};
 use crate::mem::{ALLOC, INIT, Mem, RO, View, env_u64};
 use crate::parse::{Init, Module, Sp, parse};
@@ -54,11 +55,14 @@ struct Func {
     max_dyn: i32,
     carve: i32,
     ptx_version: i32,
+    registers: i32,
 }
 
 struct Mod {
     ctx: H,
     ast: Module,
+    /// per kernel, where the image had machine code for this device
+    registers: HashMap<String, u32>,
     globals: HashMap<String, u64>,
     funcs: HashMap<String, H>,
 }
@@ -232,6 +236,17 @@ fn state() -> &'static Mutex<State> {
 fn cur() -> H {
     CUR.with(|c| c.borrow().last().copied().unwrap_or(0))
 }
+
+// Limits of every device of capability 7.5 to 9.0.
+const MAX_THREADS: u32 = 1024;
+const MAX_BLOCK: [u32; 3] = [1024, 1024, 64];
+const MAX_GRID: [u32; 3] = [i32::MAX as u32, 65535, 65535];
+/// shared memory of a block, static and dynamic, unless the kernel asks for more
+const DEFAULT_SHARED: i32 = 49152;
+/// of a block, and of a multiprocessor
+const REGISTERS: u32 = 65536;
+/// a multiprocessor has four schedulers, warps are dealt out evenly
+const WARPS_AT_ONCE: i32 = 4;
 
 /// device properties by compute capability
 pub struct Dev {
@@ -728,7 +743,7 @@ impl State {
         self.ctxs.remove(&c);
     }
 
-    fn load(&mut self, text: &str) -> Result<H, Er> {
+    fn load(&mut self, text: &str, registers: HashMap<String, u32>) -> Result<H, Er> {
         let ctx = cur();
         let t0 = Instant::now();
         let ast = parse(text).map_err(|e| {
@@ -805,9 +820,7 @@ impl State {
             }
         }
         let m = self.handle();
-        let ver = (ast.version.0 * 10 + ast.version.1) as i32;
-        let _ = ver;
-        self.mods.insert(m, Mod { ctx, ast, globals, funcs: HashMap::new() });
+        self.mods.insert(m, Mod { ctx, ast, registers, globals, funcs: HashMap::new() });
         if std::env::var("CUDAEMU_VERBOSE").is_ok() {
             eprintln!("cudaemu: module read in {:?}", t0.elapsed());
         }
@@ -830,44 +843,50 @@ impl State {
                 return Err(NOT_SUPPORTED);
             }
         };
-        let (ctx, ver) = (md.ctx, (md.ast.version.0 * 10 + md.ast.version.1) as i32);
-        let sm: i32 = md
+        if k.static_shared > DEFAULT_SHARED as u64 {
+            eprintln!(
+                "cudaemu: kernel {name}: {} bytes of static shared memory, at most {DEFAULT_SHARED} can be declared",
+                k.static_shared
+            );
+            return Err(INVALID_PTX);
+        }
+        let ctx = md.ctx;
+        let ptx_version = md
             .ast
             .target
             .trim_start_matches("sm_")
             .trim_end_matches(|c: char| c.is_alphabetic())
             .parse()
             .unwrap_or(0);
-        let _ = ver;
+        let registers = match md.registers.get(name) {
+            // no instruction can name more; a damaged cubin might say so
+            Some(&r) => r.min(255) as i32,
+            None => default_registers(),
+        };
+        let max_dyn = DEFAULT_SHARED - k.static_shared as i32;
         let h = self.handle();
-        let max_dyn = 49152 - k.static_shared.min(49152) as i32;
-        self.funcs.insert(
-            h,
-            Func { k: Arc::new(k), ctx, module: m, max_dyn, carve: -1, ptx_version: sm },
-        );
+        let f = Func { k: Arc::new(k), ctx, module: m, max_dyn, carve: -1, ptx_version, registers };
+        self.funcs.insert(h, f);
         self.mods.get_mut(&m).unwrap().funcs.insert(name.into(), h);
         Ok(h)
     }
 
     fn occupancy(&self, f: &Func, block: i32, dynb: u64) -> i32 {
         let d = dev(self.opts.cc);
-        if block <= 0
-            || block > 1024
-            || (f.k.maxntid[0] > 0 && block as u32 > f.k.maxntid.iter().product::<u32>())
-        {
+        if block <= 0 || block > f.max_threads() {
             return 0;
         }
-        let th = (block + 31) / 32 * 32;
-        let mut n = (d.threads_sm / th).min(d.blocks_sm);
-        let sm = f.k.static_shared as i32 + dynb as i32 + d.reserved;
-        let sm = (sm + 127) / 128 * 128;
-        if sm > 0 {
-            n = n.min(d.smem_sm / sm);
+        let warps = (block + 31) / 32;
+        let mut n = (d.threads_sm / (warps * 32)).min(d.blocks_sm);
+        let sm = (f.k.static_shared + d.reserved as u64).saturating_add(dynb);
+        let sm = sm.checked_next_multiple_of(128).unwrap_or(u64::MAX);
+        if let Some(x) = (d.smem_sm as u64).checked_div(sm) {
+            n = n.min(x.min(i32::MAX as u64) as i32);
         }
-        n.min(65536 / (regs() * th))
+        let share = (warps as u32).next_multiple_of(WARPS_AT_ONCE as u32) as i32;
+        n.min(f.register_warps() / share)
     }
 
-    #[allow(clippy::too_many_arguments)]
     fn launch(
         &mut self,
         fh: H,
@@ -881,46 +900,52 @@ impl State {
     ) -> Er {
         let Some(f) = self.funcs.get(&fh) else { return INVALID_HANDLE };
         let d = dev(self.opts.cc);
-        let n = block.iter().map(|&x| x as u64).product::<u64>();
         let bad = |t: String| {
             eprintln!("cudaemu: launch of {} refused: {t}", f.k.name);
             INVALID_VALUE
         };
+        let resources = |t: String| {
+            eprintln!("cudaemu: launch of {} refused: {t}", f.k.name);
+            OUT_OF_RESOURCES
+        };
         if grid.contains(&0) || block.contains(&0) {
             return bad(format!("grid {grid:?} block {block:?} has a zero"));
         }
-        if n > 1024
-            || block[2] > 64
-            || grid[1] > 65535
-            || grid[2] > 65535
-            || grid[0] > i32::MAX as u32
-        {
-            return bad(format!("grid {grid:?} or block {block:?} over the device's limits"));
+        let over = |dims: [u32; 3], max: [u32; 3]| dims.iter().zip(max).any(|(&x, m)| x > m);
+        if over(grid, MAX_GRID) {
+            return bad(format!("grid {grid:?}, at most {MAX_GRID:?}"));
+        }
+        if over(block, MAX_BLOCK) {
+            return bad(format!("block {block:?}, at most {MAX_BLOCK:?}"));
+        }
+        let n = block.iter().product::<u32>();
+        if n > MAX_THREADS {
+            return bad(format!("{n} threads, at most {MAX_THREADS}"));
         }
         if f.k.maxntid[0] > 0 {
-            let m: u64 = f.k.maxntid.iter().map(|&x| x as u64).product();
-            if n > m {
-                eprintln!(
-                    "cudaemu: launch of {} refused: {n} threads, but .maxntid is {m}",
-                    f.k.name
-                );
-                return OUT_OF_RESOURCES;
+            let m = f.k.maxntid.iter().map(|&x| x as u64).product::<u64>();
+            if n as u64 > m {
+                return resources(format!("{n} threads, but .maxntid is {m}"));
             }
             if f.k.reqntid && block != f.k.maxntid {
-                return bad("block is not .reqntid".into());
+                return bad(format!("block {block:?}, but .reqntid is {:?}", f.k.maxntid));
             }
+        }
+        if n.div_ceil(32) as i32 > f.register_warps() {
+            return resources(format!(
+                "{n} threads of {} registers, at most {} threads have room",
+                f.registers,
+                f.register_warps() * 32
+            ));
+        }
+        let shared = f.k.static_shared + smem as u64;
+        if shared > d.optin as u64 {
+            return bad(format!("{shared} bytes of shared memory, the device has {}", d.optin));
         }
         if smem as i64 > f.max_dyn as i64 {
             return bad(format!(
-                "{smem} bytes of dynamic shared memory, the function allows {}",
+                "{smem} bytes of dynamic shared memory, the function allows {} (MAX_DYNAMIC_SHARED_SIZE_BYTES)",
                 f.max_dyn
-            ));
-        }
-        if f.k.static_shared + smem as u64 > d.optin as u64 {
-            return bad(format!(
-                "{} bytes of shared memory, the device has {}",
-                f.k.static_shared + smem as u64,
-                d.optin
             ));
         }
         if coop {
@@ -969,8 +994,25 @@ impl State {
     }
 }
 
-fn regs() -> i32 {
-    env_u64("CUDAEMU_REGS", 32) as i32
+/// PTX does not say how many registers a kernel takes.
+fn default_registers() -> i32 {
+    env_u64("CUDAEMU_REGS", 32).clamp(1, 255) as i32
+}
+
+impl Func {
+    /// Warps of one block, or of one multiprocessor, whose registers fit: a warp takes them in
+    /// steps of 256, and each of the four parts of a multiprocessor holds a quarter of them.
+    fn register_warps(&self) -> i32 {
+        let warp = (self.registers.max(1) as u32).saturating_mul(32).next_multiple_of(256);
+        (REGISTERS / WARPS_AT_ONCE as u32 / warp) as i32 * WARPS_AT_ONCE
+    }
+    fn max_threads(&self) -> i32 {
+        let declared = match self.k.maxntid {
+            [0, ..] => MAX_THREADS as u64,
+            m => m.iter().map(|&x| x as u64).product(),
+        };
+        declared.min(MAX_THREADS as u64).min(self.register_warps() as u64 * 32) as i32
+    }
 }
 
 fn api(f: impl FnOnce(&mut State) -> Er) -> Er {
@@ -1145,15 +1187,14 @@ const ERR: &[(u32, &str, &str)] = &[
 fn attr(a: u32, cc: u32) -> Option<i32> {
     let d = dev(cc);
     Some(match a {
-        1..=3 => 1024,
-        4 => 64,
-        5 => i32::MAX,
-        6 | 7 => 65535,
-        8 => 49152,
+        1 => MAX_THREADS as i32,
+        2..=4 => MAX_BLOCK[a as usize - 2] as i32,
+        5..=7 => MAX_GRID[a as usize - 5] as i32,
+        8 => DEFAULT_SHARED,
         9 => 65536,
         10 => 32,
         11 => i32::MAX,
-        12 => 65536,
+        12 => REGISTERS as i32,
         13 => 1_410_000,
         14 => 512,
         15 => 1,
@@ -1178,7 +1219,7 @@ fn attr(a: u32, cc: u32) -> Option<i32> {
         76 => (cc % 10) as i32,
         78..=80 => 1,
         81 => d.smem_sm,
-        82 => 65536,
+        82 => REGISTERS as i32,
         83 => 1,
         84 | 85 => 0,
         86 => 0,
@@ -1204,19 +1245,63 @@ fn attr(a: u32, cc: u32) -> Option<i32> {
     })
 }
 
-unsafe fn image(s: &mut State, p: *const c_void) -> Result<H, Er> {
+/// The image of a module. `len` is known for files only: cuModuleLoadData is given no length, so a
+/// container in memory is as long as its header says and a text ends at its first zero byte.
+unsafe fn image(s: &mut State, p: *const c_void, len: Option<usize>) -> Result<H, Er> {
     if p.is_null() {
         return Err(INVALID_VALUE);
     }
-    let b = p as *const u8;
-    let w = [*b, *b.add(1), *b.add(2), *b.add(3)];
-    if w == [0x7f, b'E', b'L', b'F'] || w == [0x50, 0xed, 0x55, 0xba] {
-        eprintln!("cudaemu: this is machine code (cubin or fatbin); give the emulator PTX");
+    let p = p as *const u8;
+    // four bytes at least: a shorter text is no PTX, and may end with its zero
+    let mut magic = [0u8; 4];
+    for (i, b) in magic.iter_mut().enumerate() {
+        if len.is_some_and(|n| i >= n) {
+            break;
+        }
+        *b = *p.add(i);
+        if *b == 0 {
+            break;
+        }
+    }
+    if magic == fatbin::ELF {
+        eprintln!(
+            "cudaemu: this is a cubin, machine code only; the emulator runs PTX or a fatbin with PTX"
+        );
         return Err(NO_BINARY);
     }
-    match CStr::from_ptr(p as *const c_char).to_str() {
-        Ok(t) if t.contains(".version") => s.load(t),
-        _ => Err(INVALID_IMAGE),
+    if magic == fatbin::MAGIC {
+        let n = match len {
+            Some(n) => Ok(n),
+            None => fatbin::size(&*(p as *const [u8; fatbin::HEADER])),
+        };
+        let cc = s.opts.cc;
+        let chosen = n.and_then(|n| fatbin::choose(std::slice::from_raw_parts(p, n), cc));
+        return match chosen {
+            Ok(c) if c.ptx.contains(".version") => s.load(c.ptx, c.registers),
+            Ok(_) => {
+                eprintln!("cudaemu: fatbin: a PTX entry holds something else");
+                Err(INVALID_IMAGE)
+            }
+            Err(fatbin::Refused::Malformed(t)) => {
+                eprintln!("cudaemu: {t}");
+                Err(INVALID_IMAGE)
+            }
+            Err(fatbin::Refused::NothingUsable(t)) => {
+                eprintln!("cudaemu: {t}");
+                Err(NO_BINARY)
+            }
+        };
+    }
+    let text = match len {
+        Some(n) => std::slice::from_raw_parts(p, n).split(|&b| b == 0).next().unwrap_or(&[]),
+        None => CStr::from_ptr(p as *const c_char).to_bytes(),
+    };
+    match std::str::from_utf8(text) {
+        Ok(t) if t.contains(".version") => s.load(t, HashMap::new()),
+        _ => {
+            eprintln!("cudaemu: the module is neither PTX nor a fatbin");
+            Err(INVALID_IMAGE)
+        }
     }
 }
 
@@ -1638,14 +1723,13 @@ fn cuMemGetAddressRange_v2(b: *mut u64, n: *mut usize, p: u64) {
     })
 }
 // ---- modules ----
-fn cuModuleLoadData(p: *mut H, img: *const c_void) { ctx(|s, _| match image(s, img) { Ok(h) => out!(p, h), Err(e) => e }) }
+fn cuModuleLoadData(p: *mut H, img: *const c_void) { ctx(|s, _| match image(s, img, None) { Ok(h) => out!(p, h), Err(e) => e }) }
 fn cuModuleLoadDataEx(p: *mut H, img: *const c_void, _n: c_uint, _o: *mut c_int, _v: *mut *mut c_void) { cuModuleLoadData(p, img) }
 fn cuModuleLoadFatBinary(p: *mut H, img: *const c_void) { cuModuleLoadData(p, img) }
 fn cuModuleLoad(p: *mut H, f: *const c_char) {
     ctx(|s, _| {
-        let Ok(mut b) = std::fs::read(str_of(f)) else { return FILE_NOT_FOUND };
-        b.extend([0, 0, 0, 0]);
-        match image(s, b.as_ptr() as *const c_void) { Ok(h) => out!(p, h), Err(e) => e }
+        let Ok(b) = std::fs::read(str_of(f)) else { return FILE_NOT_FOUND };
+        match image(s, b.as_ptr() as *const c_void, Some(b.len())) { Ok(h) => out!(p, h), Err(e) => e }
     })
 }
 fn cuModuleUnload(m: H) {
@@ -1674,11 +1758,11 @@ fn cuFuncGetAttribute(p: *mut c_int, a: u32, f: H) {
         let cc = s.opts.cc as i32;
         let Some(x) = s.funcs.get(&f) else { return INVALID_HANDLE };
         let v = match a {
-            0 => if x.k.maxntid[0] > 0 { x.k.maxntid.iter().product::<u32>() as i32 } else { 1024 },
+            0 => x.max_threads(),
             1 => x.k.static_shared as i32,
             2 => 0,
             3 => x.k.local_size as i32 - 16,
-            4 => regs(),
+            4 => x.registers,
             5 => x.ptx_version,
             6 => cc,
             7 => 0,
@@ -1695,7 +1779,7 @@ fn cuFuncSetAttribute(f: H, a: u32, v: c_int) {
         let o = dev(s.opts.cc).optin;
         let Some(x) = s.funcs.get_mut(&f) else { return INVALID_HANDLE };
         match a {
-            8 => { if v < 0 || v + x.k.static_shared as i32 > o { return INVALID_VALUE } x.max_dyn = v }
+            8 => { if v < 0 || v as i64 + x.k.static_shared as i64 > o as i64 { return INVALID_VALUE } x.max_dyn = v }
             9 => { if !(-1..=100).contains(&v) { return INVALID_VALUE } x.carve = v }
             10..=15 => {}
             _ => return INVALID_VALUE,

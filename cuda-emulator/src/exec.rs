@@ -185,6 +185,8 @@ struct Warp {
     up: Vec<u32>,
     any_u: bool,
     from: u32,
+    /// lanes that others of the warp found busy elsewhere when they reached a barrier
+    owed: u32,
 }
 
 #[derive(Clone, Copy)]
@@ -308,6 +310,7 @@ impl<'a> Block<'a> {
                     up: vec![0; l.k.npreds + 1],
                     any_u: false,
                     from: 0,
+                    owed: 0,
                 })
                 .collect(),
             nwarps: nw,
@@ -378,6 +381,7 @@ impl<'a> Block<'a> {
             w.cc = 0;
             w.icount = 0;
             w.strong = 0;
+            w.owed = 0;
             if w.any_u {
                 w.any_u = false;
                 w.u.fill(0);
@@ -619,9 +623,11 @@ impl<'a> Block<'a> {
                 if best.is_none_or(|b| k.prio[g.pc as usize] < k.prio[w.groups[b].pc as usize]) {
                     best = Some(gi);
                 }
-                // a spin loop (strong accesses) hands over soon, a long loop late
+                // a spin loop (strong accesses) hands over soon, a long loop late; nobody is
+                // helped by lanes that go on to a barrier
                 let age = w.icount.saturating_sub(g.last);
                 if (age > 2000 && w.strong > 64 || age > 2_000_000)
+                    && k.prio[g.pc as usize] < AT_BARRIER
                     && old.is_none_or(|b| g.last < w.groups[b].last)
                 {
                     old = Some(gi);
@@ -650,6 +656,8 @@ impl<'a> Block<'a> {
             }
             let mut g = w.groups.swap_remove(gi);
             let mut limit = u32::MAX;
+            let here = k.prio[g.pc as usize];
+            let mut passed = false;
             if !w.groups.is_empty() {
                 let mut j = 0;
                 while j < w.groups.len() {
@@ -660,14 +668,30 @@ impl<'a> Block<'a> {
                             w.groups.swap_remove(j);
                             continue;
                         }
-                        limit = limit.min(k.prio[h.pc as usize]);
+                        let at = k.prio[h.pc as usize];
+                        if at < AT_BARRIER || here >= AT_BARRIER {
+                            limit = limit.min(at);
+                        } else if here < at - AT_BARRIER {
+                            // stop before going past the place where the others wait
+                            limit = limit.min(at - AT_BARRIER);
+                        } else {
+                            limit = limit.min(at);
+                            // past it: these lanes must come back, or they have missed it;
+                            // lanes about to leave are forgiven
+                            if !matches!(k.code[g.pc as usize].op, Op::Exit) {
+                                passed = true;
+                            }
+                        }
                     }
                     j += 1;
                 }
             }
+            if passed {
+                w.owed |= g.mask;
+            }
             progress = true;
             if fair {
-                limit = u32::MAX;
+                limit = AT_BARRIER;
             }
             let cap = if fair { 500.min(budget) } else { budget };
             let n0 = self.warps[wi].icount;
@@ -1783,7 +1807,8 @@ impl<'a> Block<'a> {
                     ));
                 }
                 let mut split = false;
-                if aligned && em != w.alive {
+                let owed = if aligned { std::mem::take(&mut w.owed) & !em } else { 0 };
+                if aligned && (em != w.alive || owed != 0) {
                     // lanes about to leave are forgiven; lanes busy elsewhere are not
                     let miss = w.alive & !em;
                     let leaving = w
@@ -1792,11 +1817,12 @@ impl<'a> Block<'a> {
                         .filter(|x| x.st == St::Run && matches!(k.code[x.pc as usize].op, Op::Exit))
                         .fold(0, |s, x| s | x.mask);
                     split = true;
-                    if miss & !leaving != 0 {
+                    let miss = miss & !leaving | owed;
+                    if miss != 0 {
                         let cta = self.cta;
                         l.f.add(&k.name, "barrier_divergence", true, g.pc, 0, || {
                             format!(
-                                "barrier reached by lanes {em:#010x} of warp {wi} while live lanes {miss:#010x} are elsewhere, at {} in block {cta:?}",
+                                "barrier reached by lanes {em:#010x} of warp {wi} while live lanes {miss:#010x} went elsewhere, at {} in block {cta:?}",
                                 place(k, g.pc)
                             )
                         });

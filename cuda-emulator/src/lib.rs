@@ -16,6 +16,7 @@
 
 pub mod driver;
 pub mod exec;
+pub mod fatbin;
 pub mod fp;
 pub mod lower;
 pub mod mem;

@@ -1809,9 +1809,19 @@ impl<'a> Lower<'a> {
         }
         self.k.local_size = align_up(self.k.local_size, 16);
         self.k.prio = rank(&self.k);
+        for (i, p) in self.k.code.iter().zip(&mut self.k.prio) {
+            if matches!(i.op, Op::Bar { aligned: true, .. }) {
+                *p |= AT_BARRIER;
+            }
+        }
         Ok(())
     }
 }
+
+/// Rank of an aligned barrier, on top of its place: lanes that reach one let the rest of their warp
+/// run first, as sm_70 and later count threads and not warps there. A barrier at the head of a loop
+/// would otherwise be met by some lanes while others still finish the loop's body.
+pub const AT_BARRIER: u32 = 1 << 31;
 
 /// Blocks in an order where loops are contiguous and every join comes after all
 /// that leads to it; running the lowest rank first then reconverges at the

@@ -1,1 +1,12 @@
-fn main() {}
+//! Programs on the emulated driver, one process each: the driver reads its environment once, and
+//! an error stays with the process as it does on a GPU.
+
+mod common;
+
+mod barriers;
+mod counters;
+mod faults;
+mod image;
+mod kernels;
+mod limits;
+mod loading;

@@ -1,0 +1,137 @@
+//! Planted faults: each must be found, under the result a GPU would give where it would notice;
+//! sound twins must stay silent.
+
+use crate::common::{Device, argument, cfg, child, code, need_nvcc, ptx};
+use cudarc::driver::PushKernelArg;
+
+/// kernel, severity and kinds of the findings, result of the synchronisation
+const PLANTED: &[(&str, &str, &str, &str)] = &[
+    ("oob_read", "ERROR", "oob_global", "ILLEGAL_ADDRESS"),
+    ("oob_write", "ERROR", "oob_global", "ILLEGAL_ADDRESS"),
+    ("oob_shared", "ERROR", "oob_shared", "ILLEGAL_ADDRESS"),
+    ("misaligned", "ERROR", "misaligned", "MISALIGNED_ADDRESS"),
+    ("uninit_global", "warning", "uninit_global", "SUCCESS"),
+    ("uninit_shared", "warning", "uninit_shared", "SUCCESS"),
+    ("uninit_branch", "ERROR", "uninit_use", "LAUNCH_FAILED"),
+    (
+        "race_missing_barrier",
+        "ERROR",
+        "race_read_after_write race_write_after_read",
+        "LAUNCH_FAILED",
+    ),
+    ("race_ww", "ERROR", "race_write_after_write", "LAUNCH_FAILED"),
+    ("race_warp", "warning", "warp_race_read_after_write", "SUCCESS"),
+    ("race_warp_ok", "", "", "SUCCESS"),
+    ("bar_diverge", "ERROR", "barrier_divergence", "LAUNCH_FAILED"),
+    ("bar_exit", "warning", "barrier_after_exit", "SUCCESS"),
+    ("named_bad", "ERROR", "barrier_overrun deadlock", "LAUNCH_FAILED"),
+    ("shfl_inactive", "ERROR", "shfl_inactive", "LAUNCH_FAILED"),
+    ("do_trap", "ERROR", "trap", "LAUNCH_FAILED"),
+    ("asserts", "ERROR", "assert", "ASSERT"),
+    ("use_after_free", "ERROR", "oob_global", "ILLEGAL_ADDRESS"),
+    ("infinite", "ERROR", "timeout", "LAUNCH_TIMEOUT"),
+    ("cp_async_ok", "", "", "SUCCESS"),
+    ("cp_async_nowait", "ERROR", "cp_async_in_flight", "LAUNCH_FAILED"),
+    (
+        "block_race",
+        "ERROR",
+        "block_race_read_after_write block_race_write_after_read block_race_write_write",
+        "LAUNCH_FAILED",
+    ),
+    ("block_race_ww", "ERROR", "block_race_write_write", "LAUNCH_FAILED"),
+    ("block_same", "", "", "SUCCESS"),
+];
+
+fn source(kernel: &str) -> &'static str {
+    if ["named_bad", "asserts", "uninit_branch"].contains(&kernel) { "more" } else { "faults" }
+}
+
+fn program(name: &str) {
+    let d = Device::new("80");
+    let s = &d.s;
+    let f = d.load(source(name)).load_function(name).unwrap();
+    let a = s.clone_htod(&(0..32i32).collect::<Vec<_>>()).unwrap();
+    let mut o = s.alloc_zeros::<i32>(32).unwrap();
+    let mut big = s.alloc_zeros::<i32>(256).unwrap();
+    // lives as long as the launch
+    let fresh = unsafe { s.alloc::<i32>(32).unwrap() };
+    let x = s.clone_htod(&vec![1f32; 256]).unwrap();
+    let mut y = s.alloc_zeros::<f32>(256).unwrap();
+    let mut b = s.launch_builder(&f);
+    let launched = unsafe {
+        match name {
+            "oob_read" => b.arg(&a).arg(&mut o).arg(&32i32).launch(cfg(1, 32, 0)),
+            "oob_write" => b.arg(&mut o).arg(&32i32).launch(cfg(1, 32, 0)),
+            "misaligned" => b.arg(&a).arg(&mut o).launch(cfg(1, 31, 0)),
+            "uninit_global" => b.arg(&fresh).arg(&mut o).launch(cfg(1, 32, 0)),
+            "race_missing_barrier" => b.arg(&mut big).arg(&256i32).launch(cfg(1, 256, 0)),
+            "race_ww" => b.arg(&mut big).launch(cfg(1, 256, 0)),
+            "uninit_shared" | "bar_diverge" | "named_bad" => b.arg(&mut big).launch(cfg(1, 64, 0)),
+            "bar_exit" => b.arg(&mut big).arg(&50i32).launch(cfg(1, 64, 0)),
+            "oob_shared" => {
+                s.memcpy_htod(&[1i32], &mut o).unwrap();
+                b.arg(&mut o).launch(cfg(1, 32, 0))
+            }
+            "cp_async_ok" | "cp_async_nowait" => b.arg(&x).arg(&mut y).launch(cfg(1, 64, 0)),
+            "use_after_free" => {
+                let p = s.alloc_zeros::<i32>(32).unwrap().leak();
+                drop(s.upgrade_device_ptr::<i32>(p, 32));
+                b.arg(&p).launch(cfg(1, 32, 0))
+            }
+            "block_race" => b.arg(&mut big).arg(&256i32).launch(cfg(4, 64, 0)),
+            "block_race_ww" | "block_same" => b.arg(&mut big).launch(cfg(4, 64, 0)),
+            _ => b.arg(&mut o).launch(cfg(1, 32, 0)),
+        }
+    };
+    println!("launch {}", code(launched));
+    println!("result {}", code(s.synchronize()));
+}
+
+#[test]
+fn found_or_silent() {
+    if let Some(name) = argument() {
+        return program(&name);
+    }
+    need_nvcc!();
+    for &(name, severity, kind, result) in PLANTED {
+        ptx(source(name), "80");
+        // one ends only by the time limit; blocks in order, so that each finding comes each time
+        let limit = if name == "infinite" { "1" } else { "60" };
+        let env = [("CUDAEMU_TIMEOUT_S", limit), ("CUDAEMU_THREADS", "1")];
+        let o = child("faults::found_or_silent", name, &env);
+        let what = format!("{name}\n{}", o.text());
+        assert!(o.ok, "{what}");
+        assert!(o.stdout.contains("launch SUCCESS\n"), "{what}");
+        assert!(o.stdout.contains(&format!("result {result}\n")), "{what}");
+        let errors = if severity == "ERROR" { kind } else { "" };
+        assert_eq!(o.findings("ERROR").join(" "), errors, "{what}");
+        match severity {
+            "warning" => assert!(o.findings("warning").contains(&kind.into()), "{what}"),
+            "" => assert_eq!(o.findings("warning"), [""; 0], "{what}"),
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn leak() {
+    if argument().is_some() {
+        let d = Device::new("80");
+        d.s.alloc_zeros::<i32>(32).unwrap().leak();
+        return;
+    }
+    let o = child("faults::leak", "run", &[]);
+    assert_eq!(o.findings("ERROR"), ["leak"], "{}", o.text());
+}
+
+#[test]
+fn errors_set_the_exit_code_on_request() {
+    if argument().is_some() {
+        let d = Device::new("80");
+        d.s.alloc_zeros::<i32>(32).unwrap().leak();
+        return;
+    }
+    let test = "faults::errors_set_the_exit_code_on_request";
+    assert!(child(test, "run", &[]).ok);
+    assert!(!child(test, "run", &[("CUDAEMU_EXIT", "1")]).ok);
+}
