@@ -2307,7 +2307,9 @@ impl<'a> Block<'a> {
                 pw.store(mark | keep, Relaxed);
             } else if !strong {
                 let r = pr.load(Relaxed);
-                let keep = if r >> 44 == id >> 44 { r & (15 << 39) } else { 0 };
+                // bytes that another block read are not this block's; one mark cannot hold both
+                let own = r >> 44 == id >> 44 && r & 0xff_ffff == me;
+                let keep = if own { r & (15 << 39) } else { 0 };
                 pr.store(mark | keep, Relaxed);
             }
             z += cnt;

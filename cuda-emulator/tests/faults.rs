@@ -113,6 +113,29 @@ fn found_or_silent() {
     }
 }
 
+/// Two blocks work on the two halves of one word, each reading before the other one writes.
+#[test]
+fn halves_of_a_word_belong_to_their_blocks() {
+    if argument().is_some() {
+        let d = Device::new("80");
+        let f = d.load("faults").load_function("block_halves").unwrap();
+        let mut o = d.s.clone_htod(&[1i16, 2]).unwrap();
+        let mut flag = d.s.alloc_zeros::<i32>(1).unwrap();
+        let mut b = d.s.launch_builder(&f);
+        // block 0 waits for block 1
+        unsafe { b.arg(&mut o).arg(&mut flag).launch(cfg(2, 1, 0)) }.unwrap();
+        println!("halves {:?}", d.s.clone_dtoh(&o).unwrap());
+        return;
+    }
+    need_nvcc!();
+    ptx("faults", "80");
+    let env = [("CUDAEMU_TIMEOUT_S", "60"), ("CUDAEMU_THREADS", "2")];
+    let o = child("faults::halves_of_a_word_belong_to_their_blocks", "run", &env);
+    assert!(o.ok && o.stdout.contains("halves [2, 3]"), "{}", o.text());
+    assert_eq!(o.findings("ERROR"), [""; 0], "{}", o.text());
+    assert_eq!(o.findings("warning"), [""; 0], "{}", o.text());
+}
+
 #[test]
 fn leak() {
     if argument().is_some() {
