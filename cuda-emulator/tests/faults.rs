@@ -120,10 +120,10 @@ fn halves_of_a_word_belong_to_their_blocks() {
         let d = Device::new("80");
         let f = d.load("faults").load_function("block_halves").unwrap();
         let mut o = d.s.clone_htod(&[1i16, 2]).unwrap();
-        let mut flag = d.s.alloc_zeros::<i32>(1).unwrap();
+        let mut turn = d.s.alloc_zeros::<i32>(1).unwrap();
         let mut b = d.s.launch_builder(&f);
-        // block 0 waits for block 1
-        unsafe { b.arg(&mut o).arg(&mut flag).launch(cfg(2, 1, 0)) }.unwrap();
+        // block 0 reads, then block 1; then block 0 writes
+        unsafe { b.arg(&mut o).arg(&mut turn).launch(cfg(2, 1, 0)) }.unwrap();
         println!("halves {:?}", d.s.clone_dtoh(&o).unwrap());
         return;
     }
