@@ -6,6 +6,7 @@
 //! | `NVCC_CCBIN` | the host compiler that nvcc calls (nvcc's own variable) |
 //! | `BIHALF_CUDA_ARCHS` | architectures to compile for, as `80,90`; else `CUDA_COMPUTE_CAP`; else all that are known |
 //! | `BIHALF_CUDA_PTX` | architectures to add PTX of; the lowest one's is always there |
+//! | `BIHALF_CUDA_LINEINFO` | 1: keep source lines, for profilers and for the messages of the emulator |
 //! | `BIHALF_REQUIRE_NVCC` | 1: a missing nvcc is an error, not a warning |
 //!
 //! Without nvcc the crate builds and its CUDA calls return `Error::KernelsNotBuilt`.
@@ -101,16 +102,25 @@ fn compile(nvcc: &Path) -> PathBuf {
 
     // Written elsewhere and renamed, so that nobody sees half a file.
     let fresh = out.join("kernels.fatbin");
+    let jobs = env::var("NUM_JOBS").unwrap_or_else(|_| "1".into());
     let mut command = Command::new(nvcc);
-    command.args(&flags).arg("-o").arg(&fresh).arg(&unit);
+    command.args(&flags).arg(format!("--threads={jobs}")).arg("-o").arg(&fresh).arg(&unit);
     let (_, report) = output(&mut command).unwrap_or_else(|error| panic!("nvcc failed\n{error}"));
+    let report = format!("{}\n{report}", release(&version));
     fs::write(out.join("kernels.ptxas"), report).expect("a file in OUT_DIR");
     fs::rename(out.join("kernels.ptxas"), report_of(&fatbin)).expect("the report's place");
     fs::rename(&fresh, &fatbin).expect("the fatbin's place");
     fatbin
 }
 
-/// What ptxas said of registers, stack and shared memory of every kernel.
+/// `13.0.88` of what nvcc says of itself.
+fn release(version: &str) -> &str {
+    let number = |word: &&str| word.starts_with('V') && word[1..].starts_with(char::is_numeric);
+    version.split_whitespace().find(number).map_or("unknown", |word| &word[1..])
+}
+
+/// The release of nvcc, and what its ptxas said of registers, stack and shared memory of every
+/// kernel.
 fn report_of(fatbin: &Path) -> PathBuf {
     fatbin.with_extension("ptxas")
 }
@@ -133,11 +143,12 @@ fn flags(nvcc: &Path) -> Vec<String> {
     // No contraction to FMA: the host rounds every operation by itself, and so must the device.
     // No compression: drivers of every version and plain tools can read the PTX.
     let mut flags: Vec<String> =
-        ["-fatbin", "-std=c++17", "-fmad=false", "-no-compress", "-lineinfo", "-Xptxas=-v"]
+        ["-fatbin", "-std=c++17", "-fmad=false", "-no-compress", "-Xptxas=-v"]
             .map(String::from)
             .into();
-    let threads = env::var("NUM_JOBS").unwrap_or_else(|_| "1".into());
-    flags.push(format!("--threads={threads}"));
+    if variable("BIHALF_CUDA_LINEINFO").is_some_and(|value| value != "0") {
+        flags.push("-lineinfo".into());
+    }
 
     let archs = architectures(nvcc);
     let lowest = *archs.first().expect("an architecture");

@@ -23,7 +23,7 @@ fn forward_equals_the_oracle<T: Element + Guard, B: Backend>(backend: &B) {
             Ones::Count(rows.min(1)),
             Ones::Fraction(0.3),
         ];
-        for (n, pattern) in patterns_for(rows, seed) {
+        for (n, pattern) in cases_of_pairs(backend, &ALL, shape, seed) {
             let turn = n + seed as usize;
             let ones = if turn % 2 == 0 { Ones::Half } else { ones[turn / 2 % ones.len()] };
             let lay = LAYS[turn % LAYS.len()];
@@ -102,7 +102,8 @@ fn backward_equals_the_formula<T: Element + Guard, B: Backend>(backend: &B) {
             (Pull::new(0.7).over(12.0), 0.7 / 12.0),
             (Pull::new(0.0), 0.0),
         ];
-        for (pattern, (pull, c)) in ALL.into_iter().zip(pulls.into_iter().cycle()) {
+        for (n, pattern) in cases(backend, &ALL, shape, seed) {
+            let (pull, c) = pulls[n % pulls.len()];
             let _context = Context::new::<T, B>(backend, (shape, pattern, seed, pull, lay));
             let u: Vec<T> = pattern.fill(shape, seed);
             let b: Vec<f64> = naive::sign(&pattern.fill::<T>(shape, seed + 1), cols, None);
@@ -121,6 +122,14 @@ fn backward_equals_the_formula<T: Element + Guard, B: Backend>(backend: &B) {
             let mut du = Guarded::of(backend, &grad, shape);
             let b_packed = Signs::Packed(packed.view());
             backend.bihalf_backward_in_place(input.view(), b_packed, du.view(), pull).unwrap();
+            assert_same(&du.take(backend), &expected);
+
+            let grad = Input::new(backend, &grad, shape, LAYS[(n + 1) % LAYS.len()]);
+            let mut du = Guarded::<B, T>::new(backend, shape);
+            let b_dense = Signs::Dense(dense.view());
+            backend
+                .bihalf_backward_into(input.view(), b_dense, grad.view(), du.view(), pull)
+                .unwrap();
             assert_same(&du.take(backend), &expected);
         }
     }

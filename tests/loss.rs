@@ -47,7 +47,7 @@ fn losses_equal_the_oracle<T: Element + Guard, B: Backend>(backend: &B) {
         let (rows, cols) = shape;
         let (relative, absolute) = tolerance::<T>();
         let mut ws = backend.workspace::<T>(rows, cols).unwrap();
-        for (n, pattern) in FINITE.into_iter().enumerate() {
+        for (n, pattern) in cases(backend, &FINITE, shape, seed) {
             let lay = LAYS[(n + seed as usize) % LAYS.len()];
             let _context = Context::new::<T, B>(backend, (shape, pattern, seed, lay));
             let features: Vec<f32> = pattern.fill((rows, 5), seed);

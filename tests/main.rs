@@ -4,11 +4,16 @@ mod common;
 
 mod bihalf;
 mod codes;
+#[cfg(feature = "cuda")]
+mod cuda;
 mod loss;
 mod matrix;
+mod plan;
 mod properties;
 mod rank;
 mod relax;
+#[cfg(bihalf_kernels)]
+mod resources;
 mod retrieval;
 mod sign;
 mod stats;

@@ -1,6 +1,6 @@
 //! Promises of `ops::rank`.
 
-use crate::common::patterns::Pattern;
+use crate::common::patterns::{ALL, Pattern};
 use crate::common::*;
 use bihalf::{Backend, Element, Error, MatMut, MatRef, Order, Workspace, ops};
 
@@ -10,7 +10,7 @@ fn ranks_and_argsort_equal_the_oracle<T: Element, B: Backend>(backend: &B) {
     for (seed, shape) in (1..).zip(shapes()) {
         let (rows, cols) = shape;
         let mut ws = backend.workspace::<T>(rows, cols).unwrap();
-        for (n, pattern) in patterns_for(rows, seed) {
+        for (n, pattern) in cases_of_pairs(backend, &ALL, shape, seed) {
             let u: Vec<T> = pattern.fill(shape, seed);
             for (order, desc) in ORDERS {
                 let lay = LAYS[(n + usize::from(desc)) % LAYS.len()];

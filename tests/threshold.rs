@@ -1,11 +1,11 @@
 //! Promises of `ops::threshold`.
 
 use crate::common::patterns::{ALL, Pattern};
-use crate::common::{naive, same};
+use crate::common::*;
 use approx::assert_relative_eq;
 use bihalf::half::f16;
 use bihalf::ops::threshold::{Threshold, median};
-use bihalf::{Element, Error, MatRef, Workspace, ops};
+use bihalf::{Backend, Element, Error, MatRef, Workspace, ops};
 
 fn lower_median<T: Element>(u: &[T], rows: usize, cols: usize, j: usize) -> f64 {
     let column: Vec<T> = u.iter().skip(j).step_by(cols).copied().collect();
@@ -35,6 +35,34 @@ fn median_is_the_lower_middle_element() {
     medians_match::<f64>();
     medians_match::<f16>();
     medians_match::<bihalf::half::bf16>();
+}
+
+fn medians_match_on<T: Element + Guard, B: Backend>(backend: &B) {
+    for (rows, cols) in [(1, 3), (2, 33), (32, 19), (33, 7), (100, 40), (1025, 1)] {
+        for (_, pattern) in cases(backend, &ALL, (rows, cols), 5) {
+            let _context = Context::new::<T, B>(backend, (rows, cols, pattern));
+            let u: Vec<T> = pattern.fill((rows, cols), 5);
+            let input = Input::new(backend, &u, (rows, cols), Lay::Transposed);
+            let mut ws = backend.workspace::<T>(rows, cols).unwrap();
+            let mut medians = guarded_row::<B, T>(backend, cols);
+            backend.median_into(input.view(), medians.vector(), &mut ws).unwrap();
+            for (j, median) in medians.take(backend).into_iter().enumerate() {
+                let expected = lower_median(&u, rows, cols, j);
+                assert!(same(median.to_f64(), expected), "column {j}: {median}, {expected}");
+            }
+        }
+    }
+    let input = Input::<B, T>::new(backend, &[], (0, 2), Lay::Dense);
+    let mut ws = backend.workspace::<T>(0, 2).unwrap();
+    let mut medians = guarded_row::<B, T>(backend, 2);
+    let error = backend.median_into(input.view(), medians.vector(), &mut ws).unwrap_err();
+    assert!(matches!(error, Error::Parameter { name: "rows", .. }), "{error}");
+    medians.assert_untouched(backend);
+}
+
+#[test]
+fn median_is_the_same_on_every_backend() {
+    on_each_backend_and_type!(medians_match_on);
 }
 
 #[test]

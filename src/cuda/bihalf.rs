@@ -76,6 +76,20 @@ struct BackwardPacked {
     c: f64,
 }
 
+/// Size of each kernel's argument.
+#[cfg(test)]
+pub(super) const ARGS: &[(Kernel, usize)] = &[
+    (Kernel::BihalfNetwork32, size_of::<Forward>()),
+    (Kernel::BihalfNetwork64, size_of::<Forward>()),
+    (Kernel::BihalfRadixHistogram, size_of::<Digit>()),
+    (Kernel::BihalfRadixPick, size_of::<Pick>()),
+    (Kernel::BihalfRadixTies, size_of::<Cut>()),
+    (Kernel::BihalfRadixScan, size_of::<Scan>()),
+    (Kernel::BihalfRadixEmit, size_of::<Cut>()),
+    (Kernel::BihalfBackwardDense, size_of::<BackwardDense>()),
+    (Kernel::BihalfBackwardPacked, size_of::<BackwardPacked>()),
+];
+
 impl Cuda {
     pub(super) fn bihalf_outputs<T: Element>(
         &self,

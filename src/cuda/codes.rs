@@ -22,6 +22,11 @@ struct Ones {
     shape: Shape,
 }
 
+/// Size of each kernel's argument.
+#[cfg(test)]
+pub(super) const ARGS: &[(Kernel, usize)] =
+    &[(Kernel::CodesUnpack, size_of::<Unpack>()), (Kernel::CodesOnes, size_of::<Ones>())];
+
 impl Cuda {
     pub(super) fn unpack<T: Element>(
         &self,

@@ -6,6 +6,8 @@ use super::memory::{DeviceMut, DeviceRef, Workspace};
 use super::stream::Cuda;
 use crate::ops::{check_length, loss};
 use crate::plan;
+#[cfg(test)]
+use crate::plan::Kernel;
 use crate::{Element, Matrix, Result, Storage};
 
 #[repr(C)]
@@ -47,6 +49,16 @@ struct PenaltyGrad {
     shape: Shape,
     scale: f64,
 }
+
+/// Size of each kernel's argument.
+#[cfg(test)]
+pub(super) const ARGS: &[(Kernel, usize)] = &[
+    (Kernel::CosineTargets, size_of::<Targets>()),
+    (Kernel::CosinePairs, size_of::<Pairs>()),
+    (Kernel::PenaltyMeans, size_of::<ColumnMeans>()),
+    (Kernel::PenaltyGrad, size_of::<PenaltyGrad>()),
+    (Kernel::LossMean, size_of::<Mean>()),
+];
 
 impl Cuda {
     pub(super) fn cosine_with_grad<X: Element, T: Element>(

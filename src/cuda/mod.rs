@@ -44,6 +44,8 @@ mod rank;
 mod relax;
 mod sign;
 mod stream;
+#[cfg(all(test, bihalf_kernels))]
+mod tests;
 
 pub use driver::context;
 pub use memory::{DeviceMut, DeviceRef, Workspace, workspace_bytes};

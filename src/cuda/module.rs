@@ -35,7 +35,7 @@ pub struct Kernels(Arc<Loaded>);
 struct Loaded {
     context: Arc<CudaContext>,
     module: CUmodule,
-    /// By kernel, then by type; kernels that do not depend on one have it in the first place.
+    /// By kernel, then by type.
     functions: Vec<[Option<CUfunction>; DType::ALL.len()]>,
     limits: Limits,
 }
@@ -100,9 +100,8 @@ impl Kernels {
         args: &Args,
     ) -> Result<()> {
         let Launch { kernel, grid: (x, y), shared_bytes } = launch;
-        let functions = &self.0.functions[kernel as usize];
-        let place = if kernel.dtypes().is_empty() { 0 } else { dtype as usize };
-        let function = functions[place].expect("plans choose kernels of their type");
+        let function = self.0.functions[kernel as usize][dtype as usize];
+        let function = function.expect("plans choose kernels of their type");
         let mut parameters = [std::ptr::from_ref(args).cast_mut().cast::<c_void>()];
         // SAFETY: the function is of a module that is loaded as long as `self` lives; the rest is
         // the caller's promise. The driver copies the arguments before it returns.
@@ -123,19 +122,17 @@ impl Kernels {
 impl Loaded {
     fn functions_of(&self, kernel: Kernel) -> Result<[Option<CUfunction>; DType::ALL.len()]> {
         let mut functions = [None; DType::ALL.len()];
-        if kernel.dtypes().is_empty() {
-            functions[0] = Some(self.function(kernel.name(), 0)?);
-        }
-        for &dtype in kernel.dtypes() {
-            let name = format!("{}_{}", kernel.name(), dtype.name());
-            let shared = kernel.shared_bytes(dtype);
-            functions[dtype as usize] = Some(self.function(&name, shared)?);
+        // A kernel that does not depend on the type is in every place.
+        let dtypes = if kernel.dtypes().is_empty() { &DType::ALL } else { kernel.dtypes() };
+        for &dtype in dtypes {
+            let (symbol, shared) = (kernel.symbol(dtype), kernel.shared_bytes(dtype));
+            functions[dtype as usize] = Some(self.function(symbol, shared)?);
         }
         Ok(functions)
     }
 
-    fn function(&self, name: &str, shared_bytes: u32) -> Result<CUfunction> {
-        let name = CString::new(name).expect("names of kernels have no zeros");
+    fn function(&self, symbol: String, shared_bytes: u32) -> Result<CUfunction> {
+        let name = CString::new(symbol).expect("names of kernels have no zeros");
         // SAFETY: the module is loaded as long as `self` lives, and the context is current.
         let function = unsafe { result::module::get_function(self.module, name) }
             .map_err(refused("find a kernel"))?;

@@ -5,6 +5,8 @@ use super::args::{Input, Output, Shape};
 use super::memory::{DeviceMut, DeviceRef, Workspace};
 use super::stream::Cuda;
 use crate::ops::rank;
+#[cfg(test)]
+use crate::plan::Kernel;
 use crate::plan::{self, RankStep};
 use crate::{Element, Matrix, Order, Result};
 
@@ -26,6 +28,16 @@ struct Exchange {
     stride: u64,
     mirrored: u32,
 }
+
+/// Size of each kernel's argument.
+#[cfg(test)]
+pub(super) const ARGS: &[(Kernel, usize)] = &[
+    (Kernel::RankSortSmall, size_of::<Sort>()),
+    (Kernel::RankSortMedium, size_of::<Sort>()),
+    (Kernel::RankSortLarge, size_of::<Sort>()),
+    (Kernel::RankExchange, size_of::<Exchange>()),
+    (Kernel::RankMerge, size_of::<Sort>()),
+];
 
 /// What of a sorted column is written.
 #[derive(Clone, Copy)]

@@ -25,6 +25,11 @@ struct Backward {
     beta: f64,
 }
 
+/// Size of each kernel's argument.
+#[cfg(test)]
+pub(super) const ARGS: &[(Kernel, usize)] =
+    &[(Kernel::RelaxForward, size_of::<Forward>()), (Kernel::RelaxBackward, size_of::<Backward>())];
+
 impl Cuda {
     pub(super) fn relax_output<T: Element>(
         &self,

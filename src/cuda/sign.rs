@@ -26,6 +26,11 @@ struct Backward {
     c: f64,
 }
 
+/// Size of each kernel's argument.
+#[cfg(test)]
+pub(super) const ARGS: &[(Kernel, usize)] =
+    &[(Kernel::SignForward, size_of::<Forward>()), (Kernel::SignBackward, size_of::<Backward>())];
+
 impl Cuda {
     pub(super) fn sign_outputs<T: Element>(
         &self,

@@ -124,6 +124,22 @@ macro_rules! kernels {
                 }
             }
 
+            /// The exported names, one for each of [`dtypes`](Self::dtypes).
+            pub fn symbols(self) -> Vec<String> {
+                if self.dtypes().is_empty() {
+                    return vec![self.name().to_owned()];
+                }
+                self.dtypes().iter().map(|&dtype| self.symbol(dtype)).collect()
+            }
+
+            /// The exported name for an element type.
+            pub fn symbol(self, dtype: DType) -> String {
+                match self.dtypes() {
+                    [] => self.name().to_owned(),
+                    _ => format!("{}_{}", self.name(), dtype.name()),
+                }
+            }
+
             /// Threads of a block.
             pub const fn threads(self) -> u32 {
                 match self {

@@ -3,9 +3,9 @@
 
 #![allow(unsafe_code)]
 
-use bihalf::Error;
 use bihalf::cuda::{self, Cuda, Kernels};
 use bihalf::cudarc::driver::CudaContext;
+use bihalf::{Backend, Error};
 use std::io::Write;
 use std::sync::{Arc, OnceLock};
 
@@ -32,9 +32,16 @@ pub fn kernels() -> Option<Kernels> {
     device().map(|device| device.kernels.clone())
 }
 
-/// Whether the device is emulated.
-pub fn is_emulated() -> bool {
-    device().is_some_and(|device| device.emulated)
+/// Whether a backend is the emulator.
+pub fn is_emulated<B: Backend>(backend: &B) -> bool {
+    backend.name().starts_with("cuda") && device().is_some_and(|device| device.emulated)
+}
+
+/// Set for further runs of the same tests on the emulator, under other schedules and capabilities:
+/// other backends are left out, and the number of the run chooses the cases.
+pub fn only_cuda() -> Option<usize> {
+    let run = std::env::var("BIHALF_TEST_ONLY_CUDA").ok()?;
+    Some(run.parse().expect("BIHALF_TEST_ONLY_CUDA is the number of a run"))
 }
 
 fn device() -> Option<&'static Device> {

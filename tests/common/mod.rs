@@ -13,7 +13,12 @@ use std::fmt::Debug;
 /// Calls a generic body, `fn body<B: Backend>(backend: &B)`, on every backend that is there.
 macro_rules! on_each_backend {
     ($body:path) => {{
+        #[cfg(not(feature = "cuda"))]
         $body(&bihalf::Cpu);
+        #[cfg(feature = "cuda")]
+        if crate::common::device::only_cuda().is_none() {
+            $body(&bihalf::Cpu);
+        }
         #[cfg(feature = "cuda")]
         if let Some(cuda) = crate::common::device::cuda() {
             $body(&cuda);
@@ -53,12 +58,61 @@ pub fn shapes() -> impl Iterator<Item = (usize, usize)> {
     narrow.chain(flat)
 }
 
-/// The patterns to try on a shape, numbered. An oracle that compares all pairs of rows takes
-/// seconds for thousands of rows, so there a quarter of the patterns is tried, another quarter for
-/// the next shape.
-pub fn patterns_for(rows: usize, seed: u64) -> impl Iterator<Item = (usize, Pattern)> {
-    let all = patterns::ALL.into_iter().enumerate();
-    all.filter(move |(n, _)| rows <= 1000 || (n + seed as usize) % 4 == 0)
+/// The patterns to try on a shape, numbered. The emulator takes a thousand times as long as a
+/// device: there a fifth of them is tried on matrices above 3000 elements, and one above 10,000,
+/// another one for the next shape.
+pub fn cases<'a, B: Backend>(
+    backend: &B,
+    patterns: &'a [Pattern],
+    (rows, cols): (usize, usize),
+    seed: u64,
+) -> impl Iterator<Item = (usize, Pattern)> + use<'a, B> {
+    one_in(patterns, seed, slowness(backend, rows * cols))
+}
+
+/// As [`cases`], where the oracle compares all pairs of rows, which takes seconds for thousands of
+/// rows: there a quarter of the patterns is tried at most.
+pub fn cases_of_pairs<'a, B: Backend>(
+    backend: &B,
+    patterns: &'a [Pattern],
+    (rows, cols): (usize, usize),
+    seed: u64,
+) -> impl Iterator<Item = (usize, Pattern)> + use<'a, B> {
+    let quadratic = if rows > 1000 { 4 } else { 1 };
+    one_in(patterns, seed, slowness(backend, rows * cols).max(quadratic))
+}
+
+/// One in `every` patterns, but one at least. Runs that only try another schedule take a sixth of
+/// those, each run another sixth.
+fn one_in(
+    patterns: &[Pattern],
+    seed: u64,
+    every: usize,
+) -> impl Iterator<Item = (usize, Pattern)> + use<'_> {
+    let every = every.min(patterns.len());
+    #[cfg(feature = "cuda")]
+    let (every, run) = match device::only_cuda() {
+        Some(run) => (every * 6, run),
+        None => (every, 0),
+    };
+    #[cfg(not(feature = "cuda"))]
+    let run = 0;
+    let all = patterns.iter().copied().enumerate();
+    all.filter(move |(n, _)| (n + seed as usize + run) % every == 0)
+}
+
+/// One in how many cases a backend has the time for.
+fn slowness<B: Backend>(backend: &B, elements: usize) -> usize {
+    #[cfg(feature = "cuda")]
+    if device::is_emulated(backend) {
+        return match elements {
+            0..=3000 => 1,
+            3001..=10_000 => 5,
+            _ => usize::MAX,
+        };
+    }
+    let _ = (backend, elements);
+    1
 }
 
 /// How an input lies in memory.

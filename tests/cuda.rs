@@ -1,0 +1,394 @@
+//! Promises of the CUDA backend alone.
+
+#![allow(unsafe_code)]
+
+use crate::common::patterns::Pattern;
+use crate::common::*;
+use bihalf::cuda::{self, Cuda, DeviceMut, DeviceRef, Kernels, Workspace};
+use bihalf::cudarc::driver::sys::{self, CUgraphInstantiate_flags, CUstreamCaptureMode};
+use bihalf::cudarc::driver::{CudaContext, DevicePtr, DevicePtrMut};
+use bihalf::plan::Kernel;
+use bihalf::{
+    Backend, Element, Error, Matrix, Ones, Order, Outputs, PackedCodes, Pull, Signs, Storage,
+};
+use std::process::Command;
+use std::sync::Arc;
+
+/// The backend, or the end of the test where there is none, which has then been said.
+macro_rules! need_cuda {
+    () => {
+        match device::cuda() {
+            Some(cuda) => cuda,
+            None => return,
+        }
+    };
+}
+
+fn as_f64<T: Element>(values: Vec<T>) -> Vec<f64> {
+    values.into_iter().map(T::to_f64).collect()
+}
+
+#[test]
+fn forms_that_allocate_equal_the_oracle() {
+    let cuda = need_cuda!();
+    for (rows, cols) in [(0, 3), (33, 7), (100, 65)] {
+        let u: Vec<f32> = Pattern::FewDistinct.fill((rows, cols), 1);
+        let grad: Vec<f32> = Pattern::Random.fill((rows, cols), 2);
+        let (u_in, grad_in) = (cuda.upload(&u).unwrap(), cuda.upload(&grad).unwrap());
+        let view = || Matrix::new(DeviceRef::from(&u_in), rows, cols).unwrap();
+        let expected = naive::bihalf(&u, rows, cols, rows / 2);
+
+        let b = cuda.bihalf_forward(view(), Ones::Half).unwrap();
+        assert_eq!(as_f64(cuda.download(&b).unwrap()), expected);
+        let words = cuda.bihalf_forward_packed(view(), Ones::Half).unwrap();
+        assert_eq!(cuda.download(&words).unwrap(), naive::pack(&expected, rows, cols));
+
+        let b = Signs::Dense(Matrix::new(DeviceRef::from(&b), rows, cols).unwrap());
+        let grad_view = Matrix::new(DeviceRef::from(&grad_in), rows, cols).unwrap();
+        let du = cuda.bihalf_backward(view(), b, grad_view, Pull::new(0.5).over(8.0)).unwrap();
+        let pulled = naive::pull(&u, &expected, &grad, 0.5 / 8.0);
+        assert_same(&cuda.download(&du).unwrap(), &pulled);
+
+        let expected = naive::sign(&u, cols, None);
+        let b = cuda.sign_forward(view(), None).unwrap();
+        assert_eq!(as_f64(cuda.download(&b).unwrap()), expected);
+        let words = cuda.sign_forward_packed(view(), None).unwrap();
+        assert_eq!(cuda.download(&words).unwrap(), naive::pack(&expected, rows, cols));
+
+        let expected = naive::rank(&u, rows, cols, true);
+        let ranks = cuda.rank(view(), Order::Descending).unwrap();
+        assert_eq!(cuda.download(&ranks).unwrap(), expected);
+        let sorted = cuda.argsort(view(), Order::Descending).unwrap();
+        assert_eq!(cuda.download(&sorted).unwrap(), naive::argsort(&expected, cols));
+        let y = cuda.relax_forward(view(), 2.0).unwrap();
+        for (y, u) in cuda.download(&y).unwrap().into_iter().zip(&u) {
+            approx::assert_relative_eq!(y, (2.0 * u).tanh(), max_relative = 1e-6);
+        }
+    }
+}
+
+/// A buffer with a view of a batch inside: five elements before it, three between its rows.
+struct Padded {
+    rows: usize,
+    cols: usize,
+}
+
+impl Padded {
+    const OFFSET: usize = 5;
+
+    fn stride(&self) -> usize {
+        self.cols + 3
+    }
+
+    fn host(&self, dense: &[f32]) -> Vec<f32> {
+        let mut host = vec![f32::NAN; Self::OFFSET + self.rows * self.stride()];
+        for (i, row) in dense.chunks(self.cols).enumerate() {
+            let at = Self::OFFSET + i * self.stride();
+            host[at..at + self.cols].copy_from_slice(row);
+        }
+        host
+    }
+
+    fn matrix<S: Storage>(&self, data: S) -> Matrix<S> {
+        Matrix::with_row_stride(data, self.rows, self.cols, self.stride()).unwrap()
+    }
+}
+
+#[test]
+fn slices_views_and_raw_addresses_are_the_same_memory() {
+    let cuda = need_cuda!();
+    let shape = Padded { rows: 40, cols: 33 };
+    let dense: Vec<f32> = Pattern::WithNan.fill((40, 33), 3);
+    let expected = naive::bihalf(&dense, 40, 33, 20);
+    let u = cuda.upload(&shape.host(&dense)).unwrap();
+    let mut ws = cuda.workspace::<f32>(40, 33).unwrap();
+
+    let mut of_view = cuda.zeros::<f32>(40 * 33).unwrap();
+    let out = Matrix::new(DeviceMut::from(of_view.slice_mut(..)), 40, 33).unwrap();
+    let view = shape.matrix(DeviceRef::from(u.slice(Padded::OFFSET..)));
+    cuda.bihalf_forward_into(view, Ones::Half, Outputs::none().dense(out), None, &mut ws).unwrap();
+    assert_eq!(as_f64(cuda.download(&of_view).unwrap()), expected);
+
+    let mut of_raw = cuda.zeros::<f32>(40 * 33).unwrap();
+    {
+        let (from, _from) = u.device_ptr(cuda.stream());
+        let (to, _to) = of_raw.device_ptr_mut(cuda.stream());
+        let from = from + (Padded::OFFSET * size_of::<f32>()) as u64;
+        // SAFETY: addresses within two buffers of this context that outlive the download below.
+        let (from, to) = unsafe {
+            (DeviceRef::<f32>::from_raw(from, 40 * 36), DeviceMut::from_raw(to, 40 * 33))
+        };
+        let out = Outputs::none().dense(Matrix::new(to, 40, 33).unwrap());
+        let view = shape.matrix(from);
+        cuda.bihalf_forward_into(view, Ones::Half, out, None, &mut ws).unwrap();
+    }
+    assert_eq!(as_f64(cuda.download(&of_raw).unwrap()), expected);
+}
+
+#[test]
+fn work_on_two_streams_keeps_the_order_of_its_buffers() {
+    let first = need_cuda!();
+    let second = need_cuda!();
+    assert_ne!(first.stream().cu_stream(), second.stream().cu_stream());
+    let (rows, cols) = (70, 40);
+    let mut b = first.zeros::<f32>(rows * cols).unwrap();
+    let mut ws = first.workspace::<f32>(rows, cols).unwrap();
+    for seed in 0..3 {
+        let u: Vec<f32> = Pattern::FewDistinct.fill((rows, cols), seed);
+        let grad: Vec<f32> = Pattern::Random.fill((rows, cols), seed + 10);
+        let u_in = first.upload(&u).unwrap();
+        let mut du = second.upload(&grad).unwrap();
+        let view = || Matrix::new(DeviceRef::from(&u_in), rows, cols).unwrap();
+
+        // The second stream reads what the first one writes, and the first one then overwrites it.
+        let out = Outputs::none().dense(Matrix::new(DeviceMut::from(&mut b), rows, cols).unwrap());
+        first.bihalf_forward_into(view(), Ones::Half, out, None, &mut ws).unwrap();
+        let signs = Signs::Dense(Matrix::new(DeviceRef::from(&b), rows, cols).unwrap());
+        let grad_view = Matrix::new(DeviceMut::from(&mut du), rows, cols).unwrap();
+        second
+            .bihalf_backward_in_place(view(), signs, grad_view, Pull::new(1.0).over(4.0))
+            .unwrap();
+        let out = Outputs::none().dense(Matrix::new(DeviceMut::from(&mut b), rows, cols).unwrap());
+        first.sign_forward_into(view(), None, out).unwrap();
+
+        let expected = naive::bihalf(&u, rows, cols, rows / 2);
+        assert_same(&second.download(&du).unwrap(), &naive::pull(&u, &expected, &grad, 0.25));
+        assert_eq!(as_f64(first.download(&b).unwrap()), naive::sign(&u, cols, None));
+    }
+}
+
+#[test]
+fn one_workspace_serves_every_operation_and_a_small_one_is_refused() {
+    let cuda = need_cuda!();
+    let mut ws = cuda.workspace::<f64>(1100, 9).unwrap();
+    for (rows, cols) in [(1100, 9), (3, 2), (600, 9), (1100, 1)] {
+        let u: Vec<f64> = Pattern::FewDistinct.fill((rows, cols), 4);
+        let input = Input::new(&cuda, &u, (rows, cols), Lay::Dense);
+        let mut ranks = Guarded::<_, u32>::new(&cuda, (rows, cols));
+        cuda.rank_into(input.view(), Order::Ascending, ranks.view(), &mut ws).unwrap();
+        assert_eq!(ranks.take(&cuda), naive::rank(&u, rows, cols, false));
+        let mut codes = GuardedCodes::new(&cuda, (rows, cols));
+        let out = Outputs::none().codes(codes.view());
+        cuda.bihalf_forward_into(input.view(), Ones::Half, out, None, &mut ws).unwrap();
+        let expected = naive::bihalf(&u, rows, cols, rows / 2);
+        assert_eq!(codes.take(&cuda), naive::pack(&expected, rows, cols));
+    }
+
+    let mut small = Workspace::new(cuda.stream(), 64).unwrap();
+    let u: Vec<f64> = Pattern::Random.fill((1100, 9), 4);
+    let input = Input::new(&cuda, &u, (1100, 9), Lay::Dense);
+    let mut ranks = Guarded::<_, u32>::new(&cuda, (1100, 9));
+    let error =
+        cuda.rank_into(input.view(), Order::Ascending, ranks.view(), &mut small).unwrap_err();
+    assert!(matches!(error, Error::WorkspaceTooSmall { got: 64, .. }), "{error}");
+    ranks.assert_untouched(&cuda);
+    let needed = cuda::workspace_bytes::<f64>(1100, 9, cuda.kernels().limits()).unwrap();
+    assert_eq!(ws.bytes(), needed);
+}
+
+#[test]
+fn shapes_beyond_32_bits_are_refused() {
+    let cuda = need_cuda!();
+    let (u, mut out) = (cuda.zeros::<f32>(1).unwrap(), cuda.zeros::<f32>(1).unwrap());
+    let tall = Matrix::with_strides(DeviceRef::from(&u), 1 << 33, 0, 1, 1).unwrap();
+    let out = Matrix::with_row_stride(DeviceMut::from(&mut out), 1 << 33, 0, 1).unwrap();
+    let error = cuda.relax_forward_into(tall, 1.0, out).unwrap_err();
+    assert!(matches!(error, Error::TooLargeForCuda { .. }), "{error}");
+}
+
+/// Whether this process is the one that a test has started for itself, with settings of its own.
+fn is_child() -> bool {
+    std::env::var_os("BIHALF_TEST_CHILD").is_some()
+}
+
+/// Runs a test of this file in a process of its own, and returns what it wrote.
+#[track_caller]
+fn child(test: &str, env: &[(&str, &str)]) -> String {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args([&format!("cuda::{test}"), "--exact", "--nocapture"]);
+    let output = command.env("BIHALF_TEST_CHILD", "1").envs(env.iter().copied()).output().unwrap();
+    let (out, err) = (&output.stdout, &output.stderr);
+    let text = format!("{}{}", String::from_utf8_lossy(out), String::from_utf8_lossy(err));
+    assert!(output.status.success() && text.contains("1 passed"), "{text}");
+    text
+}
+
+/// In a process of its own, for event tracking is a setting of the context that all tests share.
+#[test]
+fn a_captured_graph_replays_on_new_data() {
+    if !is_child() {
+        if device::cuda().is_some() {
+            child("a_captured_graph_replays_on_new_data", &[]);
+        }
+        return;
+    }
+    let cuda = need_cuda!();
+    let stream = cuda.stream();
+    // SAFETY: one stream, so there is nothing that events would order.
+    unsafe { stream.context().disable_event_tracking() };
+    let (rows, cols) = (100, 33);
+    let mut u = cuda.zeros::<f32>(rows * cols).unwrap();
+    let mut b = cuda.zeros::<f32>(rows * cols).unwrap();
+    let mut du = cuda.zeros::<f32>(rows * cols).unwrap();
+    let mut ranks = cuda.zeros::<u32>(rows * cols).unwrap();
+    let mut counts = cuda.zeros::<u32>(cols).unwrap();
+    let mut ws = cuda.workspace::<f32>(rows, cols).unwrap();
+
+    stream.begin_capture(CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_GLOBAL).unwrap();
+    let view = || Matrix::new(DeviceRef::from(&u), rows, cols).unwrap();
+    let out = Outputs::none()
+        .dense(Matrix::new(DeviceMut::from(&mut b), rows, cols).unwrap())
+        .counts(DeviceMut::from(&mut counts));
+    cuda.bihalf_forward_into(view(), Ones::Fraction(0.3), out, None, &mut ws).unwrap();
+    let signs = Signs::Dense(Matrix::new(DeviceRef::from(&b), rows, cols).unwrap());
+    let out = Matrix::new(DeviceMut::from(&mut du), rows, cols).unwrap();
+    cuda.bihalf_backward_into(view(), signs, view(), out, Pull::new(1.0).over(2.0)).unwrap();
+    let out = Matrix::new(DeviceMut::from(&mut ranks), rows, cols).unwrap();
+    cuda.rank_into(view(), Order::Ascending, out, &mut ws).unwrap();
+    let graph = stream.end_capture(CUgraphInstantiate_flags(0)).unwrap().expect("a graph");
+
+    for seed in 1..4 {
+        let host: Vec<f32> = Pattern::FewDistinct.fill((rows, cols), seed);
+        stream.memcpy_htod(&host, &mut u).unwrap();
+        graph.launch().unwrap();
+        let expected = naive::bihalf(&host, rows, cols, 30);
+        assert_eq!(as_f64(cuda.download(&b).unwrap()), expected);
+        let pulled = naive::pull(&host, &expected, &host, 0.5);
+        assert_same(&cuda.download(&du).unwrap(), &pulled);
+        assert_eq!(cuda.download(&ranks).unwrap(), naive::rank(&host, rows, cols, false));
+        assert_eq!(cuda.download(&counts).unwrap(), vec![30; cols]);
+    }
+}
+
+/// A second context on the same device. cudarc has this only for some releases of CUDA, so the
+/// driver is called itself, by a name that all of them have.
+fn another_context(of: &CudaContext) -> Arc<CudaContext> {
+    type CtxCreate = unsafe extern "C" fn(*mut sys::CUcontext, u32, sys::CUdevice) -> sys::CUresult;
+    let mut context = std::ptr::null_mut();
+    // SAFETY: the driver that is loaded already, the declared type of its function, a context that
+    // nobody else has, of the device that it is said to be of.
+    unsafe {
+        let driver = libloading::Library::new("libcuda.so.1").unwrap();
+        let create = driver.get::<CtxCreate>(c"cuCtxCreate_v2").unwrap();
+        create(&mut context, 0, of.cu_device()).result().unwrap();
+        CudaContext::from_raw_context(of.ordinal(), of.cu_device(), context).unwrap()
+    }
+}
+
+#[test]
+fn two_contexts_each_have_their_kernels_and_keep_their_buffers() {
+    let first = need_cuda!();
+    let context = another_context(first.kernels().context());
+    // Not the default stream: its handle is the same in all contexts, and cudarc frees a buffer on
+    // the handle alone, in whichever context is current.
+    let stream = context.new_stream().unwrap();
+    let second = Cuda::new(&Kernels::new(&context).unwrap(), &stream).unwrap();
+
+    let u: Vec<f32> = Pattern::Random.fill((33, 5), 1);
+    for cuda in [&first, &second, &first] {
+        let input = Input::new(cuda, &u, (33, 5), Lay::Dense);
+        let b = cuda.bihalf_forward(input.view(), Ones::Half).unwrap();
+        assert_eq!(as_f64(cuda.download(&b).unwrap()), naive::bihalf(&u, 33, 5, 16));
+    }
+
+    let foreign = Input::new(&second, &u, (33, 5), Lay::Dense);
+    let mut codes = GuardedCodes::new(&first, (33, 5));
+    let error = first.pack_into(foreign.view(), codes.view()).unwrap_err();
+    assert!(matches!(error, Error::OtherContext { what: "U", .. }), "{error}");
+    codes.assert_untouched(&first);
+    let error = Cuda::new(first.kernels(), second.stream()).unwrap_err();
+    assert!(matches!(error, Error::OtherContext { what: "the stream", .. }), "{error}");
+}
+
+/// On the emulator, which writes down every launch: whatever kernel is in the module, some operation
+/// launches it.
+#[test]
+fn every_kernel_is_launched_by_an_operation() {
+    if is_child() {
+        launch_everything::<f32>();
+        launch_everything::<f64>();
+        launch_everything::<bihalf::half::f16>();
+        launch_everything::<bihalf::half::bf16>();
+        return;
+    }
+    let Some(cuda) = device::cuda() else { return };
+    if !device::is_emulated(&cuda) {
+        device::say("every_kernel_is_launched_by_an_operation: SKIPPED: only the emulator counts");
+        return;
+    }
+    let file = format!("{}/launches-{}", env!("CARGO_TARGET_TMPDIR"), std::process::id());
+    child("every_kernel_is_launched_by_an_operation", &[("CUDAEMU_STATS", &file)]);
+    let launches = std::fs::read_to_string(&file).unwrap();
+    std::fs::remove_file(&file).unwrap();
+    for symbol in Kernel::ALL.iter().flat_map(|kernel| kernel.symbols()) {
+        assert!(launches.contains(&format!("\"kernel\":\"{symbol}\"")), "{symbol} never runs");
+    }
+}
+
+fn launch_everything<T: Element + Guard>() {
+    let cuda = need_cuda!();
+    for rows in [32, 64, 256, 1024, 1100] {
+        let cols = 3;
+        let u: Vec<T> = Pattern::FewDistinct.fill((rows, cols), 1);
+        let input = Input::new(&cuda, &u, (rows, cols), Lay::Dense);
+        let expected = naive::bihalf(&u, rows, cols, rows / 2);
+        let mut ws = cuda.workspace::<T>(rows, cols).unwrap();
+        let b = cuda.bihalf_forward(input.view(), Ones::Half).unwrap();
+        assert_eq!(as_f64(cuda.download(&b).unwrap()), expected);
+        let ranks = cuda.rank(input.view(), Order::Ascending).unwrap();
+        assert_eq!(cuda.download(&ranks).unwrap(), naive::rank(&u, rows, cols, false));
+        if rows > 32 {
+            continue;
+        }
+        let words = cuda.upload(&naive::pack(&expected, rows, cols)).unwrap();
+        let codes = || PackedCodes::new(DeviceRef::from(&words), rows, cols).unwrap();
+        let mut grad = cuda.upload(&u).unwrap();
+        macro_rules! du {
+            () => {
+                Matrix::new(DeviceMut::from(&mut grad), rows, cols).unwrap()
+            };
+        }
+        let dense = Signs::Dense(input.view());
+        cuda.bihalf_backward_in_place(input.view(), dense, du!(), Pull::new(1.0)).unwrap();
+        let packed = Signs::Packed(codes());
+        cuda.bihalf_backward_in_place(input.view(), packed, du!(), Pull::new(1.0)).unwrap();
+        cuda.sign_forward(input.view(), None).unwrap();
+        cuda.sign_backward_in_place(input.view(), None, du!(), Pull::new(1.0)).unwrap();
+        cuda.relax_forward(input.view(), 1.0).unwrap();
+        cuda.relax_backward_in_place(input.view(), 1.0, du!()).unwrap();
+        cuda.unpack_into(codes(), du!()).unwrap();
+        let mut counts = cuda.zeros::<u32>(cols).unwrap();
+        cuda.ones_into(codes(), DeviceMut::from(&mut counts)).unwrap();
+        let mut value = cuda.zeros::<f64>(1).unwrap();
+        let loss = DeviceMut::from(&mut value);
+        cuda.cosine_with_grad_into(input.view(), input.view(), loss, du!(), &mut ws).unwrap();
+        let loss = DeviceMut::from(&mut value);
+        cuda.entropy_penalty_with_grad_into(input.view(), 1.0, loss, du!(), &mut ws).unwrap();
+        cuda.stream().synchronize().unwrap();
+    }
+}
+
+/// In a process of its own, which does not load the emulator.
+#[test]
+fn without_a_driver_asking_for_a_device_is_an_error_that_says_so() {
+    if is_child() {
+        match cuda::context(0) {
+            Err(error @ Error::NoDriverLibrary { .. }) => println!("{error}"),
+            Ok(_) | Err(_) => println!("there is a driver"),
+        }
+        return;
+    }
+    let said = child("without_a_driver_asking_for_a_device_is_an_error_that_says_so", &[]);
+    if said.contains("there is a driver") {
+        device::say("without_a_driver_...: SKIPPED: there is a driver");
+    } else {
+        assert!(said.contains("no CUDA driver: none of [\"libcuda.so.1\""), "{said}");
+    }
+}
+
+#[test]
+fn a_device_that_is_not_there_is_an_error_that_says_so() {
+    let _ = need_cuda!();
+    let error = cuda::context(99).unwrap_err();
+    assert!(matches!(error, Error::NoDevice { ordinal: 99, count: 1.. }), "{error}");
+}

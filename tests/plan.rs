@@ -1,0 +1,208 @@
+//! Promises of `plan`: every launch is one that a device accepts, and covers the matrix.
+
+use bihalf::plan::{self, Bihalf, BihalfStep, DType, Kernel, Launch, Limits, RankStep};
+
+/// The architectures that kernels are compiled for.
+const CAPABILITIES: [(u32, u32); 7] = [(7, 5), (8, 0), (8, 6), (8, 9), (9, 0), (10, 0), (12, 0)];
+
+/// Around every edge of a kernel: a network's rows, a tile's, a chunk's, and the limits of a grid.
+const ROWS: [u32; 22] = [
+    0,
+    1,
+    2,
+    31,
+    32,
+    33,
+    63,
+    64,
+    65,
+    255,
+    256,
+    257,
+    511,
+    512,
+    513,
+    1024,
+    1025,
+    4097,
+    65_536,
+    1 << 20,
+    100_000_000,
+    u32::MAX,
+];
+
+const COLS: [u32; 12] = [0, 1, 7, 8, 9, 31, 32, 33, 64, 65, 512, 1 << 20];
+
+fn limits() -> impl Iterator<Item = Limits> {
+    CAPABILITIES.into_iter().map(|(major, minor)| Limits::of_capability(major, minor).unwrap())
+}
+
+fn shapes() -> impl Iterator<Item = (u32, u32)> {
+    ROWS.into_iter().flat_map(|rows| COLS.map(|cols| (rows, cols)))
+}
+
+/// What every device demands of a launch.
+#[track_caller]
+fn assert_launchable(launch: Launch, dtype: DType, limits: &Limits) {
+    let Launch { kernel, grid: (x, y), shared_bytes } = launch;
+    assert!((1..=i32::MAX as u32).contains(&x), "{launch:?}");
+    assert!((1..=limits.grid_y).contains(&y), "{launch:?}");
+    assert!(shared_bytes <= limits.shared_bytes_optin, "{launch:?} {limits:?}");
+    assert_eq!(shared_bytes, kernel.shared_bytes(dtype), "what the attribute is set to");
+    let threads = kernel.threads();
+    assert!(threads % 32 == 0 && (32..=1024).contains(&threads));
+    assert!(kernel.dtypes().is_empty() || kernel.dtypes().contains(&dtype), "{launch:?}");
+}
+
+#[test]
+fn known_architectures_have_their_limits() {
+    let kilobytes = CAPABILITIES.map(|(major, minor)| {
+        Limits::of_capability(major, minor).unwrap().shared_bytes_optin >> 10
+    });
+    assert_eq!(kilobytes, [64, 163, 99, 99, 227, 227, 99]);
+    assert_eq!(Limits::of_capability(7, 0), None);
+}
+
+#[test]
+fn bihalf_covers_every_column_and_row_in_a_fixed_number_of_launches() {
+    for limits in limits() {
+        for (rows, cols) in shapes() {
+            for (dtype, k) in DType::ALL
+                .into_iter()
+                .flat_map(|dtype| [0, rows / 3, rows / 2, rows].map(|k| (dtype, k)))
+            {
+                for packed in [false, true] {
+                    check_bihalf((rows, cols), k, dtype, packed, &limits);
+                }
+            }
+        }
+    }
+}
+
+fn check_bihalf((rows, cols): (u32, u32), k: u32, dtype: DType, packed: bool, limits: &Limits) {
+    let plan = plan::bihalf(rows, cols, k, dtype, packed);
+    let steps: Vec<_> = plan.launches().collect();
+    let written = if packed { cols.div_ceil(64) * 64 } else { cols };
+    for &(_, launch) in &steps {
+        assert_launchable(launch, dtype, limits);
+    }
+    match plan {
+        Bihalf::Nothing => assert_eq!((cols, steps.len()), (0, 0)),
+        Bihalf::Network(launch) => {
+            let capacity = if launch.kernel == Kernel::BihalfNetwork32 { 32 } else { 64 };
+            assert!(k.max(rows - k) <= capacity / 2, "pads for {k} of {rows}");
+            assert!(launch.grid.0 * 32 >= written);
+            assert_eq!((steps.len(), plan.workspace_bytes()), (1, 0));
+        }
+        Bihalf::Radix(radix) => {
+            assert_eq!(steps.len() as u32, 2 * dtype.key_bits() / 8 + 3, "whatever the shape");
+            assert!(radix.chunks as u64 * u64::from(radix.chunk_rows) >= u64::from(rows));
+            for (step, launch) in steps {
+                let (x, y) = launch.grid;
+                let covered =
+                    x * if y == 1 && launch.kernel.dtypes().is_empty() { 256 } else { 32 };
+                let needed = if step == BihalfStep::Emit { written } else { cols };
+                assert!(covered >= needed, "{step:?} {launch:?}");
+                let by_chunks = !matches!(step, BihalfStep::Pick { .. } | BihalfStep::Scan);
+                assert!(!by_chunks || y * 8 >= radix.chunks, "{step:?} {launch:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_papers_batches_take_one_launch() {
+    for (rows, dtype) in [(32, DType::F32), (64, DType::F32), (64, DType::Bf16), (32, DType::F64)] {
+        let plan = plan::bihalf(rows, 64, rows / 2, dtype, true);
+        assert_eq!((plan.launches().count(), plan.workspace_bytes()), (1, 0));
+    }
+}
+
+#[test]
+fn rank_is_a_complete_bitonic_sort() {
+    for limits in limits() {
+        for ((rows, cols), dtype) in shapes().flat_map(|s| DType::ALL.map(|dtype| (s, dtype))) {
+            let plan = plan::rank(rows, cols, dtype, &limits);
+            let steps: Vec<_> = plan.launches().collect();
+            if rows == 0 || cols == 0 {
+                assert!(steps.is_empty());
+                continue;
+            }
+            let (tile, rows) = (u64::from(plan.tile_rows()), u64::from(rows));
+            let mut expected = vec![RankStep::Sort { last: rows <= tile }];
+            let mut run = tile;
+            while run < rows {
+                run *= 2;
+                let mut stride = run / 2;
+                while stride >= tile {
+                    expected.push(RankStep::Exchange { stride, mirrored: stride == run / 2 });
+                    stride /= 2;
+                }
+                expected.push(RankStep::Merge { last: run >= rows });
+            }
+            assert_eq!(steps.iter().map(|(step, _)| *step).collect::<Vec<_>>(), expected);
+            let pairs = if rows <= tile { 0 } else { rows as usize * cols as usize };
+            let bytes = if dtype == DType::F64 { 16 } else { 8 };
+            assert_eq!(plan.workspace_bytes(), pairs * bytes);
+            for (step, launch) in steps {
+                let needed = match step {
+                    RankStep::Exchange { .. } => u64::from(cols.div_ceil(32)),
+                    _ => u64::from(cols.div_ceil(8)) * rows.div_ceil(tile),
+                };
+                // A matrix of more tiles than a grid has blocks fits in no memory.
+                if needed <= i32::MAX as u64 {
+                    assert_launchable(launch, dtype, &limits);
+                    assert_eq!(u64::from(launch.grid.0), needed, "{step:?}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn walks_and_losses_fit_a_grid() {
+    for limits in limits() {
+        for (rows, cols) in shapes().filter(|&(rows, cols)| rows > 0 && cols > 0) {
+            let walk = plan::walk(Kernel::SignForward, rows, cols, &limits);
+            assert_launchable(walk, DType::F32, &limits);
+            assert_eq!(walk.grid.0, cols.div_ceil(32));
+            let words = plan::walk_words(Kernel::SignForward, rows, cols, &limits);
+            assert_launchable(words, DType::F32, &limits);
+            assert_eq!(words.grid.0, 2 * cols.div_ceil(64));
+            for launch in plan::penalty(rows, cols, &limits) {
+                assert_launchable(launch, DType::F32, &limits);
+            }
+            let [targets, pairs, mean] = plan::cosine(rows);
+            assert_launchable(pairs, DType::F32, &limits);
+            assert_launchable(mean, DType::F32, &limits);
+            if rows >= 2 {
+                assert_launchable(targets, DType::F32, &limits);
+                assert_eq!(targets.grid.0, rows / 2);
+            }
+        }
+    }
+}
+
+/// Numbers that both sides need are written down on both; these are the lines of the kernels.
+#[test]
+fn kernels_have_the_same_constants() {
+    let common = include_str!("../kernels/common.cuh");
+    let radix = include_str!("../kernels/bihalf_radix.cuh");
+    let rank = include_str!("../kernels/rank.cu");
+    for (file, line) in [
+        (common, "constexpr unsigned WARP = 32;"),
+        (common, "constexpr unsigned WARPS = 8;"),
+        (radix, "constexpr unsigned DIGIT_BITS = 8;"),
+        (rank, "constexpr unsigned COLUMNS = 8;"),
+        (rank, "(rank::sort<T, 8, 1>)"),
+        (rank, "(rank::sort<T, 8, 8>)"),
+        (rank, "EXPORT_SIZES(float, f32, 16)"),
+        (rank, "EXPORT_SIZES(double, f64, 8)"),
+    ] {
+        assert!(file.contains(line), "{line}");
+    }
+    let limits = Limits::of_capability(8, 0).unwrap();
+    let tile = |rows, dtype| plan::rank(rows, 8, dtype, &limits).tile_rows();
+    assert_eq!([32, 256, 1024].map(|rows| tile(rows, DType::F32)), [32, 256, 1024]);
+    assert_eq!([32, 256, 1024].map(|rows| tile(rows, DType::F64)), [32, 256, 512]);
+}
