@@ -1,8 +1,9 @@
 //! Bi-half: forward and backward as candle ops.
 
-use crate::cpu::{Float, matrix, with_float};
-use bihalf::{Ones, Pull, Signs, ops};
-use candle_core::backend::BackendStorage;
+use crate::storage::{TensorStorage, matrix, with_float};
+use bihalf::{Backend, Ones, Pull, Signs};
+#[cfg(feature = "cuda")]
+use candle_core::CudaStorage;
 use candle_core::{CpuStorage, CustomOp1, CustomOp3, Error, Layout, Result, Shape, Tensor};
 
 pub(crate) struct Bihalf {
@@ -11,10 +12,14 @@ pub(crate) struct Bihalf {
 }
 
 impl Bihalf {
-    fn forward<T: Float>(&self, u: &CpuStorage, layout: &Layout) -> Result<CpuStorage> {
-        let u = matrix::<T>(self.name(), u, layout)?;
-        let b = ops::bihalf::forward(u, self.ones).map_err(Error::wrap)?;
-        Ok(T::to_cpu_storage_owned(b))
+    fn forward<S: TensorStorage>(&self, u: (&S, &Layout)) -> Result<(S, Shape)> {
+        let (storage, layout) = u;
+        let b = with_float!(storage.dtype(), self.name(), T => {
+            let u = matrix::<S, T>(self.name(), u)?;
+            let b = storage.backend()?.bihalf_forward(u, self.ones).map_err(Error::wrap)?;
+            Ok(storage.wrap(b))
+        })?;
+        Ok((b, layout.shape().clone()))
     }
 }
 
@@ -24,8 +29,12 @@ impl CustomOp1 for Bihalf {
     }
 
     fn cpu_fwd(&self, u: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let b = with_float!(u.dtype(), self.name(), T => self.forward::<T>(u, layout))?;
-        Ok((b, layout.shape().clone()))
+        self.forward((u, layout))
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(&self, u: &CudaStorage, layout: &Layout) -> Result<(CudaStorage, Shape)> {
+        self.forward((u, layout))
     }
 
     fn bwd(&self, u: &Tensor, b: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
@@ -39,12 +48,17 @@ struct Backward {
 }
 
 impl Backward {
-    fn backward<T: Float>(&self, [u, b, grad]: [(&CpuStorage, &Layout); 3]) -> Result<CpuStorage> {
-        let u = matrix::<T>(self.name(), u.0, u.1)?;
-        let b = Signs::Dense(matrix::<T>(self.name(), b.0, b.1)?);
-        let grad = matrix::<T>(self.name(), grad.0, grad.1)?;
-        let grad = ops::bihalf::backward(u, b, grad, self.pull).map_err(Error::wrap)?;
-        Ok(T::to_cpu_storage_owned(grad))
+    fn backward<S: TensorStorage>(&self, [u, b, grad]: [(&S, &Layout); 3]) -> Result<(S, Shape)> {
+        let (storage, layout) = u;
+        let grad = with_float!(storage.dtype(), self.name(), T => {
+            let u = matrix::<S, T>(self.name(), u)?;
+            let b = Signs::Dense(matrix::<S, T>(self.name(), b)?);
+            let grad = matrix::<S, T>(self.name(), grad)?;
+            let backend = storage.backend()?;
+            let grad = backend.bihalf_backward(u, b, grad, self.pull).map_err(Error::wrap)?;
+            Ok(storage.wrap(grad))
+        })?;
+        Ok((grad, layout.shape().clone()))
     }
 }
 
@@ -62,8 +76,19 @@ impl CustomOp3 for Backward {
         grad: &CpuStorage,
         grad_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        let args = [(u, u_layout), (b, b_layout), (grad, grad_layout)];
-        let grad = with_float!(u.dtype(), self.name(), T => self.backward::<T>(args))?;
-        Ok((grad, u_layout.shape().clone()))
+        self.backward([(u, u_layout), (b, b_layout), (grad, grad_layout)])
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        u: &CudaStorage,
+        u_layout: &Layout,
+        b: &CudaStorage,
+        b_layout: &Layout,
+        grad: &CudaStorage,
+        grad_layout: &Layout,
+    ) -> Result<(CudaStorage, Shape)> {
+        self.backward([(u, u_layout), (b, b_layout), (grad, grad_layout)])
     }
 }

@@ -1,54 +1,26 @@
-//! candle's CPU storage as the matrices of `bihalf`.
+//! candle's CPU storage: slices, on the threads of the current rayon pool.
 
-use bihalf::{Element, MatRef};
-use candle_core::{CpuStorage, Error, Layout, Result, WithDType, bail};
+use crate::storage::{Float, TensorStorage};
+use bihalf::{Cpu, Element, MatRef, Signs, ops};
+use candle_core::{CpuStorage, Error, Result};
 
-/// A dtype that both crates know.
-pub(crate) trait Float: Element + WithDType {}
-impl<T: Element + WithDType> Float for T {}
+impl TensorStorage for CpuStorage {
+    type Backend = Cpu;
 
-/// Runs `$body` with the type `$T` that stands for `$dtype`, or returns an error that names `$op`.
-macro_rules! with_float {
-    ($dtype:expr, $op:expr, $T:ident => $body:expr) => {
-        match $dtype {
-            candle_core::DType::F16 => {
-                type $T = half::f16;
-                $body
-            }
-            candle_core::DType::BF16 => {
-                type $T = half::bf16;
-                $body
-            }
-            candle_core::DType::F32 => {
-                type $T = f32;
-                $body
-            }
-            candle_core::DType::F64 => {
-                type $T = f64;
-                $body
-            }
-            dtype => Err(candle_core::Error::UnsupportedDTypeForOp(dtype, $op).bt()),
-        }
-    };
-}
-pub(crate) use with_float;
+    fn backend(&self) -> Result<Cpu> {
+        Ok(Cpu)
+    }
 
-/// The matrix that a layout sees in a storage, in place: its offset and strides are kept.
-pub(crate) fn matrix<'a, T: Float>(
-    op: &str,
-    storage: &'a CpuStorage,
-    layout: &Layout,
-) -> Result<MatRef<'a, T>> {
-    let &[rows, cols] = layout.dims() else {
-        bail!(
-            "{op} takes a matrix [rows, cols], not a tensor of shape {:?}; reshape it",
-            layout.dims()
-        )
-    };
-    // The offset of an empty view may lie past the end.
-    let data = storage.as_slice::<T>()?.get(layout.start_offset()..).unwrap_or_default();
-    let &[row_stride, col_stride] = layout.stride() else {
-        bail!("{op}: shape {:?} has strides {:?}", layout.dims(), layout.stride())
-    };
-    MatRef::with_strides(data, rows, cols, row_stride, col_stride).map_err(Error::wrap)
+    fn elements<T: Float>(&self, offset: usize) -> Result<&[T]> {
+        Ok(self.as_slice::<T>()?.get(offset..).unwrap_or_default())
+    }
+
+    fn wrap<T: Float>(&self, buffer: Vec<T>) -> Self {
+        T::to_cpu_storage_owned(buffer)
+    }
+
+    fn cosine_loss<X: Float, T: Float>(&self, x: MatRef<'_, X>, b: MatRef<'_, T>) -> Result<Self> {
+        let loss = ops::loss::cosine(x, Signs::Dense(b)).map_err(Error::wrap)?;
+        Ok(self.wrap(vec![<T as Element>::from_f64(loss)]))
+    }
 }

@@ -8,10 +8,10 @@
 //! | [`cosine_loss`] | mean over pairs of rows of `(cos(x1, x2) - cos(b1, b2))^2` | for `B` alone |
 //! | [`to_codes`](BihalfExt::to_codes) | packed [`Codes`] of the signs, for search | none |
 //!
-//! All take matrices `[rows, cols]` of f16, bf16, f32 or f64 on the CPU, contiguous or not:
-//! transposed, narrowed and broadcast views are read in place. Other ranks, dtypes and devices are
-//! errors. Forward and backward both run the kernels of the crate `bihalf`, on the threads of the
-//! current rayon pool.
+//! All take matrices `[rows, cols]` of f16, bf16, f32 or f64, contiguous or not: transposed, narrowed
+//! and broadcast views are read in place. Other ranks and dtypes are errors. Forward and backward both
+//! run the kernels of the crate `bihalf` on the tensor's device: the CPU, with the threads of the
+//! current rayon pool, or with feature `cuda` a GPU (see [below](#cuda)).
 //!
 //! ```
 //! use bihalf_candle::BihalfExt;
@@ -56,6 +56,22 @@
 //! # }
 //! ```
 //!
+//! # CUDA
+//! ```toml
+//! bihalf-candle = { version = "0.1", features = ["cuda"] }
+//! ```
+//!
+//! - Ops on a CUDA tensor then run on its device, on candle's own stream, and read and write candle's
+//!   own buffers. The module `cuda` loads the kernels early, for CUDA graphs.
+//! - Nothing falls back to the CPU: without the feature a CUDA tensor is an error, candle's own, and
+//!   so is a device that the kernels were not compiled for. A Metal tensor always is one.
+//! - **To build**: candle's feature `cuda`, which this one turns on, needs the CUDA toolkit with nvcc,
+//!   and the variable `CUDA_COMPUTE_CAP` (`80`, say) where there is no `nvidia-smi` to ask. The crate
+//!   `bihalf` compiles for that architecture too, or for all that it knows where the variable is not
+//!   set.
+//! - **To run**: candle links the driver's library and the toolkit's, so a binary with the feature
+//!   does not start on a machine without them. One that shall start anywhere is built without.
+//!
 //! # Entropy penalty
 //! `alpha / 2 * mean_j(mean_i(b_ij)^2)`, which keeps the bits of a sign layer balanced, needs no op
 //! of its own: `(b.mean(0)?.sqr()?.mean_all()? * (alpha / 2.0))?`.
@@ -70,9 +86,12 @@ struct Readme;
 mod bihalf;
 mod codes;
 mod cpu;
+#[cfg(feature = "cuda")]
+pub mod cuda;
 mod loss;
 mod relax;
 mod sign;
+mod storage;
 
 pub use ::bihalf::{Codes, Ones, Pull};
 pub use loss::cosine_loss;
@@ -82,7 +101,8 @@ use candle_core::{Result, Tensor};
 /// Hash layers as methods of [`Tensor`]; the [crate] page has the table.
 ///
 /// Every method takes a matrix `[rows, cols]` of f16, bf16, f32 or f64, of any strides, and is an
-/// error for another rank or dtype, or for a device other than the CPU.
+/// error for another rank or dtype, or for a device that this build has no kernels for: other than
+/// the CPU and, with feature `cuda`, NVIDIA's GPUs.
 pub trait BihalfExt {
     /// Bi-half: in each column the upper half of the rows becomes +1, the rest -1.
     ///
@@ -158,6 +178,9 @@ pub trait BihalfExt {
     fn tanh_relax(&self, beta: f64) -> Result<Tensor>;
 
     /// Packed codes for search: bit `j` of code `i` is whether the value at `[i, j]` is above 0.
+    ///
+    /// The codes are on the host. Those of a CUDA tensor are packed on its device first, and the call
+    /// waits for them.
     ///
     /// ```
     /// use bihalf_candle::BihalfExt;

@@ -1,8 +1,9 @@
 //! The cosine-preserving loss as a candle op with a gradient for the codes.
 
-use crate::cpu::{Float, matrix, with_float};
-use bihalf::{Element, Signs, ops};
-use candle_core::backend::BackendStorage;
+use crate::storage::{Float, TensorStorage, matrix, new_matrix, with_float};
+use bihalf::{Backend, Matrix};
+#[cfg(feature = "cuda")]
+use candle_core::CudaStorage;
 use candle_core::{CpuStorage, CustomOp2, DType, Error, Layout, Result, Shape, Tensor};
 
 /// Mean over the pairs of rows `(i, i + floor(rows / 2))` of `(cos(x1, x2) - cos(b1, b2))^2`, a
@@ -30,8 +31,8 @@ use candle_core::{CpuStorage, CustomOp2, DType, Error, Layout, Result, Shape, Te
 /// ```
 ///
 /// # Errors
-/// Where `x` and `b` differ in their number of rows, are no matrices of floats, or are not on the
-/// CPU.
+/// Where `x` and `b` differ in their number of rows or in their device, are no matrices of floats, or
+/// are on a device that this build has no kernels for.
 pub fn cosine_loss(x: &Tensor, b: &Tensor) -> Result<Tensor> {
     // Detached, because candle's backward pass expects a gradient for every tracked argument.
     x.detach().apply_op2(b, CosineLoss)
@@ -40,14 +41,15 @@ pub fn cosine_loss(x: &Tensor, b: &Tensor) -> Result<Tensor> {
 struct CosineLoss;
 
 impl CosineLoss {
-    fn forward<X: Float, T: Float>(
-        &self,
-        [x, b]: [(&CpuStorage, &Layout); 2],
-    ) -> Result<CpuStorage> {
-        let x = matrix::<X>(self.name(), x.0, x.1)?;
-        let b = Signs::Dense(matrix::<T>(self.name(), b.0, b.1)?);
-        let loss = ops::loss::cosine(x, b).map_err(Error::wrap)?;
-        Ok(T::to_cpu_storage_owned(vec![<T as Element>::from_f64(loss)]))
+    fn forward<S: TensorStorage>(&self, [x, b]: [(&S, &Layout); 2]) -> Result<(S, Shape)> {
+        let storage = b.0;
+        let loss = with_float!(x.0.dtype(), self.name(), X => {
+            with_float!(storage.dtype(), self.name(), T => {
+                let x = matrix::<S, X>(self.name(), x)?;
+                storage.cosine_loss::<X, T>(x, matrix(self.name(), b)?)
+            })
+        })?;
+        Ok((loss, Shape::from(())))
     }
 }
 
@@ -63,11 +65,18 @@ impl CustomOp2 for CosineLoss {
         b: &CpuStorage,
         b_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        let args = [(x, x_layout), (b, b_layout)];
-        let loss = with_float!(x.dtype(), self.name(), X => {
-            with_float!(b.dtype(), self.name(), T => self.forward::<X, T>(args))
-        })?;
-        Ok((loss, Shape::from(())))
+        self.forward([(x, x_layout), (b, b_layout)])
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        x: &CudaStorage,
+        x_layout: &Layout,
+        b: &CudaStorage,
+        b_layout: &Layout,
+    ) -> Result<(CudaStorage, Shape)> {
+        self.forward([(x, x_layout), (b, b_layout)])
     }
 
     fn bwd(
@@ -89,14 +98,18 @@ impl CustomOp2 for CosineLoss {
 struct Slope;
 
 impl Slope {
-    fn forward<X: Float, T: Float>(
-        &self,
-        [x, b]: [(&CpuStorage, &Layout); 2],
-    ) -> Result<CpuStorage> {
-        let x = matrix::<X>(self.name(), x.0, x.1)?;
-        let b = matrix::<T>(self.name(), b.0, b.1)?;
-        let (_, slope) = ops::loss::cosine_with_grad(x, b).map_err(Error::wrap)?;
-        Ok(T::to_cpu_storage_owned(slope))
+    fn forward<S: TensorStorage>(&self, [x, b]: [(&S, &Layout); 2]) -> Result<(S, Shape)> {
+        let (storage, layout) = b;
+        let slope = with_float!(x.0.dtype(), self.name(), X => {
+            with_float!(storage.dtype(), self.name(), T => {
+                let x = matrix::<S, X>(self.name(), x)?;
+                let b = matrix::<S, T>(self.name(), b)?;
+                let pair = cosine_with_grad(&storage.backend()?, x, b);
+                let (_, slope) = pair.map_err(Error::wrap)?;
+                Ok(storage.wrap(slope))
+            })
+        })?;
+        Ok((slope, layout.shape().clone()))
     }
 }
 
@@ -112,10 +125,32 @@ impl CustomOp2 for Slope {
         b: &CpuStorage,
         b_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        let args = [(x, x_layout), (b, b_layout)];
-        let slope = with_float!(x.dtype(), self.name(), X => {
-            with_float!(b.dtype(), self.name(), T => self.forward::<X, T>(args))
-        })?;
-        Ok((slope, b_layout.shape().clone()))
+        self.forward([(x, x_layout), (b, b_layout)])
     }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        x: &CudaStorage,
+        x_layout: &Layout,
+        b: &CudaStorage,
+        b_layout: &Layout,
+    ) -> Result<(CudaStorage, Shape)> {
+        self.forward([(x, x_layout), (b, b_layout)])
+    }
+}
+
+/// The loss, one element, and its gradient for `b`.
+pub(crate) fn cosine_with_grad<B: Backend, X: Float, T: Float>(
+    backend: &B,
+    x: Matrix<B::Slice<'_, X>>,
+    b: Matrix<B::Slice<'_, T>>,
+) -> bihalf::Result<(B::Buffer<f64>, B::Buffer<T>)> {
+    let (rows, cols) = b.shape();
+    let mut loss = backend.zeros(1)?;
+    let mut ws = backend.workspace::<T>(rows, cols)?;
+    let grad = new_matrix(backend, (rows, cols), |grad| {
+        backend.cosine_with_grad_into(x, b, B::slice_mut(&mut loss), grad, &mut ws)
+    })?;
+    Ok((loss, grad))
 }

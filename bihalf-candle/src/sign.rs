@@ -1,8 +1,9 @@
 //! Sign with a straight-through gradient: forward and backward as candle ops.
 
-use crate::cpu::{Float, matrix, with_float};
-use bihalf::{Pull, ops};
-use candle_core::backend::BackendStorage;
+use crate::storage::{TensorStorage, matrix, new_matrix, with_float};
+use bihalf::{Backend, Pull};
+#[cfg(feature = "cuda")]
+use candle_core::CudaStorage;
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Error, Layout, Result, Shape, Tensor};
 
 pub(crate) struct SignSte {
@@ -10,9 +11,14 @@ pub(crate) struct SignSte {
 }
 
 impl SignSte {
-    fn forward<T: Float>(&self, u: &CpuStorage, layout: &Layout) -> Result<CpuStorage> {
-        let u = matrix::<T>(self.name(), u, layout)?;
-        Ok(T::to_cpu_storage_owned(ops::sign::forward(u).map_err(Error::wrap)?))
+    fn forward<S: TensorStorage>(&self, u: (&S, &Layout)) -> Result<(S, Shape)> {
+        let (storage, layout) = u;
+        let b = with_float!(storage.dtype(), self.name(), T => {
+            let u = matrix::<S, T>(self.name(), u)?;
+            let b = storage.backend()?.sign_forward(u, None).map_err(Error::wrap)?;
+            Ok(storage.wrap(b))
+        })?;
+        Ok((b, layout.shape().clone()))
     }
 }
 
@@ -22,8 +28,12 @@ impl CustomOp1 for SignSte {
     }
 
     fn cpu_fwd(&self, u: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let b = with_float!(u.dtype(), self.name(), T => self.forward::<T>(u, layout))?;
-        Ok((b, layout.shape().clone()))
+        self.forward((u, layout))
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(&self, u: &CudaStorage, layout: &Layout) -> Result<(CudaStorage, Shape)> {
+        self.forward((u, layout))
     }
 
     fn bwd(&self, u: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
@@ -37,11 +47,16 @@ struct Backward {
 }
 
 impl Backward {
-    fn backward<T: Float>(&self, [u, grad]: [(&CpuStorage, &Layout); 2]) -> Result<CpuStorage> {
-        let u = matrix::<T>(self.name(), u.0, u.1)?;
-        let grad = matrix::<T>(self.name(), grad.0, grad.1)?;
-        let grad = ops::sign::backward(u, None, grad, self.pull).map_err(Error::wrap)?;
-        Ok(T::to_cpu_storage_owned(grad))
+    fn backward<S: TensorStorage>(&self, [u, grad]: [(&S, &Layout); 2]) -> Result<(S, Shape)> {
+        let (storage, layout) = u;
+        let grad = with_float!(storage.dtype(), self.name(), T => {
+            let u = matrix::<S, T>(self.name(), u)?;
+            let grad = matrix::<S, T>(self.name(), grad)?;
+            let backend = storage.backend()?;
+            let grad = new_matrix(&backend, u.shape(), |out| backend.sign_backward_into(u, None, grad, out, self.pull));
+            Ok(storage.wrap(grad.map_err(Error::wrap)?))
+        })?;
+        Ok((grad, layout.shape().clone()))
     }
 }
 
@@ -57,8 +72,17 @@ impl CustomOp2 for Backward {
         grad: &CpuStorage,
         grad_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        let args = [(u, u_layout), (grad, grad_layout)];
-        let grad = with_float!(u.dtype(), self.name(), T => self.backward::<T>(args))?;
-        Ok((grad, u_layout.shape().clone()))
+        self.backward([(u, u_layout), (grad, grad_layout)])
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        u: &CudaStorage,
+        u_layout: &Layout,
+        grad: &CudaStorage,
+        grad_layout: &Layout,
+    ) -> Result<(CudaStorage, Shape)> {
+        self.backward([(u, u_layout), (grad, grad_layout)])
     }
 }

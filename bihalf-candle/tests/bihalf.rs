@@ -3,7 +3,7 @@
 mod common;
 
 use bihalf_candle::{BihalfExt, Ones, Pull};
-use candle_core::{DType, Device, Result, Tensor, Var};
+use candle_core::{DType, Result, Tensor, Var};
 use common::*;
 
 /// +1 where fewer than `ones` values of the column come before, by value and then by row.
@@ -18,125 +18,150 @@ fn plain_forward(u: &[Vec<f64>], ones: usize) -> Vec<Vec<f64>> {
 
 #[test]
 fn forward_is_the_plain_formula_for_every_dtype_and_size() -> Result<()> {
-    for (dtype, _) in DTYPES {
-        for m in ROWS {
-            let u = values(m, 3, 0, dtype)?;
-            let b = u.bihalf(1.0)?;
-            assert_eq!((b.dtype(), b.dims()), (dtype, u.dims()));
-            assert_eq!(rows(&b)?, plain_forward(&rows(&u)?, m / 2), "{dtype:?}, {m} rows");
+    on_each_device(|device| {
+        for (dtype, _) in DTYPES {
+            for m in row_counts(device) {
+                let u = values(m, 3, 0, dtype, device)?;
+                let b = u.bihalf(1.0)?;
+                assert_eq!((b.dtype(), b.dims()), (dtype, u.dims()));
+                assert_eq!(rows(&b)?, plain_forward(&rows(&u)?, m / 2), "{dtype:?}, {m} rows");
+            }
         }
-    }
-    Ok(())
+        Ok(())
+    })
 }
 
 #[test]
 fn ties_go_to_lower_rows_and_odd_batches_have_one_plus_less() -> Result<()> {
-    let b = Tensor::zeros((5, 1), DType::F32, &Device::Cpu)?.bihalf(1.0)?;
-    assert_eq!(rows(&b)?.concat(), [1.0, 1.0, -1.0, -1.0, -1.0]);
-    Ok(())
+    on_each_device(|device| {
+        let b = Tensor::zeros((5, 1), DType::F32, device)?.bihalf(1.0)?;
+        assert_eq!(rows(&b)?.concat(), [1.0, 1.0, -1.0, -1.0, -1.0]);
+        Ok(())
+    })
 }
 
 #[test]
 fn gradient_is_the_plain_formula_for_every_dtype_and_size() -> Result<()> {
-    let gamma = 6.0;
-    for (dtype, tolerance) in DTYPES {
-        for m in ROWS.into_iter().filter(|&m| m > 0) {
-            let u = var(m, 3, 0, dtype)?;
-            let weight = values(m, 3, 1, dtype)?;
-            let b = u.bihalf(gamma)?;
-            let grads = b.mul(&weight)?.sum_all()?.backward()?;
-            let pull = zip_with(&rows(&u)?, &rows(&b)?, |u, b| gamma / (m * 3) as f64 * (u - b));
-            let expected = zip_with(&rows(&weight)?, &pull, |grad, pull| grad + pull);
-            let got = rows(grads.get(&u).unwrap())?;
-            assert_close(&got, &expected, tolerance, &format!("{dtype:?}, {m} rows"));
+    on_each_device(|device| {
+        let gamma = 6.0;
+        for (dtype, tolerance) in DTYPES {
+            for m in row_counts(device).filter(|&m| m > 0) {
+                let u = var(m, 3, 0, dtype, device)?;
+                let weight = values(m, 3, 1, dtype, device)?;
+                let b = u.bihalf(gamma)?;
+                let grads = b.mul(&weight)?.sum_all()?.backward()?;
+                let pull =
+                    zip_with(&rows(&u)?, &rows(&b)?, |u, b| gamma / (m * 3) as f64 * (u - b));
+                let expected = zip_with(&rows(&weight)?, &pull, |grad, pull| grad + pull);
+                let got = rows(grads.get(&u).unwrap())?;
+                assert_close(&got, &expected, tolerance, &format!("{dtype:?}, {m} rows"));
+            }
         }
-    }
-    Ok(())
+        Ok(())
+    })
 }
 
 #[test]
 fn gradient_equals_that_of_the_auxiliary_loss() -> Result<()> {
-    assert_gradient_equals_that_of_the_auxiliary_loss(10, |u, gamma| u.bihalf(gamma))
+    on_each_device(|device| {
+        assert_gradient_equals_that_of_the_auxiliary_loss(device, 10, |u, gamma| u.bihalf(gamma))
+    })
 }
 
 /// What the crate's page warns of: a scaled loss leaves the pull as it is.
 #[test]
 fn pull_is_not_scaled_with_the_loss() -> Result<()> {
-    let u = var(6, 2, 0, DType::F64)?;
-    let grad = |scale: f64| -> Result<Tensor> {
-        let grads = (u.bihalf(3.0)?.sum_all()? * scale)?.backward()?;
-        Ok(grads.get(&u).unwrap().clone())
-    };
-    let once = rows(&grad(1.0)?)?;
-    assert!(once.concat().iter().all(|&grad| grad != 1.0), "the pull is 0");
-    let expected = zip_with(&once, &once, |grad, _| grad - 1.0 + 1024.0);
-    assert_close(&rows(&grad(1024.0)?)?, &expected, 1e-12, "scaled loss");
-    Ok(())
+    on_each_device(|device| {
+        let u = var(6, 2, 0, DType::F64, device)?;
+        let grad = |scale: f64| -> Result<Tensor> {
+            let grads = (u.bihalf(3.0)?.sum_all()? * scale)?.backward()?;
+            Ok(grads.get(&u).unwrap().clone())
+        };
+        let once = rows(&grad(1.0)?)?;
+        assert!(once.concat().iter().all(|&grad| grad != 1.0), "the pull is 0");
+        let expected = zip_with(&once, &once, |grad, _| grad - 1.0 + 1024.0);
+        assert_close(&rows(&grad(1024.0)?)?, &expected, 1e-12, "scaled loss");
+        Ok(())
+    })
 }
 
 #[test]
 fn strided_views_equal_their_contiguous_copies() -> Result<()> {
-    assert_views_equal_their_copies(|u| u.bihalf(1.0))
+    on_each_device(|device| assert_views_equal_their_copies(device, |u| u.bihalf(1.0)))
 }
 
 /// Both `U` and the gradient that arrives are views here.
 #[test]
 fn gradient_through_strided_views_equals_that_through_copies() -> Result<()> {
-    assert_gradient_through_views_equals_that_through_copies(|u| u.bihalf(2.0))
+    on_each_device(|device| {
+        assert_gradient_through_views_equals_that_through_copies(device, |u| u.bihalf(2.0))
+    })
 }
 
 #[test]
 fn share_of_ones_and_divisor_of_the_pull_can_be_chosen() -> Result<()> {
-    let u = var(8, 3, 0, DType::F64)?;
-    for (ones, count) in [(Ones::Half, 4), (Ones::Count(3), 3), (Ones::Fraction(0.8), 6)] {
-        let b = u.bihalf_with(ones, Pull::new(6.0).over(100.0))?;
-        assert_eq!(rows(&b)?, plain_forward(&rows(&u)?, count), "{ones:?}");
-        let grads = b.sum_all()?.backward()?;
-        let expected = zip_with(&rows(&u)?, &rows(&b)?, |u, b| 1.0 + 0.06 * (u - b));
-        assert_close(&rows(grads.get(&u).unwrap())?, &expected, 1e-15, "divisor");
-    }
-    Ok(())
+    on_each_device(|device| {
+        let u = var(8, 3, 0, DType::F64, device)?;
+        for (ones, count) in [(Ones::Half, 4), (Ones::Count(3), 3), (Ones::Fraction(0.8), 6)] {
+            let b = u.bihalf_with(ones, Pull::new(6.0).over(100.0))?;
+            assert_eq!(rows(&b)?, plain_forward(&rows(&u)?, count), "{ones:?}");
+            let grads = b.sum_all()?.backward()?;
+            let expected = zip_with(&rows(&u)?, &rows(&b)?, |u, b| 1.0 + 0.06 * (u - b));
+            assert_close(&rows(grads.get(&u).unwrap())?, &expected, 1e-15, "divisor");
+        }
+        Ok(())
+    })
 }
 
 #[test]
-fn other_ranks_and_dtypes_are_errors_that_say_so() {
-    assert_refuses_other_ranks_and_dtypes("bihalf", |u| u.bihalf(1.0));
+fn other_ranks_and_dtypes_are_errors_that_say_so() -> Result<()> {
+    on_each_device(|device| {
+        assert_refuses_other_ranks_and_dtypes(device, "bihalf", |u| u.bihalf(1.0))
+    })
 }
 
 #[test]
 fn more_ones_than_rows_is_an_error_with_both_numbers() -> Result<()> {
-    let u = values(4, 2, 0, DType::F32)?;
-    let error = u.bihalf_with(Ones::Count(9), Pull::new(1.0)).unwrap_err().to_string();
-    assert!(error.contains('9') && error.contains('4'), "{error}");
-    Ok(())
+    on_each_device(|device| {
+        let u = values(4, 2, 0, DType::F32, device)?;
+        let error = u.bihalf_with(Ones::Count(9), Pull::new(1.0)).unwrap_err().to_string();
+        assert!(error.contains('9') && error.contains('4'), "{error}");
+        Ok(())
+    })
 }
 
 #[test]
 fn infinite_gamma_is_an_error_of_the_backward_pass() -> Result<()> {
-    let u = Var::new(&[[1f32, 2.0]], &Device::Cpu)?;
-    let error = u.bihalf(f64::INFINITY)?.sum_all()?.backward().unwrap_err().to_string();
-    assert!(error.contains("gamma") && error.contains("inf"), "{error}");
-    Ok(())
+    on_each_device(|device| {
+        let u = Var::new(&[[1f32, 2.0]], device)?;
+        let error = u.bihalf(f64::INFINITY)?.sum_all()?.backward().unwrap_err().to_string();
+        assert!(error.contains("gamma") && error.contains("inf"), "{error}");
+        Ok(())
+    })
 }
 
 /// A layer, Bi-half, a layer: the weight in front learns to give the target through the codes.
 #[test]
 fn small_net_learns_through_the_hash_layer() -> Result<()> {
-    let x = values(32, 6, 0, DType::F32)?;
-    let target = x.narrow(1, 2, 1)?.bihalf(0.0)?;
-    let (first, second) = (var(6, 4, 1, DType::F32)?, var(4, 1, 2, DType::F32)?);
-    let loss = || -> Result<Tensor> {
-        let b = x.matmul(&first)?.bihalf(1.0)?;
-        (b.matmul(&second)? - &target)?.sqr()?.mean_all()
-    };
-    let before = loss()?.to_scalar::<f32>()?;
-    for _ in 0..200 {
-        let grads = loss()?.backward()?;
-        for weight in [&first, &second] {
-            weight.set(&(weight.as_tensor() - (grads.get(weight).unwrap() * 0.05)?)?.detach())?;
+    on_each_device(|device| {
+        let x = values(32, 6, 0, DType::F32, device)?;
+        let target = x.narrow(1, 2, 1)?.bihalf(0.0)?;
+        let (first, second) =
+            (var(6, 4, 1, DType::F32, device)?, var(4, 1, 2, DType::F32, device)?);
+        let loss = || -> Result<Tensor> {
+            let b = x.matmul(&first)?.bihalf(1.0)?;
+            (b.matmul(&second)? - &target)?.sqr()?.mean_all()
+        };
+        let before = loss()?.to_scalar::<f32>()?;
+        for _ in 0..200 {
+            let grads = loss()?.backward()?;
+            for weight in [&first, &second] {
+                weight
+                    .set(&(weight.as_tensor() - (grads.get(weight).unwrap() * 0.05)?)?.detach())?;
+            }
         }
-    }
-    let after = loss()?.to_scalar::<f32>()?;
-    assert!(after < 0.25 * before && after < 0.3, "loss {before} before, {after} after");
-    Ok(())
+        let after = loss()?.to_scalar::<f32>()?;
+        assert!(after < 0.25 * before && after < 0.3, "loss {before} before, {after} after");
+        Ok(())
+    })
 }

@@ -3,7 +3,7 @@
 mod common;
 
 use bihalf_candle::BihalfExt;
-use candle_core::{Device, Result, Tensor};
+use candle_core::{Result, Tensor};
 use common::*;
 
 fn plain_forward(u: &[Vec<f64>]) -> Vec<Vec<f64>> {
@@ -12,50 +12,61 @@ fn plain_forward(u: &[Vec<f64>]) -> Vec<Vec<f64>> {
 
 #[test]
 fn values_and_gradient_are_the_plain_formula_for_every_dtype_and_size() -> Result<()> {
-    let gamma = 0.2;
-    for (dtype, tolerance) in DTYPES {
-        for m in ROWS {
-            let what = format!("{dtype:?}, {m} rows");
-            let u = var(m, 3, 0, dtype)?;
-            let weight = values(m, 3, 1, dtype)?;
-            let b = u.sign_ste(gamma)?;
-            assert_eq!((b.dtype(), b.dims()), (dtype, u.dims()));
-            assert_eq!(rows(&b)?, plain_forward(&rows(&u)?), "{what}");
-            if m == 0 {
-                continue;
+    on_each_device(|device| {
+        let gamma = 0.2;
+        for (dtype, tolerance) in DTYPES {
+            for m in row_counts(device) {
+                let what = format!("{dtype:?}, {m} rows");
+                let u = var(m, 3, 0, dtype, device)?;
+                let weight = values(m, 3, 1, dtype, device)?;
+                let b = u.sign_ste(gamma)?;
+                assert_eq!((b.dtype(), b.dims()), (dtype, u.dims()));
+                assert_eq!(rows(&b)?, plain_forward(&rows(&u)?), "{what}");
+                if m == 0 {
+                    continue;
+                }
+                let grads = b.mul(&weight)?.sum_all()?.backward()?;
+                let pull =
+                    zip_with(&rows(&u)?, &rows(&b)?, |u, b| gamma / (m * 3) as f64 * (u - b));
+                let expected = zip_with(&rows(&weight)?, &pull, |grad, pull| grad + pull);
+                assert_close(&rows(grads.get(&u).unwrap())?, &expected, tolerance, &what);
             }
-            let grads = b.mul(&weight)?.sum_all()?.backward()?;
-            let pull = zip_with(&rows(&u)?, &rows(&b)?, |u, b| gamma / (m * 3) as f64 * (u - b));
-            let expected = zip_with(&rows(&weight)?, &pull, |grad, pull| grad + pull);
-            assert_close(&rows(grads.get(&u).unwrap())?, &expected, tolerance, &what);
         }
-    }
-    Ok(())
+        Ok(())
+    })
 }
 
 #[test]
 fn zeros_and_nan_are_minus_one() -> Result<()> {
-    let u = Tensor::new(&[[0.0f32, -0.0, f32::NAN, f32::MIN_POSITIVE]], &Device::Cpu)?;
-    assert_eq!(rows(&u.sign_ste(1.0)?)?, [[-1.0, -1.0, -1.0, 1.0]]);
-    Ok(())
+    on_each_device(|device| {
+        let u = Tensor::new(&[[0.0f32, -0.0, f32::NAN, f32::MIN_POSITIVE]], device)?;
+        assert_eq!(rows(&u.sign_ste(1.0)?)?, [[-1.0, -1.0, -1.0, 1.0]]);
+        Ok(())
+    })
 }
 
 #[test]
 fn gradient_equals_that_of_the_auxiliary_loss() -> Result<()> {
-    assert_gradient_equals_that_of_the_auxiliary_loss(9, |u, gamma| u.sign_ste(gamma))
+    on_each_device(|device| {
+        assert_gradient_equals_that_of_the_auxiliary_loss(device, 9, |u, gamma| u.sign_ste(gamma))
+    })
 }
 
 #[test]
 fn strided_views_equal_their_contiguous_copies() -> Result<()> {
-    assert_views_equal_their_copies(|u| u.sign_ste(1.0))
+    on_each_device(|device| assert_views_equal_their_copies(device, |u| u.sign_ste(1.0)))
 }
 
 #[test]
 fn gradient_through_strided_views_equals_that_through_copies() -> Result<()> {
-    assert_gradient_through_views_equals_that_through_copies(|u| u.sign_ste(2.0))
+    on_each_device(|device| {
+        assert_gradient_through_views_equals_that_through_copies(device, |u| u.sign_ste(2.0))
+    })
 }
 
 #[test]
-fn other_ranks_and_dtypes_are_errors_that_say_so() {
-    assert_refuses_other_ranks_and_dtypes("sign_ste", |u| u.sign_ste(1.0));
+fn other_ranks_and_dtypes_are_errors_that_say_so() -> Result<()> {
+    on_each_device(|device| {
+        assert_refuses_other_ranks_and_dtypes(device, "sign_ste", |u| u.sign_ste(1.0))
+    })
 }
