@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Runs all tests. Needs Rust and a C compiler; the first run also builds what the tests need.
+# Runs all tests. Needs Rust, a C compiler and, unless nvcc is installed, Python 3: nvcc is then
+# fetched into target/. Tests of CUDA run on a GPU if there is one, else on the emulator.
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -9,9 +10,25 @@ need() {
 need cargo "install Rust 1.88 or later (https://rustup.rs)"
 need cc "install a C compiler, for instance the package gcc or clang"
 
-# The core with overflow checks and debug assertions: units, every promise, documentation.
-cargo test --locked --package bihalf
-# The same promises without the thread pool.
+. scripts/cuda_env.sh
+
+# The core with overflow checks and debug assertions: units, every promise on the CPU and on CUDA,
+# documentation.
+cargo test --locked --package bihalf --features cuda
+# The CUDA promises again, on part of the cases each, as other devices and other schedules have it.
+run() {
+    echo
+    echo "== CUDA tests, run $1: ${*:2} =="
+    env BIHALF_TEST_ONLY_CUDA="$1" "${@:2}" \
+        cargo test --quiet --locked --package bihalf --features cuda --test ops -- \
+        rank bihalf sign codes relax loss cuda threshold
+}
+run 1 CUDAEMU_CC=75 CUDAEMU_BLOCK_ORDER=reverse
+run 2 CUDAEMU_CC=90 CUDAEMU_SEED=1
+run 3 CUDAEMU_CC=80 CUDAEMU_SEED=2 CUDAEMU_STREAMS=eager
+# The promises of the CPU without the thread pool.
 cargo test --locked --package bihalf --no-default-features --lib --test ops
+# The emulator itself.
+cargo test --locked --package cuda-emulator
 # The candle adapter and its example, in the profile in which the example is run.
 cargo test --locked --release --package bihalf-candle

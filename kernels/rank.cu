@@ -218,11 +218,11 @@ template <class T, int ITEMS, int BLOCK_WARPS>
 __device__ void merge(const Sort<T>& args) {
     const Tile<ITEMS, BLOCK_WARPS> tile(args.shape.cols);
     Pair<T> v[ITEMS];
+    // An address that moves on, for those of all items at once would not fit in registers.
+    const Pair<T>* pair = args.pairs + tile.first * args.shape.cols + tile.col;
 #pragma unroll
-    for (int i = 0; i < ITEMS; i++) {
-        const uint64_t place = tile.first + i;
-        const bool there = tile.in && place < args.shape.rows;
-        v[i] = there ? args.pairs[place * args.shape.cols + tile.col] : Pair<T>::pad();
+    for (int i = 0; i < ITEMS; i++, pair += args.shape.cols) {
+        v[i] = tile.in && tile.first + i < args.shape.rows ? *pair : Pair<T>::pad();
     }
     tile.strides(v, reinterpret_cast<Pair<T>*>(shared_bytes), tile.CHUNKS / 2);
     if (tile.in) finish<T>(args, v, tile.first, tile.col);

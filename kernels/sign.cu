@@ -26,6 +26,7 @@ __device__ void forward(const Forward<T>& args) {
     const Place at(args.shape.cols);
     const RealOf<T> cut = bound(args.shift, at);
     uint32_t ones = 0;
+#pragma unroll 1  // unrolled, it keeps more predicates than sm_100 has, and spills them
     for (uint64_t i = at.row; i < args.shape.rows; i += at.row_step) {
         const bool is_one = at.in && Element<T>::widen(args.u.at(i, at.col)) > cut;
         emit(args.out, at, i, is_one);

@@ -39,13 +39,17 @@
 //!
 //! Data are borrowed slices: [`MatRef`] to read, [`MatMut`] to write, with strides. Elements are
 //! `f32`, `f64`, [`f16`](half::f16) or [`bf16`](half::bf16). Code that is to run on any backend is
-//! written against the trait [`Backend`]; [`Cpu`] is the backend of this version.
+//! written against the trait [`Backend`]: [`Cpu`] is one, and with feature `cuda` so is
+//! `cuda::Cuda`, for device memory. Codes, ranks, thresholds and counts are the same bits on both.
 //!
 //! # Features
 //! - `rayon` (default): calls share the threads of the current rayon pool. Results are the same
 //!   bits with it and without.
+//! - `cuda`: the module `cuda`, with kernels that nvcc compiles while the crate is built. Without
+//!   nvcc the build warns and the kernels are absent; on a machine without a driver a program
+//!   starts, and asking for a device is an error that says so.
 //!
-//! There is no `unsafe` code.
+//! `unsafe` code is confined to the folder `src/cuda`.
 
 mod backend;
 pub mod codes;

@@ -27,11 +27,6 @@ pub fn cuda() -> Option<Cuda> {
     Some(Cuda::new(kernels, &stream).expect("a stream of the kernels' context"))
 }
 
-/// The kernels that all tests share.
-pub fn kernels() -> Option<Kernels> {
-    device().map(|device| device.kernels.clone())
-}
-
 /// Whether a backend is the emulator.
 pub fn is_emulated<B: Backend>(backend: &B) -> bool {
     backend.name().starts_with("cuda") && device().is_some_and(|device| device.emulated)

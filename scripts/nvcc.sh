@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# Prints the path of an nvcc: this machine's, or one that it fetches from Python wheels into
+# target/nvcc. All wheels are of one release, or headers and compiler would not fit.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+for nvcc in "${NVCC:-}" "${CUDA_HOME:+$CUDA_HOME/bin/nvcc}" "${CUDA_PATH:+$CUDA_PATH/bin/nvcc}" \
+    "$(command -v nvcc || true)" /usr/local/cuda/bin/nvcc; do
+    if [ -n "$nvcc" ] && [ -x "$nvcc" ]; then
+        echo "$nvcc"
+        exit
+    fi
+done
+
+folder=target/nvcc
+command -v python3 >/dev/null || { echo "nvcc.sh: python3 is missing, and no nvcc is installed" >&2; exit 1; }
+if [ ! -e "$folder/complete" ]; then
+    echo "nvcc.sh: fetching nvcc 13.0.88 into $folder" >&2
+    rm -rf "$folder"
+    python3 -m venv "$folder" >&2 ||
+        { echo "nvcc.sh: python3 cannot make a virtual environment: install python3-venv" >&2; exit 1; }
+    "$folder/bin/pip" install --quiet --disable-pip-version-check \
+        nvidia-cuda-nvcc==13.0.88 nvidia-nvvm==13.0.88 nvidia-cuda-crt==13.0.88 \
+        nvidia-cuda-runtime==13.0.96 nvidia-cuda-cccl==13.0.85 >&2
+    touch "$folder/complete"
+fi
+nvcc=$(echo "$PWD/$folder"/lib/python3*/site-packages/nvidia/cu13/bin/nvcc)
+[ -x "$nvcc" ] || { echo "nvcc.sh: no nvcc among the wheels in $folder" >&2; exit 1; }
+echo "$nvcc"
