@@ -189,10 +189,11 @@ pub enum Error {
         count: usize,
     },
 
-    /// The crate was built without nvcc, so there are no GPU kernels in this binary.
+    /// The crate was built without feature `cuda` or without nvcc, so there are no GPU kernels in this
+    /// binary.
     #[error(
-        "this binary has no GPU kernels, for it was built without nvcc; install the CUDA toolkit, set \
-         NVCC or CUDA_HOME, and build again"
+        "this binary has no GPU kernels: it was built without feature `cuda` or without nvcc; install \
+         the CUDA toolkit, set NVCC or CUDA_HOME, and build with the feature"
     )]
     KernelsNotBuilt,
 

@@ -1,21 +1,32 @@
 //! The CUDA backend: the same operations on device memory.
 //!
-//! ```no_run
-//! use bihalf::cuda::{self, Cuda, Kernels};
-//! use bihalf::{Backend, Matrix, Ones, Outputs};
+//! ```
+//! use bihalf::cuda::Cuda;
+//! use bihalf::{Backend, Cpu, Error, Matrix, Ones, Outputs};
 //!
-//! let context = cuda::context(0)?; // an error where there is no driver or no device
-//! let kernels = Kernels::new(&context)?; // once a context: loads the module
-//! let stream = context.new_stream().unwrap();
-//! let cuda = Cuda::new(&kernels, &stream);
+//! /// Codes of a batch of m items and k bits: the same code, and the same bits, on any backend.
+//! fn codes<B: Backend>(backend: &B, u: &[f32], m: usize, k: usize) -> bihalf::Result<Vec<f32>> {
+//!     let u = backend.upload(u)?;
+//!     let mut b = backend.zeros::<f32>(m * k)?;
+//!     let mut ws = backend.workspace::<f32>(m, k)?;
+//!     let out = Outputs::none().dense(Matrix::new(B::slice_mut(&mut b), m, k)?);
+//!     backend.bihalf_forward_into(Matrix::new(B::slice(&u), m, k)?, Ones::Half, out, None, &mut ws)?;
+//!     backend.download(&b)
+//! }
 //!
-//! let (m, k) = (32, 64);
-//! let u = cuda.upload(&vec![0.5f32; m * k])?;
-//! let mut b = cuda.zeros::<f32>(m * k)?;
-//! let mut ws = cuda.workspace::<f32>(m, k)?;
-//! let out = Outputs::none().dense(Matrix::new((&mut b).into(), m, k)?);
-//! cuda.bihalf_forward_into(Matrix::new((&u).into(), m, k)?, Ones::Half, out, None, &mut ws)?;
-//! # Ok::<(), bihalf::Error>(())
+//! fn main() -> bihalf::Result<()> {
+//!     let u = [0.9f32, -3.0, 0.1, -1.0, 0.5, -2.0, 0.7, -4.0];
+//!     let b = match Cuda::device(0) {
+//!         Ok(cuda) => codes(&cuda, &u, 4, 2)?,
+//!         Err(error @ Error::NoDriverLibrary { .. }) => {
+//!             println!("{error}"); // nothing falls back by itself
+//!             codes(&Cpu, &u, 4, 2)?
+//!         }
+//!         Err(error) => return Err(error),
+//!     };
+//!     println!("{b:?}");
+//!     Ok(())
+//! }
 //! ```
 //!
 //! - Operations are the methods of [`Backend`](crate::Backend) for [`Cuda`]. Forms that write to the

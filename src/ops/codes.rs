@@ -8,6 +8,7 @@
 //!   [`sign`] does.
 //! - **Unpack** ([`CodesRef::to_dense`](crate::CodesRef::to_dense), [`unpack_into`]): bit 1 becomes
 //!   +1, bit 0 becomes -1.
+//! - **On CUDA**: the same bits, by `sign_forward` and `codes_unpack`, one launch each.
 //! - **Sizes**: any. **Errors**: [`Error::Shape`](crate::Error::Shape). **Cost**: O(M K) time, no
 //!   extra memory.
 //!

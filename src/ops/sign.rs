@@ -20,6 +20,7 @@
 //! - **Errors**: [`Error::Shape`](crate::Error::Shape), [`Error::Length`](crate::Error::Length),
 //!   [`Error::Parameter`](crate::Error::Parameter) (gamma),
 //!   [`Error::TooManyRows`](crate::Error::TooManyRows).
+//! - **On CUDA**: the same bits, by `sign_forward` and `sign_backward`, one launch each.
 //! - **Cost**: O(M K) time, no extra memory.
 //!
 //! ```

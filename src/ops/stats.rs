@@ -16,6 +16,9 @@
 //! give one number, [`distinct`] sorts a list of row numbers and [`mean_abs_correlation`] transposes
 //! the bits (M K / 8 bytes).
 //!
+//! On CUDA, [`Backend::ones_into`](crate::Backend::ones_into) counts the ones of each bit with
+//! `codes_ones`, in one launch after a fill; what follows from the counts is a matter of the host.
+//!
 //! ```
 //! use bihalf::{Codes, MatRef, ops::stats};
 //!

@@ -18,7 +18,9 @@
 //! - **State** is kept in `f64` and rounded once, to the type that [`Threshold::shift`] is asked for.
 //! - **Errors**: [`Error::NonFiniteMedian`], [`Error::Length`], [`Error::Parameter`],
 //!   [`Error::TooManyRows`], [`Error::Parse`], [`Error::Io`].
-//! - **Cost**: O(M K) time on average; extra memory as for [Bi-half](super::bihalf).
+//! - **On CUDA**: [`Backend::median_into`](crate::Backend::median_into) is the threshold of the
+//!   kernels of [Bi-half](super::bihalf); the average is kept on the host.
+//! - **Cost** on the CPU: O(M K) time on average; extra memory as for [Bi-half](super::bihalf).
 //!
 //! ```
 //! use bihalf::{MatRef, Workspace, ops::{sign, threshold::Threshold}};

@@ -1,0 +1,155 @@
+//! One training step, written once, on the CPU or on a CUDA device.
+//!
+//! A linear layer learns codes that keep the cosines of some features. Its products stay on the
+//! host; what lies between them, the Bi-half layer and the loss with their gradients, runs on the
+//! backend: `step` is generic and does not know which.
+//!
+//! ```sh
+//! cargo run --release --example any_backend                                   # the CPU
+//! cargo run --release --features cuda --example any_backend                   # CUDA if there is a device
+//! cargo run --release --features cuda --example any_backend -- --backend cuda # CUDA or an error
+//! ```
+
+use bihalf::{Backend, Cpu, Error, Matrix, Ones, Outputs, Pull, Result, Signs};
+use clap::{Parser, ValueEnum};
+use ndarray::Array2;
+
+const ITEMS: usize = 64;
+const DIMS: usize = 24;
+const BITS: usize = 16;
+const STEPS: usize = 60;
+const RATE: f32 = 2.0;
+const GAMMA: f64 = 1.0;
+
+#[derive(Parser)]
+#[command(about = "Trains a hash layer with one generic step on any backend")]
+struct Options {
+    /// Where the step runs
+    #[arg(long, value_enum, default_value_t = Choice::Auto)]
+    backend: Choice,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Choice {
+    /// CUDA if this program has it and there is a device, else the CPU; it says which
+    Auto,
+    /// The CPU
+    Cpu,
+    /// The first CUDA device; an error where there is none
+    Cuda,
+}
+
+/// What a step needs for as long as the shapes stay the same: nothing is allocated later.
+struct Buffers<B: Backend> {
+    b: B::Buffer<f32>,
+    grad: B::Buffer<f32>,
+    loss: B::Buffer<f64>,
+    ws: B::Workspace,
+}
+
+impl<B: Backend> Buffers<B> {
+    fn new(backend: &B) -> Result<Self> {
+        Ok(Self {
+            b: backend.zeros(ITEMS * BITS)?,
+            grad: backend.zeros(ITEMS * BITS)?,
+            loss: backend.zeros(1)?,
+            ws: backend.workspace::<f32>(ITEMS, BITS)?,
+        })
+    }
+}
+
+/// B = Bi-half(U), the cosine-preserving loss of B for the features X, and its gradient back
+/// through the layer, in `buffers.grad`.
+fn step<B: Backend>(
+    backend: &B,
+    x: &B::Buffer<f32>,
+    u: &B::Buffer<f32>,
+    buffers: &mut Buffers<B>,
+) -> Result<()> {
+    let Buffers { b, grad, loss, ws } = buffers;
+    let (m, k) = (ITEMS, BITS);
+    let u = || Matrix::new(B::slice(u), m, k);
+
+    let out = Outputs::none().dense(Matrix::new(B::slice_mut(b), m, k)?);
+    backend.bihalf_forward_into(u()?, Ones::Half, out, None, ws)?;
+
+    let x = Matrix::new(B::slice(x), m, DIMS)?;
+    let codes = Matrix::new(B::slice(b), m, k)?;
+    let db = Matrix::new(B::slice_mut(grad), m, k)?;
+    backend.cosine_with_grad_into(x, codes, B::slice_mut(loss), db, ws)?;
+
+    let codes = Signs::Dense(Matrix::new(B::slice(b), m, k)?);
+    let du = Matrix::new(B::slice_mut(grad), m, k)?;
+    backend.bihalf_backward_in_place(u()?, codes, du, Pull::new(GAMMA))
+}
+
+fn train<B: Backend>(backend: &B) -> Result<()> {
+    println!("backend: {}", backend.name());
+    let features = pseudo_random(ITEMS, DIMS, 1);
+    let mut weight = pseudo_random(DIMS, BITS, 2) * 0.3;
+    let x = backend.upload(features.as_slice().expect("row-major"))?;
+    let mut buffers = Buffers::new(backend)?;
+    let mut losses = Vec::new();
+    for _ in 0..STEPS {
+        let u = features.dot(&weight);
+        let u = backend.upload(u.as_slice().expect("row-major"))?;
+        step(backend, &x, &u, &mut buffers)?;
+        losses.push(backend.download(&buffers.loss)?[0]);
+        let du = backend.download(&buffers.grad)?;
+        let du = Array2::from_shape_vec((ITEMS, BITS), du).expect("as many as asked for");
+        weight = weight - features.t().dot(&du) * RATE;
+    }
+    let (first, last) = (losses[0], losses[STEPS - 1]);
+    println!("loss: {first:.4} at first, {last:.4} after {STEPS} steps");
+    assert!(last < 0.7 * first, "the loss has not fallen");
+
+    let b = backend.download(&buffers.b)?;
+    let ones = (0..BITS).map(|j| b[j..].iter().step_by(BITS).filter(|&&b| b > 0.0).count());
+    assert!(ones.into_iter().all(|n| n == ITEMS / 2), "a bit is not balanced");
+    println!("each of {BITS} bits is +1 for {} of {ITEMS} items", ITEMS / 2);
+    Ok(())
+}
+
+/// Numbers from -1 to 1, the same on every machine.
+fn pseudo_random(rows: usize, cols: usize, seed: u64) -> Array2<f32> {
+    let mut state = seed;
+    Array2::from_shape_simple_fn((rows, cols), || {
+        state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (state >> 40) as f32 / (1u64 << 23) as f32 - 1.0
+    })
+}
+
+#[cfg(feature = "cuda")]
+fn on_cuda() -> Result<()> {
+    train(&bihalf::cuda::Cuda::device(0)?)
+}
+
+#[cfg(not(feature = "cuda"))]
+fn on_cuda() -> Result<()> {
+    Err(Error::KernelsNotBuilt)
+}
+
+fn run(choice: Choice) -> Result<()> {
+    match choice {
+        Choice::Cpu => train(&Cpu),
+        Choice::Cuda => on_cuda(),
+        Choice::Auto => match on_cuda() {
+            Err(
+                error @ (Error::NoDevice { .. }
+                | Error::NoDriverLibrary { .. }
+                | Error::KernelsNotBuilt),
+            ) => {
+                println!("not on CUDA: {error}");
+                train(&Cpu)
+            }
+            done => done,
+        },
+    }
+}
+
+fn main() {
+    if let Err(error) = run(Options::parse().backend) {
+        eprintln!("{error}");
+        std::process::exit(1);
+    }
+}
