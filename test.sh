@@ -21,7 +21,7 @@ run() {
     echo "== CUDA tests, run $1: ${*:2} =="
     env BIHALF_TEST_ONLY_CUDA="$1" "${@:2}" \
         cargo test --quiet --locked --package bihalf --features cuda --test ops -- \
-        rank bihalf sign codes relax loss cuda threshold
+        rank bihalf sign codes relax loss cuda threshold torch
 }
 run 1 CUDAEMU_CC=75 CUDAEMU_BLOCK_ORDER=reverse
 run 2 CUDAEMU_CC=90 CUDAEMU_SEED=1

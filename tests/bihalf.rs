@@ -249,8 +249,7 @@ fn a_workspace_serves_any_shape_and_type_in_turn() {
 
 /// Hand-checked: what torch's `sort(0, descending=True, stable=True)` and a scatter of +1 to the
 /// first two places of each column give.
-#[test]
-fn forward_of_a_small_batch_by_hand() {
+fn small_batch_by_hand<B: Backend>(backend: &B) {
     let nan = f32::NAN;
     #[rustfmt::skip]
     let u = [
@@ -268,6 +267,12 @@ fn forward_of_a_small_batch_by_hand() {
         -1.0, -1.0, 1.0, -1.0,
         1.0, -1.0, -1.0, -1.0,
     ];
-    let u = MatRef::new(&u, 5, 4).unwrap();
-    assert_eq!(ops::bihalf::forward(u, Ones::Half).unwrap(), expected);
+    let u = Input::new(backend, &u, (5, 4), Lay::Dense);
+    let b = backend.bihalf_forward(u.view(), Ones::Half).unwrap();
+    assert_eq!(backend.download(&b).unwrap(), expected);
+}
+
+#[test]
+fn forward_of_a_small_batch_is_as_by_hand() {
+    on_each_backend!(small_batch_by_hand);
 }

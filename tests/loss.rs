@@ -150,31 +150,55 @@ fn gradients_match_finite_differences() {
     }
 }
 
-#[test]
-fn odd_batches_leave_their_last_row_out() {
+/// The cosine loss and its gradient for two matrices of `rows` rows.
+fn cosine_with_grad<T: Element + Guard, B: Backend>(
+    backend: &B,
+    rows: usize,
+    x: &[T],
+    b: &[T],
+) -> (f64, Vec<T>) {
+    let (dims, cols) = (x.len() / rows, b.len() / rows);
+    let x = Input::new(backend, x, (rows, dims), Lay::Dense);
+    let b = Input::new(backend, b, (rows, cols), Lay::Dense);
+    let mut ws = backend.workspace::<T>(rows, cols).unwrap();
+    let mut value = guarded_row::<B, f64>(backend, 1);
+    let mut grad = Guarded::<B, T>::new(backend, (rows, cols));
+    backend
+        .cosine_with_grad_into(x.view(), b.view(), value.vector(), grad.view(), &mut ws)
+        .unwrap();
+    (value.take(backend)[0], grad.take(backend))
+}
+
+fn odd_batch<B: Backend>(backend: &B) {
     let x: Vec<f32> = Pattern::Random.fill((5, 3), 1);
     let b: Vec<f32> = Pattern::Random.fill((5, 2), 2);
-    let five = |x, b| loss::cosine_with_grad(MatRef::new(x, 5, 3)?, MatRef::new(b, 5, 2)?);
-    let (value, grad) = five(&x, &b).unwrap();
+    let (value, grad) = cosine_with_grad(backend, 5, &x, &b);
     assert_eq!(grad[8..], [0.0; 2]);
     assert!(grad[..8].iter().all(|&g| g != 0.0));
-    let (x4, b4) = (MatRef::new(&x, 4, 3).unwrap(), MatRef::new(&b, 4, 2).unwrap());
-    assert_eq!(loss::cosine_with_grad(x4, b4).unwrap(), (value, grad[..8].to_vec()));
+    assert_eq!(cosine_with_grad(backend, 4, &x[..12], &b[..8]), (value, grad[..8].to_vec()));
 }
 
 #[test]
-fn zero_vectors_have_cosine_zero_and_no_gradient() {
-    let x = MatRef::new(&[0.0f32, 0.0, 1.0, 1.0], 2, 2).unwrap();
-    let b = MatRef::new(&[1.0f32, 1.0, 1.0, 0.5], 2, 2).unwrap();
-    let (value, grad) = loss::cosine_with_grad(x, b).unwrap();
+fn odd_batches_leave_their_last_row_out() {
+    on_each_backend!(odd_batch);
+}
+
+fn zero_vectors<B: Backend>(backend: &B) {
+    let zero = [0.0f32, 0.0, 1.0, 1.0];
+    let b = [1.0f32, 1.0, 1.0, 0.5];
+    let (value, grad) = cosine_with_grad(backend, 2, &zero, &b);
     let cosine = naive::cosine(&[1.0, 1.0], &[1.0, 0.5]);
     assert_relative_eq!(value, cosine * cosine, max_relative = 1e-12);
     assert!(grad.iter().all(|&g| g != 0.0));
 
-    let zero = MatRef::new(&[0.0f32, 0.0, 1.0, 1.0], 2, 2).unwrap();
-    let (value, grad) = loss::cosine_with_grad(b, zero).unwrap();
+    let (value, grad) = cosine_with_grad(backend, 2, &b, &zero);
     assert_relative_eq!(value, cosine * cosine, max_relative = 1e-12);
     assert_eq!(grad, [0.0; 4]);
+}
+
+#[test]
+fn zero_vectors_have_cosine_zero_and_no_gradient() {
+    on_each_backend!(zero_vectors);
 }
 
 #[test]
@@ -191,13 +215,10 @@ fn packed_and_dense_codes_give_the_same_loss() {
     }
 }
 
-#[test]
-fn tiny_and_huge_vectors_keep_their_angle() {
+fn tiny_and_huge_vectors<B: Backend>(backend: &B) {
     for scale in [1e-200, 1.0, 1e150] {
-        let x = MatRef::new(&[1.0f64, 0.0, 0.0, 1.0], 2, 2).unwrap();
         let b = [scale, 0.0, 0.0, scale].map(|v| v + scale);
-        let b = MatRef::new(&b, 2, 2).unwrap();
-        let value = loss::cosine(x, Signs::Dense(b)).unwrap();
+        let (value, _) = cosine_with_grad(backend, 2, &[1.0f64, 0.0, 0.0, 1.0], &b);
         let expected = (naive::cosine(&[2.0, 1.0], &[1.0, 2.0])).powi(2);
         if scale > 1e-160 {
             assert_relative_eq!(value, expected, max_relative = 1e-12);
@@ -205,6 +226,11 @@ fn tiny_and_huge_vectors_keep_their_angle() {
             assert_eq!(value, 0.0, "squares below the range of f64 count as zero vectors");
         }
     }
+}
+
+#[test]
+fn tiny_and_huge_vectors_keep_their_angle() {
+    on_each_backend!(tiny_and_huge_vectors);
 }
 
 fn refusals<B: Backend>(backend: &B) {

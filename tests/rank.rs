@@ -36,20 +36,31 @@ fn rank_and_argsort_match_the_oracle_on_every_shape_stride_and_pattern() {
     on_each_backend_and_type!(ranks_and_argsort_equal_the_oracle);
 }
 
+fn argsort<T: Element, B: Backend>(backend: &B, column: &[T], order: Order) -> Vec<u32> {
+    let u = Input::new(backend, column, (column.len(), 1), Lay::Dense);
+    backend.download(&backend.argsort(u.view(), order).unwrap()).unwrap()
+}
+
+fn ties_by_hand<B: Backend>(backend: &B) {
+    let u = [1.0f32, 2.0, 1.0, 2.0];
+    assert_eq!(argsort(backend, &u, Order::Ascending), [0, 2, 1, 3]);
+    assert_eq!(argsort(backend, &u, Order::Descending), [1, 3, 0, 2]);
+}
+
 #[test]
 fn rank_ties_go_to_the_lower_row_in_both_directions() {
-    let u = [1.0f32, 2.0, 1.0, 2.0];
-    let u = MatRef::new(&u, 4, 1).unwrap();
-    assert_eq!(ops::rank::argsort(u, Order::Ascending).unwrap(), [0, 2, 1, 3]);
-    assert_eq!(ops::rank::argsort(u, Order::Descending).unwrap(), [1, 3, 0, 2]);
+    on_each_backend!(ties_by_hand);
+}
+
+fn nan_and_zeros_by_hand<B: Backend>(backend: &B) {
+    let u = [f64::INFINITY, f64::NAN, 0.0, -0.0, -f64::NAN, f64::NEG_INFINITY];
+    assert_eq!(argsort(backend, &u, Order::Ascending), [5, 2, 3, 0, 1, 4]);
+    assert_eq!(argsort(backend, &u, Order::Descending), [1, 4, 0, 2, 3, 5]);
 }
 
 #[test]
 fn rank_takes_nan_as_equal_and_greatest_and_zeros_as_equal() {
-    let u = [f64::INFINITY, f64::NAN, 0.0, -0.0, -f64::NAN, f64::NEG_INFINITY];
-    let u = MatRef::new(&u, 6, 1).unwrap();
-    assert_eq!(ops::rank::argsort(u, Order::Ascending).unwrap(), [5, 2, 3, 0, 1, 4]);
-    assert_eq!(ops::rank::argsort(u, Order::Descending).unwrap(), [1, 4, 0, 2, 3, 5]);
+    on_each_backend!(nan_and_zeros_by_hand);
 }
 
 #[test]

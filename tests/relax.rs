@@ -76,19 +76,25 @@ fn gradient_matches_finite_differences() {
     }
 }
 
-#[test]
-fn special_values() {
+fn special_values_by_hand<B: Backend>(backend: &B) {
     let u = [0.0f32, -0.0, f32::INFINITY, f32::NEG_INFINITY, f32::NAN];
-    let view = MatRef::new(&u, 1, 5).unwrap();
-    let y = relax::forward(view, 3.0).unwrap();
+    let u = Input::new(backend, &u, (1, 5), Lay::Dense);
+    let y = backend.download(&backend.relax_forward(u.view(), 3.0).unwrap()).unwrap();
     assert_eq!(
         y[..4].iter().map(|y| y.to_bits()).collect::<Vec<_>>(),
         [0f32.to_bits(), (-0f32).to_bits(), 1f32.to_bits(), (-1f32).to_bits()]
     );
     assert!(y[4].is_nan());
-    let du = relax::backward(view, 3.0, MatRef::new(&[2.0; 5], 1, 5).unwrap()).unwrap();
+    let mut grad = Guarded::<B, f32>::of(backend, &[2.0; 5], (1, 5));
+    backend.relax_backward_in_place(u.view(), 3.0, grad.view()).unwrap();
+    let du = grad.take(backend);
     assert_eq!(du[..4], [6.0, 6.0, 0.0, 0.0]);
     assert!(du[4].is_nan());
+}
+
+#[test]
+fn special_values() {
+    on_each_backend!(special_values_by_hand);
 }
 
 #[test]

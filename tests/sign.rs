@@ -64,21 +64,35 @@ fn sign_and_its_backward_match_the_oracle_with_and_without_shift() {
     on_each_backend_and_type!(sign_equals_the_oracle);
 }
 
+/// The signs of one row.
+fn sign<B: Backend>(backend: &B, u: &[f32], shift: Option<&[f32]>) -> Vec<f32> {
+    let shape = (1, u.len());
+    let u = Input::new(backend, u, shape, Lay::Dense);
+    let shift = shift.map(|t| Input::new(backend, t, shape, Lay::Dense));
+    let shift = shift.as_ref().map(|t| t.view().into_data());
+    backend.download(&backend.sign_forward(u.view(), shift).unwrap()).unwrap()
+}
+
+fn zeros_and_nan_by_hand<B: Backend>(backend: &B) {
+    let u = [0.0f32, -0.0, f32::NAN, f32::from_bits(1), f32::INFINITY, f32::NEG_INFINITY];
+    assert_eq!(sign(backend, &u, None), [-1.0, -1.0, -1.0, 1.0, 1.0, -1.0]);
+    assert_eq!(sign(backend, &u, Some(&[f32::NAN; 6])), [-1.0; 6]);
+}
+
 #[test]
 fn sign_of_zeros_and_nan_is_minus_one() {
-    let u = [0.0f32, -0.0, f32::NAN, f32::from_bits(1), f32::INFINITY, f32::NEG_INFINITY];
-    let u = MatRef::new(&u, 1, 6).unwrap();
-    assert_eq!(ops::sign::forward(u).unwrap(), [-1.0, -1.0, -1.0, 1.0, 1.0, -1.0]);
-    let nan = [f32::NAN; 6];
-    assert_eq!(ops::sign::forward_shifted(u, &nan).unwrap(), [-1.0; 6]);
+    on_each_backend!(zeros_and_nan_by_hand);
+}
+
+fn shift_by_hand<B: Backend>(backend: &B) {
+    // u + t rounds to 0 in f32, but u > -t holds.
+    let (u, t) = ([1.0f32 + f32::EPSILON], [-1.0f32]);
+    assert_eq!(sign(backend, &u, Some(&t)), [1.0]);
 }
 
 #[test]
 fn sign_with_a_shift_does_not_round_the_sum() {
-    // u + t rounds to 0 in f32, but u > -t holds.
-    let (u, t) = ([1.0f32 + f32::EPSILON], [-1.0f32]);
-    let u = MatRef::new(&u, 1, 1).unwrap();
-    assert_eq!(ops::sign::forward_shifted(u, &t).unwrap(), [1.0]);
+    on_each_backend!(shift_by_hand);
 }
 
 #[test]

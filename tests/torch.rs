@@ -1,11 +1,11 @@
 //! Sorts and Bi-half codes equal PyTorch's stable sort, on vectors that PyTorch wrote.
 
-use bihalf::{MatRef, Ones, Order, ops};
+use crate::common::*;
+use bihalf::{Backend, Ones, Order};
 
 const VECTORS: &str = include_str!("vectors/torch_sort.txt");
 
-#[test]
-fn argsort_and_bihalf_equal_torchs_stable_sort() {
+fn equal_torchs_stable_sort<B: Backend>(backend: &B) {
     let mut columns = 0;
     for line in VECTORS.lines().filter(|line| !line.starts_with('#')) {
         let [bits, ascending, descending] =
@@ -15,17 +15,24 @@ fn argsort_and_bihalf_equal_torchs_stable_sort() {
         let rows =
             |text: &str| text.split(' ').map(|row| row.parse().unwrap()).collect::<Vec<u32>>();
 
-        let u = MatRef::new(&column, column.len(), 1).unwrap();
-        assert_eq!(ops::rank::argsort(u, Order::Ascending).unwrap(), rows(ascending), "{column:?}");
+        let u = Input::new(backend, &column, (column.len(), 1), Lay::Dense);
+        let argsort = |order| backend.download(&backend.argsort(u.view(), order).unwrap()).unwrap();
+        assert_eq!(argsort(Order::Ascending), rows(ascending), "{column:?}");
         let descending = rows(descending);
-        assert_eq!(ops::rank::argsort(u, Order::Descending).unwrap(), descending, "{column:?}");
+        assert_eq!(argsort(Order::Descending), descending, "{column:?}");
 
         let mut expected = vec![-1.0; column.len()];
         for &row in &descending[..column.len() / 2] {
             expected[row as usize] = 1.0;
         }
-        assert_eq!(ops::bihalf::forward(u, Ones::Half).unwrap(), expected, "{column:?}");
+        let b = backend.bihalf_forward(u.view(), Ones::Half).unwrap();
+        assert_eq!(backend.download(&b).unwrap(), expected, "{column:?}");
         columns += 1;
     }
     assert_eq!(columns, 40);
+}
+
+#[test]
+fn argsort_and_bihalf_equal_torchs_stable_sort() {
+    on_each_backend!(equal_torchs_stable_sort);
 }

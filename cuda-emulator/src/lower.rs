@@ -493,12 +493,7 @@ pub fn lower(m: &Module, f: &Func, globals: &HashMap<String, u64>) -> Res<Kernel
         off += p.size;
     }
     lw.k.param_size = off;
-    // module-level shared variables
-    for v in &m.vars {
-        if v.space == Sp::Shared {
-            lw.shared_var(v);
-        }
-    }
+    // a kernel has of the module's shared variables those that it names, where it names them
     lw.func(f, top)?;
     lw.emit(Op::Exit, cls::BRA);
     lw.finish()?;

@@ -10,12 +10,19 @@ const PTX: &str = "
 .target sm_75
 .address_size 64
 .extern .shared .align 16 .b8 dynamic[];
+.shared .align 4 .b8 of_the_module[2000];
 .visible .entry plain() { ret; }
 .visible .entry bounded() .maxntid 64, 1, 1 { ret; }
 .visible .entry some_static() {
     .reg .b32 %a;
     .shared .align 4 .b8 s[1000];
     mov.u32 %a, s;
+    st.shared.u32 [%a], %a;
+    ret;
+}
+.visible .entry names_it() {
+    .reg .b32 %a;
+    mov.u32 %a, of_the_module;
     st.shared.u32 [%a], %a;
     ret;
 }
@@ -130,7 +137,7 @@ fn shared_memory() {
         let device = A::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK;
         assert_eq!(d.ctx.attribute(device).unwrap(), 49152);
         let m = d.load_text(PTX);
-        for (kernel, fixed) in [("plain", 0), ("some_static", 1000)] {
+        for (kernel, fixed) in [("plain", 0), ("some_static", 1000), ("names_it", 2000)] {
             let f = m.load_function(kernel).unwrap();
             let go = |n| launch(d, &f, cfg(1, 32, n));
             assert_eq!(f.get_attribute(dynamic).unwrap() as u32, 49152 - fixed);

@@ -36,6 +36,7 @@
 //! - Buffers are cudarc's: [`DeviceRef`] and [`DeviceMut`] are made from its slices and views, or,
 //!   with `unsafe`, from raw device addresses. Launches wait for earlier work on a slice's other
 //!   streams, and later work for them, as cudarc's own launches do.
+//!   A stream of another library becomes one of cudarc's by `CudaContext::wrap_borrowed_stream`.
 //! - [`Workspace`]s are the caller's; [`workspace_bytes`] tells their size. Calls that share one are
 //!   ordered by their stream; give every stream its own.
 //! - Which kernels run, and how, is the [`plan`](crate::plan).
