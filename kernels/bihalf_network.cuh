@@ -16,7 +16,7 @@
 //
 // Needs max(k, rows - k) <= ROWS / 2 (or there are not enough pads): the host checks.
 #pragma once
-#include "common.cuh"
+#include "bitonic.cuh"
 
 namespace bihalf {
 
@@ -28,34 +28,6 @@ struct Forward {
     Shape shape;
     uint32_t k;
 };
-
-template <class Key>
-__device__ void compare_exchange(Key& low, Key& high) {
-    const Key a = low, b = high;
-    low = min(a, b);
-    high = max(a, b);
-}
-
-// Bitonic sort in which every comparator is ascending: the first step of a merge compares mirrored
-// places instead of sorting one half downwards.
-template <class Key, int N>
-__device__ void sort_registers(Key (&v)[N]) {
-#pragma unroll
-    for (int size = 2; size <= N; size *= 2) {
-#pragma unroll
-        for (int i = 0; i < N; i++) {
-            const int mirror = i ^ (size - 1);
-            if (i < mirror) compare_exchange(v[i], v[mirror]);
-        }
-#pragma unroll
-        for (int stride = size / 4; stride > 0; stride /= 2) {
-#pragma unroll
-            for (int i = 0; i < N; i++) {
-                if ((i & stride) == 0) compare_exchange(v[i], v[i + stride]);
-            }
-        }
-    }
-}
 
 template <class T, int ROWS>
 __device__ void network(const Forward<T>& args) {

@@ -27,7 +27,7 @@
 //                                results
 //
 // Descending order complements the keys, so that ties still go to the lower row.
-#include "common.cuh"
+#include "bitonic.cuh"
 
 namespace rank {
 
@@ -72,14 +72,6 @@ struct PairOf<double> {
 };
 template <class T>
 using Pair = typename PairOf<T>::Type;
-
-template <class P>
-__device__ void compare_exchange(P& low, P& high) {
-    const P a = low, b = high;
-    const bool swap = b < a;
-    low = swap ? b : a;
-    high = swap ? a : b;
-}
 
 // The one that stays here of `mine` and the partner's.
 template <class P>
@@ -135,32 +127,12 @@ struct Tile {
     __device__ void strides(P (&v)[ITEMS], P* shared, unsigned mask) const {
 #pragma unroll 1
         for (; mask > 0; mask /= 2) exchange(v, shared, mask, false);
-#pragma unroll
-        for (int stride = ITEMS / 2; stride > 0; stride /= 2) {
-#pragma unroll
-            for (int i = 0; i < ITEMS; i++) {
-                if ((i & stride) == 0) compare_exchange(v[i], v[i + stride]);
-            }
-        }
+        merge_registers(v, ITEMS / 2);
     }
 
     template <class P>
     __device__ void sort(P (&v)[ITEMS], P* shared) const {
-#pragma unroll
-        for (int size = 2; size <= ITEMS; size *= 2) {
-#pragma unroll
-            for (int i = 0; i < ITEMS; i++) {
-                const int mirror = i ^ (size - 1);
-                if (i < mirror) compare_exchange(v[i], v[mirror]);
-            }
-#pragma unroll
-            for (int stride = size / 4; stride > 0; stride /= 2) {
-#pragma unroll
-                for (int i = 0; i < ITEMS; i++) {
-                    if ((i & stride) == 0) compare_exchange(v[i], v[i + stride]);
-                }
-            }
-        }
+        sort_registers(v);
 #pragma unroll 1
         for (unsigned size = 2; size <= CHUNKS; size *= 2) {
             exchange(v, shared, size - 1, true);
