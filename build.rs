@@ -28,8 +28,8 @@ fn main() {
         return;
     }
     match find_nvcc() {
-        Some(nvcc) => {
-            let fatbin = compile(&nvcc);
+        Some((nvcc, version)) => {
+            let fatbin = compile(&nvcc, &version);
             println!("cargo:rustc-env=BIHALF_FATBIN={}", fatbin.display());
             println!("cargo:rustc-env=BIHALF_PTXAS_REPORT={}", report_of(&fatbin).display());
             println!("cargo:rustc-cfg=bihalf_kernels");
@@ -50,7 +50,8 @@ fn variable(name: &str) -> Option<String> {
     env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-fn find_nvcc() -> Option<PathBuf> {
+/// The first nvcc that answers, and its answer.
+fn find_nvcc() -> Option<(PathBuf, String)> {
     let name = format!("nvcc{}", env::consts::EXE_SUFFIX);
     let in_toolkit = |root: String| Path::new(&root).join("bin").join(&name);
     let named = variable("NVCC").map(PathBuf::from);
@@ -60,10 +61,10 @@ fn find_nvcc() -> Option<PathBuf> {
     let usual = Path::new("/usr/local/cuda/bin").join(&name);
 
     let candidates = named.into_iter().chain(toolkits.into_iter().flatten());
-    candidates
-        .chain(on_path)
-        .chain([usual])
-        .find(|nvcc| output(Command::new(nvcc).arg("--version")).is_ok())
+    candidates.chain(on_path).chain([usual]).find_map(|nvcc| {
+        let (version, _) = output(Command::new(&nvcc).arg("--version")).ok()?;
+        Some((nvcc, version))
+    })
 }
 
 /// Standard output and standard error of a command that succeeds; else what it said.
@@ -76,13 +77,12 @@ fn output(command: &mut Command) -> Result<(String, String), String> {
 
 /// The fatbin. It lies beside the profiles' folders, named by all that it depends on, so that every
 /// profile finds what the first one compiled.
-fn compile(nvcc: &Path) -> PathBuf {
+fn compile(nvcc: &Path, version: &str) -> PathBuf {
     let sources = sources();
-    let (version, _) = output(Command::new(nvcc).arg("--version")).expect("nvcc --version");
     let flags = flags(nvcc);
 
     let mut hasher = DefaultHasher::new();
-    (&version, &flags, variable("NVCC_CCBIN")).hash(&mut hasher);
+    (version, &flags, variable("NVCC_CCBIN")).hash(&mut hasher);
     for source in &sources {
         (source.file_name(), fs::read(source).expect("a kernel source")).hash(&mut hasher);
     }
@@ -106,7 +106,7 @@ fn compile(nvcc: &Path) -> PathBuf {
     let mut command = Command::new(nvcc);
     command.args(&flags).arg(format!("--threads={jobs}")).arg("-o").arg(&fresh).arg(&unit);
     let (_, report) = output(&mut command).unwrap_or_else(|error| panic!("nvcc failed\n{error}"));
-    let report = format!("{}\n{report}", release(&version));
+    let report = format!("{}\n{report}", release(version));
     fs::write(out.join("kernels.ptxas"), report).expect("a file in OUT_DIR");
     fs::rename(out.join("kernels.ptxas"), report_of(&fatbin)).expect("the report's place");
     fs::rename(&fresh, &fatbin).expect("the fatbin's place");
