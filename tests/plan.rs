@@ -81,23 +81,23 @@ fn bihalf_covers_every_column_and_row_in_a_fixed_number_of_launches() {
 
 fn check_bihalf((rows, cols): (u32, u32), k: u32, dtype: DType, packed: bool, limits: &Limits) {
     let plan = plan::bihalf(rows, cols, k, dtype, packed);
-    let steps: Vec<_> = plan.launches().collect();
+    let launches: Vec<_> = plan.launches().collect();
     let written = if packed { cols.div_ceil(64) * 64 } else { cols };
-    for &(_, launch) in &steps {
+    for &launch in &launches {
         assert_launchable(launch, dtype, limits);
     }
     match plan {
-        Bihalf::Nothing => assert_eq!((cols, steps.len()), (0, 0)),
+        Bihalf::Nothing => assert_eq!((cols, launches.len()), (0, 0)),
         Bihalf::Network(launch) => {
             let capacity = if launch.kernel == Kernel::BihalfNetwork32 { 32 } else { 64 };
             assert!(k.max(rows - k) <= capacity / 2, "pads for {k} of {rows}");
             assert!(launch.grid.0 * 32 >= written);
-            assert_eq!((steps.len(), plan.workspace_bytes()), (1, 0));
+            assert_eq!((launches.len(), plan.workspace_bytes()), (1, 0));
         }
         Bihalf::Radix(radix) => {
-            assert_eq!(steps.len() as u32, 2 * dtype.key_bits() / 8 + 3, "whatever the shape");
+            assert_eq!(launches.len() as u32, 2 * dtype.key_bits() / 8 + 3, "whatever the shape");
             assert!(radix.chunks as u64 * u64::from(radix.chunk_rows) >= u64::from(rows));
-            for (step, launch) in steps {
+            for (step, launch) in radix.steps() {
                 let (x, y) = launch.grid;
                 let covered =
                     x * if y == 1 && launch.kernel.dtypes().is_empty() { 256 } else { 32 };
@@ -123,7 +123,7 @@ fn rank_is_a_complete_bitonic_sort() {
     for limits in limits() {
         for ((rows, cols), dtype) in shapes().flat_map(|s| DType::ALL.map(|dtype| (s, dtype))) {
             let plan = plan::rank(rows, cols, dtype, &limits);
-            let steps: Vec<_> = plan.launches().collect();
+            let steps: Vec<_> = plan.steps().collect();
             if rows == 0 || cols == 0 {
                 assert!(steps.is_empty());
                 continue;

@@ -85,7 +85,7 @@ impl<'a, T: Element> Grad<'a, T> {
     }
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 #[repr(C)]
 pub(super) struct Output {
     data: u64,
@@ -93,8 +93,6 @@ pub(super) struct Output {
 }
 
 impl Output {
-    pub(super) const NONE: Self = Self { data: 0, row_stride: 0 };
-
     pub(super) fn of<'a, T>(
         what: &'static str,
         m: Matrix<DeviceMut<'a, T>>,
@@ -106,7 +104,7 @@ impl Output {
     }
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 #[repr(C)]
 pub(super) struct Codes {
     data: u64,
@@ -115,8 +113,6 @@ pub(super) struct Codes {
 }
 
 impl Codes {
-    const NONE: Self = Self { data: 0, row_stride: 0 };
-
     fn at(address: u64, bits: usize) -> Self {
         Self { data: address, row_stride: 2 * words_per_row(bits) as u64 }
     }
@@ -154,16 +150,12 @@ impl Signs {
         out: Outputs<'out, T, super::Cuda>,
         stream: &'a CudaStream,
     ) -> Result<(Self, [Option<Held<'a>>; 4])> {
-        let dense = out.dense.map(|m| Output::of("the dense output", m, stream)).transpose()?;
-        let i8s = out.dense_i8.map(|m| Output::of("the i8 output", m, stream)).transpose()?;
-        let codes = out.codes.map(|codes| Codes::to_write(codes, stream)).transpose()?;
-        let counts = out.counts.map(|counts| counts.hold("counts", stream)).transpose()?;
-
-        let (dense, a) = split(dense, Output::NONE);
-        let (dense_i8, b) = split(i8s, Output::NONE);
-        let (codes, c) = split(codes, Codes::NONE);
-        let address = counts.as_ref().map_or(0, |held| held.address);
-        Ok((Self { dense, dense_i8, codes, counts: address }, [a, b, c, counts]))
+        let (dense, a) = optional(out.dense, |m| Output::of("the dense output", m, stream))?;
+        let (dense_i8, b) = optional(out.dense_i8, |m| Output::of("the i8 output", m, stream))?;
+        let (codes, c) = optional(out.codes, |codes| Codes::to_write(codes, stream))?;
+        let (counts, d) =
+            optional(out.counts, |counts| counts.hold("counts", stream).map(Held::addressed))?;
+        Ok((Self { dense, dense_i8, codes, counts }, [a, b, c, d]))
     }
 
     pub(super) fn has_codes(&self) -> bool {
@@ -171,9 +163,12 @@ impl Signs {
     }
 }
 
-fn split<A, H>(pair: Option<(A, H)>, none: A) -> (A, Option<H>) {
-    match pair {
-        Some((args, held)) => (args, Some(held)),
-        None => (none, None),
-    }
+/// The argument for what may not have been asked for: zeros then.
+pub(super) fn optional<'a, V, A: Default>(
+    view: Option<V>,
+    of: impl FnOnce(V) -> Result<(A, Held<'a>)>,
+) -> Result<(A, Option<Held<'a>>)> {
+    let Some(view) = view else { return Ok((A::default(), None)) };
+    let (argument, held) = of(view)?;
+    Ok((argument, Some(held)))
 }

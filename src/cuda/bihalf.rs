@@ -1,11 +1,11 @@
 //! Host side of `kernels/bihalf.cu`.
 #![allow(unsafe_code)]
 
-use super::args::{Codes, Grad, Input, Output, Shape, Signs as SignsArgs};
-use super::memory::{DeviceMut, DeviceRef, Workspace};
+use super::args::{Codes, Grad, Input, Output, Shape, Signs as SignsArgs, optional};
+use super::memory::{DeviceMut, DeviceRef, Held, Workspace};
 use super::stream::Cuda;
 use crate::ops::{bihalf, threshold};
-use crate::plan::{self, BihalfStep, Kernel};
+use crate::plan::{self, Bihalf, BihalfStep, Kernel};
 use crate::{Element, Matrix, Ones, Outputs, Pull, Result, Signs, Storage};
 
 #[repr(C)]
@@ -128,18 +128,20 @@ impl Cuda {
         let plan = plan::bihalf(shape.rows, shape.cols, k, T::DTYPE, out.codes.is_some());
         let ws = ws.hold(plan.workspace_bytes(), stream)?;
         let (u, _u) = Input::of("U", u, stream)?;
-        let threshold = threshold.map(|t| t.hold("the threshold", stream)).transpose()?;
+        let (threshold, _threshold) =
+            optional(threshold, |t| t.hold("the threshold", stream).map(Held::addressed))?;
         let (out, _out) = SignsArgs::of(out, stream)?;
-        let threshold = threshold.as_ref().map_or(0, |held| held.address);
         self.bind()?;
 
-        let plan::Bihalf::Radix(radix) = plan else {
-            let args = Forward { u, out, threshold, shape, k };
-            // SAFETY: `Forward` is the argument of both networks; views have been checked against
-            // the shape, and are held.
-            return plan
-                .launches()
-                .try_for_each(|(_, launch)| unsafe { self.launch::<T, _>(launch, &args) });
+        let radix = match plan {
+            Bihalf::Nothing => return Ok(()),
+            Bihalf::Network(launch) => {
+                let args = Forward { u, out, threshold, shape, k };
+                // SAFETY: the argument of both networks; views have been checked against the shape,
+                // and are held.
+                return unsafe { self.launch::<T, _>(launch, &args) };
+            }
+            Bihalf::Radix(radix) => radix,
         };
         let selection = ws.address;
         let histogram = selection + radix.histogram_offset() as u64;
@@ -147,7 +149,7 @@ impl Cuda {
         let (chunk_rows, chunks, cols) = (radix.chunk_rows, radix.chunks, shape.cols);
         // SAFETY: the histograms lie within the workspace.
         unsafe { self.fill_zero(histogram, radix.histogram_bytes()) }?;
-        for (step, launch) in plan.launches() {
+        for (step, launch) in radix.steps() {
             // SAFETY: each argument is the struct of the step's kernel; views have been checked
             // against the shape and are held, as is the workspace, which the plan has measured.
             unsafe {
@@ -162,7 +164,7 @@ impl Cuda {
                         self.launch::<T, _>(launch, &args)
                     }
                     BihalfStep::Scan => self.launch::<T, _>(launch, &Scan { ties, cols, chunks }),
-                    BihalfStep::Ties | BihalfStep::Emit | BihalfStep::Network => {
+                    BihalfStep::Ties | BihalfStep::Emit => {
                         let args = Cut { u, out, threshold, shape, chunk_rows, k, selection, ties };
                         self.launch::<T, _>(launch, &args)
                     }

@@ -114,6 +114,13 @@ pub(super) struct Held<'a> {
     _order: Option<SyncOnDrop<'a>>,
 }
 
+impl Held<'_> {
+    /// The address beside what holds it.
+    pub(super) fn addressed(self) -> (CUdeviceptr, Self) {
+        (self.address, self)
+    }
+}
+
 impl<'a, T> DeviceRef<'a, T> {
     pub(super) fn hold(self, what: &'static str, stream: &'a CudaStream) -> Result<Held<'a>> {
         match self.0 {

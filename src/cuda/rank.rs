@@ -63,13 +63,13 @@ impl Cuda {
         let (u, _u) = Input::of("U", u, stream)?;
         let (out, _out) = Output::of("the output", out, stream)?;
         let (ranks, rows) = match wanted {
-            Wanted::Ranks => (out, Output::NONE),
-            Wanted::Rows => (Output::NONE, out),
+            Wanted::Ranks => (out, Output::default()),
+            Wanted::Rows => (Output::default(), out),
         };
         let pairs = ws.address;
         let descending = u32::from(order == Order::Descending);
         self.bind()?;
-        for (step, launch) in plan.launches() {
+        for (step, launch) in plan.steps() {
             // SAFETY: each argument is the struct of the step's kernel; views have been checked
             // against the shape and are held, as is the workspace, which the plan has measured.
             unsafe {

@@ -1,8 +1,8 @@
 //! Host side of `kernels/sign.cu`. Packing is the forward pass with packed output alone.
 #![allow(unsafe_code)]
 
-use super::args::{Grad, Input, Output, Shape, Signs};
-use super::memory::DeviceRef;
+use super::args::{Grad, Input, Output, Shape, Signs, optional};
+use super::memory::{DeviceRef, Held};
 use super::stream::Cuda;
 use crate::ops::sign;
 use crate::plan::{self, Kernel};
@@ -42,9 +42,9 @@ impl Cuda {
         let shape = Shape::new(u.rows(), u.cols())?;
         let stream = self.stream();
         let (u, _u) = Input::of("U", u, stream)?;
-        let shift = shift.map(|t| t.hold("the shift", stream)).transpose()?;
+        let (shift, _shift) =
+            optional(shift, |t| t.hold("the shift", stream).map(Held::addressed))?;
         let (out, _out) = Signs::of(out, stream)?;
-        let shift = shift.as_ref().map_or(0, |held| held.address);
         self.bind()?;
         if out.counts != 0 {
             // SAFETY: the counts have been checked to be one for each column.
@@ -72,9 +72,9 @@ impl Cuda {
         let shape = Shape::new(u.rows(), u.cols())?;
         let stream = self.stream();
         let (u, _u) = Input::of("U", u, stream)?;
-        let shift = shift.map(|t| t.hold("the shift", stream)).transpose()?;
+        let (shift, _shift) =
+            optional(shift, |t| t.hold("the shift", stream).map(Held::addressed))?;
         let (grad, out, _grad) = grad.hold(stream)?;
-        let shift = shift.as_ref().map_or(0, |held| held.address);
         let args = Backward { u, grad, shift, out, shape, c };
         // SAFETY: the kernel's argument; views have been checked, and are held.
         unsafe { self.walk::<T, _>(Kernel::SignBackward, shape, &args) }

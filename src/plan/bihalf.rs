@@ -40,11 +40,9 @@ pub struct Radix {
     pub chunks: u32,
 }
 
-/// One launch of the forward pass.
+/// One launch of a radix selection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// The network.
-    Network,
     /// Histogram of the digit whose lowest bit is `shift`.
     Histogram {
         /// Position of the digit's lowest bit.
@@ -90,13 +88,14 @@ fn launch(kernel: Kernel, grid: (u32, u32)) -> Launch {
 
 impl Bihalf {
     /// The launches in their order.
-    pub fn launches(&self) -> impl Iterator<Item = (Step, Launch)> + use<> {
+    pub fn launches(&self) -> impl Iterator<Item = Launch> + use<> {
         let (network, radix) = match *self {
             Self::Nothing => (None, None),
-            Self::Network(launch) => (Some((Step::Network, launch)), None),
+            Self::Network(launch) => (Some(launch), None),
             Self::Radix(radix) => (None, Some(radix)),
         };
-        network.into_iter().chain(radix.into_iter().flat_map(Radix::launches))
+        let steps = radix.into_iter().flat_map(Radix::steps);
+        network.into_iter().chain(steps.map(|(_, launch)| launch))
     }
 
     /// Bytes of workspace.
@@ -109,7 +108,8 @@ impl Bihalf {
 }
 
 impl Radix {
-    fn launches(self) -> impl Iterator<Item = (Step, Launch)> {
+    /// The launches in their order, each with what it is for.
+    pub fn steps(self) -> impl Iterator<Item = (Step, Launch)> {
         let chunks = move |cols| (tiles(cols), self.chunks.div_ceil(WARPS));
         let columns = (column_blocks(self.cols), 1);
         let digits = (0..self.digits).rev().flat_map(move |digit| {

@@ -9,7 +9,7 @@
 //!
 //! let limits = Limits::of_capability(9, 0).expect("a known architecture");
 //! let plan = plan::rank(1000, 64, DType::F32, &limits);
-//! assert_eq!(plan.launches().count(), 1);
+//! assert_eq!(plan.steps().count(), 1);
 //! assert_eq!(plan.workspace_bytes(), 0);
 //! ```
 //!

@@ -77,8 +77,8 @@ impl Rank {
         tile_rows(self.sort, self.dtype)
     }
 
-    /// The launches in their order.
-    pub fn launches(&self) -> impl Iterator<Item = (Step, Launch)> + use<> {
+    /// The launches in their order, each with what it is for.
+    pub fn steps(&self) -> impl Iterator<Item = (Step, Launch)> + use<> {
         let plan = *self;
         let some = plan.rows > 0 && plan.cols > 0;
         let tile = u64::from(plan.tile_rows());
