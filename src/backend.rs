@@ -306,6 +306,35 @@ pub trait Backend {
 
     // Forms that allocate their result, for those who do not mind.
 
+    /// A new dense `rows` x `cols` matrix that `write` fills.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`](crate::Error::TooLarge), what the backend's memory can refuse, and what
+    /// `write` returns.
+    fn new_matrix<T: Scalar>(
+        &self,
+        (rows, cols): (usize, usize),
+        write: impl FnOnce(Matrix<Self::SliceMut<'_, T>>) -> Result<()>,
+    ) -> Result<Self::Buffer<T>> {
+        let mut buffer = self.zeros(elements(rows, cols)?)?;
+        write(Matrix::new(Self::slice_mut(&mut buffer), rows, cols)?)?;
+        Ok(buffer)
+    }
+
+    /// The words of `rows` new packed codes of `bits` bits that `write` fills.
+    ///
+    /// # Errors
+    /// As [`new_matrix`](Self::new_matrix).
+    fn new_codes(
+        &self,
+        (rows, bits): (usize, usize),
+        write: impl FnOnce(PackedCodes<Self::SliceMut<'_, u64>>) -> Result<()>,
+    ) -> Result<Self::Buffer<u64>> {
+        let mut words = self.zeros(elements(rows, words_per_row(bits))?)?;
+        write(PackedCodes::new(Self::slice_mut(&mut words), rows, bits)?)?;
+        Ok(words)
+    }
+
     /// `B` of [`ops::bihalf`] in a new buffer; allocates it and a workspace.
     ///
     /// # Errors
@@ -319,11 +348,10 @@ pub trait Backend {
         Self: Sized,
     {
         let (rows, cols) = u.shape();
-        let mut b = self.zeros(elements(rows, cols)?)?;
         let mut ws = self.workspace::<T>(rows, cols)?;
-        let out = Outputs::none().dense(Matrix::new(Self::slice_mut(&mut b), rows, cols)?);
-        self.bihalf_forward_into(u, ones, out, None, &mut ws)?;
-        Ok(b)
+        self.new_matrix((rows, cols), |b| {
+            self.bihalf_forward_into(u, ones, Outputs::none().dense(b), None, &mut ws)
+        })
     }
 
     /// `B` of [`ops::bihalf`] as packed words in a new buffer; allocates it and a workspace.
@@ -339,11 +367,10 @@ pub trait Backend {
         Self: Sized,
     {
         let (rows, cols) = u.shape();
-        let mut words = self.zeros(elements(rows, words_per_row(cols))?)?;
         let mut ws = self.workspace::<T>(rows, cols)?;
-        let codes = PackedCodes::new(Self::slice_mut(&mut words), rows, cols)?;
-        self.bihalf_forward_into(u, ones, Outputs::none().codes(codes), None, &mut ws)?;
-        Ok(words)
+        self.new_codes((rows, cols), |codes| {
+            self.bihalf_forward_into(u, ones, Outputs::none().codes(codes), None, &mut ws)
+        })
     }
 
     /// `dU` of [`ops::bihalf`] in a new buffer.
@@ -360,11 +387,7 @@ pub trait Backend {
     where
         Self: Sized,
     {
-        let (rows, cols) = u.shape();
-        let mut du = self.zeros(elements(rows, cols)?)?;
-        let out = Matrix::new(Self::slice_mut(&mut du), rows, cols)?;
-        self.bihalf_backward_into(u, b, grad, out, pull)?;
-        Ok(du)
+        self.new_matrix(u.shape(), |du| self.bihalf_backward_into(u, b, grad, du, pull))
     }
 
     /// `B` of [`ops::sign`] in a new buffer.
@@ -379,11 +402,7 @@ pub trait Backend {
     where
         Self: Sized,
     {
-        let (rows, cols) = u.shape();
-        let mut b = self.zeros(elements(rows, cols)?)?;
-        let out = Outputs::none().dense(Matrix::new(Self::slice_mut(&mut b), rows, cols)?);
-        self.sign_forward_into(u, shift, out)?;
-        Ok(b)
+        self.new_matrix(u.shape(), |b| self.sign_forward_into(u, shift, Outputs::none().dense(b)))
     }
 
     /// `B` of [`ops::sign`] as packed words in a new buffer: the codes at inference.
@@ -398,11 +417,9 @@ pub trait Backend {
     where
         Self: Sized,
     {
-        let (rows, cols) = u.shape();
-        let mut words = self.zeros(elements(rows, words_per_row(cols))?)?;
-        let codes = PackedCodes::new(Self::slice_mut(&mut words), rows, cols)?;
-        self.sign_forward_into(u, shift, Outputs::none().codes(codes))?;
-        Ok(words)
+        self.new_codes(u.shape(), |codes| {
+            self.sign_forward_into(u, shift, Outputs::none().codes(codes))
+        })
     }
 
     /// `Y` of [`ops::relax`] in a new buffer.
@@ -414,11 +431,7 @@ pub trait Backend {
         u: Matrix<Self::Slice<'_, T>>,
         beta: f64,
     ) -> Result<Self::Buffer<T>> {
-        let (rows, cols) = u.shape();
-        let mut y = self.zeros(elements(rows, cols)?)?;
-        let out = Matrix::new(Self::slice_mut(&mut y), rows, cols)?;
-        self.relax_forward_into(u, beta, out)?;
-        Ok(y)
+        self.new_matrix(u.shape(), |y| self.relax_forward_into(u, beta, y))
     }
 
     /// The ranks of [`ops::rank`] in a new buffer; allocates it and a workspace.
@@ -431,11 +444,8 @@ pub trait Backend {
         order: Order,
     ) -> Result<Self::Buffer<u32>> {
         let (rows, cols) = u.shape();
-        let mut ranks = self.zeros(elements(rows, cols)?)?;
         let mut ws = self.workspace::<T>(rows, cols)?;
-        let out = Matrix::new(Self::slice_mut(&mut ranks), rows, cols)?;
-        self.rank_into(u, order, out, &mut ws)?;
-        Ok(ranks)
+        self.new_matrix((rows, cols), |ranks| self.rank_into(u, order, ranks, &mut ws))
     }
 
     /// The rows in order of [`ops::rank`] in a new buffer; allocates it and a workspace.
@@ -448,11 +458,8 @@ pub trait Backend {
         order: Order,
     ) -> Result<Self::Buffer<u32>> {
         let (rows, cols) = u.shape();
-        let mut sorted = self.zeros(elements(rows, cols)?)?;
         let mut ws = self.workspace::<T>(rows, cols)?;
-        let out = Matrix::new(Self::slice_mut(&mut sorted), rows, cols)?;
-        self.argsort_into(u, order, out, &mut ws)?;
-        Ok(sorted)
+        self.new_matrix((rows, cols), |sorted| self.argsort_into(u, order, sorted, &mut ws))
     }
 }
 

@@ -1,6 +1,6 @@
 //! The cosine-preserving loss as a candle op with a gradient for the codes.
 
-use crate::storage::{Float, TensorStorage, matrix, new_matrix, with_float};
+use crate::storage::{Float, TensorStorage, matrix, with_float};
 use bihalf::{Backend, Matrix};
 #[cfg(feature = "cuda")]
 use candle_core::CudaStorage;
@@ -149,7 +149,7 @@ pub(crate) fn cosine_with_grad<B: Backend, X: Float, T: Float>(
     let (rows, cols) = b.shape();
     let mut loss = backend.zeros(1)?;
     let mut ws = backend.workspace::<T>(rows, cols)?;
-    let grad = new_matrix(backend, (rows, cols), |grad| {
+    let grad = backend.new_matrix((rows, cols), |grad| {
         backend.cosine_with_grad_into(x, b, B::slice_mut(&mut loss), grad, &mut ws)
     })?;
     Ok((loss, grad))

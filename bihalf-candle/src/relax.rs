@@ -1,6 +1,6 @@
 //! The relaxation `tanh(beta * u)`: forward and backward as candle ops.
 
-use crate::storage::{TensorStorage, matrix, new_matrix, with_float};
+use crate::storage::{TensorStorage, matrix, with_float};
 use bihalf::Backend;
 #[cfg(feature = "cuda")]
 use candle_core::CudaStorage;
@@ -53,7 +53,7 @@ impl Backward {
             let u = matrix::<S, T>(self.name(), u)?;
             let grad = matrix::<S, T>(self.name(), grad)?;
             let backend = storage.backend()?;
-            let grad = new_matrix(&backend, u.shape(), |out| backend.relax_backward_into(u, self.beta, grad, out));
+            let grad = backend.new_matrix(u.shape(), |out| backend.relax_backward_into(u, self.beta, grad, out));
             Ok(storage.wrap(grad.map_err(Error::wrap)?))
         })?;
         Ok((grad, layout.shape().clone()))

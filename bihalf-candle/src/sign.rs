@@ -1,6 +1,6 @@
 //! Sign with a straight-through gradient: forward and backward as candle ops.
 
-use crate::storage::{TensorStorage, matrix, new_matrix, with_float};
+use crate::storage::{TensorStorage, matrix, with_float};
 use bihalf::{Backend, Pull};
 #[cfg(feature = "cuda")]
 use candle_core::CudaStorage;
@@ -53,7 +53,7 @@ impl Backward {
             let u = matrix::<S, T>(self.name(), u)?;
             let grad = matrix::<S, T>(self.name(), grad)?;
             let backend = storage.backend()?;
-            let grad = new_matrix(&backend, u.shape(), |out| backend.sign_backward_into(u, None, grad, out, self.pull));
+            let grad = backend.new_matrix(u.shape(), |out| backend.sign_backward_into(u, None, grad, out, self.pull));
             Ok(storage.wrap(grad.map_err(Error::wrap)?))
         })?;
         Ok((grad, layout.shape().clone()))

@@ -89,14 +89,3 @@ pub(crate) fn matrix<'a, S: TensorStorage, T: Float>(
     };
     Matrix::with_strides(data, rows, cols, row_stride, col_stride).map_err(Error::wrap)
 }
-
-/// A new matrix that `write` fills.
-pub(crate) fn new_matrix<B: Backend, T: Element>(
-    backend: &B,
-    (rows, cols): (usize, usize),
-    write: impl FnOnce(Matrix<B::SliceMut<'_, T>>) -> bihalf::Result<()>,
-) -> bihalf::Result<B::Buffer<T>> {
-    let mut buffer = backend.zeros(rows * cols)?;
-    write(Matrix::new(B::slice_mut(&mut buffer), rows, cols)?)?;
-    Ok(buffer)
-}
