@@ -189,17 +189,23 @@ struct Warp {
     owed: u32,
 }
 
+/// What shared memory's race check remembers of a word or, once a narrower access came, of a byte:
+/// the last write, the last plain (not atomic) one, which a later atomic of the same warp must not
+/// hide, and the reads since.
 #[derive(Clone, Copy)]
 struct Cell {
     wt: u32,
     wle: u32,
     wpc: u32,
+    pt: u32,
+    ppc: u32,
     rt: u32,
     rle: u32,
     rpc: u32,
     rfull: u32,
     rmask: u32,
     wtid: u16,
+    ptid: u16,
     rtid: u16,
     watom: bool,
     split: bool,
@@ -208,12 +214,15 @@ const CELL0: Cell = Cell {
     wt: 0,
     wle: 0,
     wpc: 0,
+    pt: 0,
+    ppc: 0,
     rt: 0,
     rle: 0,
     rpc: 0,
     rfull: 0,
     rmask: 0,
     wtid: 0,
+    ptid: 0,
     rtid: 0,
     watom: false,
     split: false,
@@ -2298,12 +2307,11 @@ impl<'a> Block<'a> {
                         );
                     }
                 }
-                // bytes written by this block earlier stay its own
-                let keep = if old >> 44 == id >> 44 && old & 0xff_ffff == me {
-                    old & (15 << 39)
-                } else {
-                    0
-                };
+                // bytes written by this block earlier stay its own, and what it wrote without an
+                // atomic is not hidden by its atomics
+                let own = old >> 44 == id >> 44 && old & 0xff_ffff == me;
+                let keep = if own { old & (15 << 39) } else { 0 };
+                let mark = if own && old >> 43 & 1 == 0 { mark & !(1 << 43) } else { mark };
                 pw.store(mark | keep, Relaxed);
             } else if !strong {
                 let r = pr.load(Relaxed);
@@ -2758,6 +2766,11 @@ impl<'a> Block<'a> {
                 );
             }
         }
+        let plain_warp = (c.ptid >> 5) as usize;
+        if strong && c.watom && plain_warp != wi && self.vc[wi][plain_warp] < c.pt {
+            let what = if wr { "WAW" } else { "RAW" };
+            self.hazard(what, !(wr && same), c.ppc, pc, c.ptid, tid, off, wr && same);
+        }
         if wr {
             if c.rmask != 0 && c.rfull == self.full {
                 let rw = (c.rtid >> 5) as usize;
@@ -2778,7 +2791,10 @@ impl<'a> Block<'a> {
             c.wle = le;
             c.wpc = pc;
             c.watom = strong;
-            c.rmask = 0;
+            if !strong {
+                (c.pt, c.ppc, c.ptid) = (c.wt, pc, tid);
+                c.rmask = 0;
+            }
         } else if kind == 3 && c.watom {
             // a strong read among strong accesses leaves no mark
         } else {

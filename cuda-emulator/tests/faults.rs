@@ -20,6 +20,10 @@ const PLANTED: &[(&str, &str, &str, &str)] = &[
         "LAUNCH_FAILED",
     ),
     ("race_ww", "ERROR", "race_write_after_write", "LAUNCH_FAILED"),
+    ("race_clear", "ERROR", "race_write_after_write", "LAUNCH_FAILED"),
+    ("race_clear_ok", "", "", "SUCCESS"),
+    ("race_look", "ERROR", "race_read_after_write race_write_after_read", "LAUNCH_FAILED"),
+    ("race_look_ok", "", "", "SUCCESS"),
     ("race_warp", "warning", "warp_race_read_after_write", "SUCCESS"),
     ("race_warp_ok", "", "", "SUCCESS"),
     ("bar_diverge", "ERROR", "barrier_divergence", "LAUNCH_FAILED"),
@@ -39,6 +43,7 @@ const PLANTED: &[(&str, &str, &str, &str)] = &[
         "LAUNCH_FAILED",
     ),
     ("block_race_ww", "ERROR", "block_race_write_write", "LAUNCH_FAILED"),
+    ("block_race_clear", "ERROR", "block_race_write_write", "LAUNCH_FAILED"),
     ("block_same", "", "", "SUCCESS"),
 ];
 
@@ -65,7 +70,9 @@ fn program(name: &str) {
             "misaligned" => b.arg(&a).arg(&mut o).launch(cfg(1, 31, 0)),
             "uninit_global" => b.arg(&fresh).arg(&mut o).launch(cfg(1, 32, 0)),
             "race_missing_barrier" => b.arg(&mut big).arg(&256i32).launch(cfg(1, 256, 0)),
-            "race_ww" => b.arg(&mut big).launch(cfg(1, 256, 0)),
+            "race_ww" | "race_clear" | "race_clear_ok" | "race_look" | "race_look_ok" => {
+                b.arg(&mut big).launch(cfg(1, 256, 0))
+            }
             "uninit_shared" | "bar_diverge" | "named_bad" => b.arg(&mut big).launch(cfg(1, 64, 0)),
             "bar_exit" => b.arg(&mut big).arg(&50i32).launch(cfg(1, 64, 0)),
             "oob_shared" => {
@@ -79,7 +86,9 @@ fn program(name: &str) {
                 b.arg(&p).launch(cfg(1, 32, 0))
             }
             "block_race" => b.arg(&mut big).arg(&256i32).launch(cfg(4, 64, 0)),
-            "block_race_ww" | "block_same" => b.arg(&mut big).launch(cfg(4, 64, 0)),
+            "block_race_ww" | "block_race_clear" | "block_same" => {
+                b.arg(&mut big).launch(cfg(4, 64, 0))
+            }
             _ => b.arg(&mut o).launch(cfg(1, 32, 0)),
         }
     };
