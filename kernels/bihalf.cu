@@ -56,13 +56,15 @@ __device__ void backward_packed(const BackwardPacked<T>& args) {
 
 }  // namespace bihalf
 
-#define EXPORT(T, NAME)                                                                        \
-    KERNEL(bihalf_network32_##NAME, WARP, (bihalf::network<T, 32>), bihalf::Forward<T>)        \
-    KERNEL(bihalf_radix_histogram_##NAME, THREADS, bihalf::radix_histogram, bihalf::Digit<T>)  \
-    KERNEL(bihalf_radix_ties_##NAME, THREADS, bihalf::radix_ties, bihalf::Cut<T>)              \
-    KERNEL(bihalf_radix_emit_##NAME, THREADS, bihalf::radix_emit, bihalf::Cut<T>)              \
-    KERNEL(bihalf_backward_dense_##NAME, THREADS, bihalf::backward_dense, bihalf::BackwardDense<T>) \
-    KERNEL(bihalf_backward_packed_##NAME, THREADS, bihalf::backward_packed, bihalf::BackwardPacked<T>)
+#define EXPORT(T, NAME)                                                                       \
+    KERNEL(bihalf_network32_##NAME, WARP, (bihalf::network<T, 32>), bihalf::Forward<T>)       \
+    KERNEL(bihalf_radix_histogram_##NAME, THREADS, bihalf::radix_histogram, bihalf::Digit<T>) \
+    KERNEL(bihalf_radix_ties_##NAME, THREADS, bihalf::radix_ties, bihalf::Cut<T>)             \
+    KERNEL(bihalf_radix_emit_##NAME, THREADS, bihalf::radix_emit, bihalf::Cut<T>)             \
+    KERNEL(bihalf_backward_dense_##NAME, THREADS, bihalf::backward_dense,                     \
+           bihalf::BackwardDense<T>)                                                          \
+    KERNEL(bihalf_backward_packed_##NAME, THREADS, bihalf::backward_packed,                   \
+           bihalf::BackwardPacked<T>)
 FOR_EACH_ELEMENT_TYPE(EXPORT)
 #undef EXPORT
 

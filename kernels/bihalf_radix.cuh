@@ -33,8 +33,8 @@ constexpr unsigned DIGITS = 1 << DIGIT_BITS;
 
 // What is known of a column's threshold.
 struct Selection {
-    uint64_t prefix;      // the digits found, the others 0
-    uint32_t to_take;     // how many keys that start with them are among the k largest
+    uint64_t prefix;   // the digits found, the others 0
+    uint32_t to_take;  // how many keys that start with them are among the k largest
     uint32_t padding;
 };
 

@@ -137,9 +137,7 @@ struct Element<double> {
     using Key = uint64_t;
     using Real = double;
     static constexpr Key INF = 0x7ff0000000000000ull;
-    static __device__ Key key(double x) {
-        return ordered<Key, INF>(Key(__double_as_longlong(x)));
-    }
+    static __device__ Key key(double x) { return ordered<Key, INF>(Key(__double_as_longlong(x))); }
     static __device__ double from_key(Key k) {
         return __longlong_as_double((long long)from_ordered<Key, INF>(k));
     }

@@ -97,7 +97,9 @@ struct Tile {
           in(col < cols) {}
 
     // Tiles side by side; blockIdx.x goes through them row by row.
-    static __device__ unsigned across(uint32_t cols) { return cols / COLUMNS + (cols % COLUMNS != 0); }
+    static __device__ unsigned across(uint32_t cols) {
+        return cols / COLUMNS + (cols % COLUMNS != 0);
+    }
 
     // Compares item i with item `mirrored ? ITEMS - 1 - i : i` of the chunk `chunk ^ mask`.
     template <class P>
@@ -218,7 +220,8 @@ __device__ void exchange(const Exchange<T>& args) {
         const uint64_t offset = n & (args.stride - 1), base = (n - offset) * 2;
         const uint64_t low = base + offset;
         if (low >= args.shape.rows) break;
-        const uint64_t high = args.mirrored ? base + 2 * args.stride - 1 - offset : low + args.stride;
+        const uint64_t high =
+            args.mirrored ? base + 2 * args.stride - 1 - offset : low + args.stride;
         if (high >= args.shape.rows) continue;
         compare_exchange(args.pairs[low * args.shape.cols + at.col],
                          args.pairs[high * args.shape.cols + at.col]);
@@ -229,11 +232,11 @@ __device__ void exchange(const Exchange<T>& args) {
 
 // Three sizes of tile, so that few rows do not pay for many: 32 rows (a warp: no barrier), 256 and
 // 1024 (64-bit keys: 512), whose exchange takes all the 64 KB that every architecture has.
-#define EXPORT_SIZES(T, NAME, LARGE_ITEMS)                                                         \
-    KERNEL(rank_sort_small_##NAME, WARP, (rank::sort<T, 8, 1>), rank::Sort<T>)                     \
-    KERNEL(rank_sort_medium_##NAME, 8 * WARP, (rank::sort<T, 8, 8>), rank::Sort<T>)                \
-    KERNEL(rank_sort_large_##NAME, 16 * WARP, (rank::sort<T, LARGE_ITEMS, 16>), rank::Sort<T>)     \
-    KERNEL(rank_merge_##NAME, 16 * WARP, (rank::merge<T, LARGE_ITEMS, 16>), rank::Sort<T>)         \
+#define EXPORT_SIZES(T, NAME, LARGE_ITEMS)                                                     \
+    KERNEL(rank_sort_small_##NAME, WARP, (rank::sort<T, 8, 1>), rank::Sort<T>)                 \
+    KERNEL(rank_sort_medium_##NAME, 8 * WARP, (rank::sort<T, 8, 8>), rank::Sort<T>)            \
+    KERNEL(rank_sort_large_##NAME, 16 * WARP, (rank::sort<T, LARGE_ITEMS, 16>), rank::Sort<T>) \
+    KERNEL(rank_merge_##NAME, 16 * WARP, (rank::merge<T, LARGE_ITEMS, 16>), rank::Sort<T>)     \
     KERNEL(rank_exchange_##NAME, THREADS, rank::exchange<T>, rank::Exchange<T>)
 EXPORT_SIZES(float, f32, 16)
 EXPORT_SIZES(double, f64, 8)

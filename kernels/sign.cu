@@ -58,7 +58,7 @@ __device__ void backward(const Backward<T>& args) {
 
 }  // namespace sign
 
-#define EXPORT(T, NAME)                                                    \
+#define EXPORT(T, NAME)                                                   \
     KERNEL(sign_forward_##NAME, THREADS, sign::forward, sign::Forward<T>) \
     KERNEL(sign_backward_##NAME, THREADS, sign::backward, sign::Backward<T>)
 FOR_EACH_ELEMENT_TYPE(EXPORT)

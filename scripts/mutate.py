@@ -78,10 +78,17 @@ def test(environment):
 def main():
     nvcc = subprocess.run([ROOT / "scripts" / "nvcc.sh"], check=True, capture_output=True, text=True)
     environment = dict(os.environ, NVCC=nvcc.stdout.strip(), BIHALF_REQUIRE_NVCC="1",
-                       BIHALF_CUDA_ARCHS="75", BIHALF_CUDA_LINEINFO="1", BIHALF_TEST_ONLY_CUDA="0")
+                       BIHALF_CUDA_ARCHS="75", BIHALF_CUDA_LINEINFO="1", BIHALF_TEST_ONLY_CUDA="0",
+                       CARGO_TARGET_DIR=str(ROOT / "target" / "mutate-build"))
     subprocess.run(["git", "worktree", "prune"], cwd=ROOT, check=True)
-    if not COPY.exists():
-        subprocess.run(["git", "worktree", "add", "--detach", COPY], cwd=ROOT, check=True)
+    subprocess.run(["git", "worktree", "add", "--force", "--detach", COPY], cwd=ROOT, check=True)
+    try:
+        run(environment)
+    finally:
+        subprocess.run(["git", "worktree", "remove", "--force", COPY], cwd=ROOT, check=True)
+
+
+def run(environment):
     passed, reason = test(environment)
     assert passed, f"the tests fail without a change: {reason}"
 
