@@ -2,7 +2,7 @@
 //!
 //! | variable | meaning |
 //! |---|---|
-//! | `NVCC` | the compiler; else `bin/nvcc` of `CUDA_HOME` or `CUDA_PATH`, nvcc of `PATH`, `/usr/local/cuda/bin/nvcc` |
+//! | `NVCC` | the compiler, which must then be there; else `bin/nvcc` of `CUDA_HOME` or `CUDA_PATH`, nvcc of `PATH`, `/usr/local/cuda/bin/nvcc` |
 //! | `NVCC_CCBIN` | the host compiler that nvcc calls (nvcc's own variable) |
 //! | `BIHALF_CUDA_ARCHS` | architectures to compile for, as `80,90`; else `CUDA_COMPUTE_CAP`; else all that are known |
 //! | `BIHALF_CUDA_PTX` | architectures to add PTX of; the lowest one's is always there |
@@ -50,19 +50,25 @@ fn variable(name: &str) -> Option<String> {
     env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-/// The first nvcc that answers, and its answer.
+/// The first nvcc that answers, and its answer. One that is asked for by name must.
 fn find_nvcc() -> Option<(PathBuf, String)> {
+    let version = |nvcc: &Path| output(Command::new(nvcc).arg("--version"));
+    if let Some(nvcc) = variable("NVCC").map(PathBuf::from) {
+        let (version, _) = version(&nvcc).unwrap_or_else(|error| {
+            panic!("NVCC is not a compiler that runs; correct it or unset it\n{error}")
+        });
+        return Some((nvcc, version));
+    }
     let name = format!("nvcc{}", env::consts::EXE_SUFFIX);
     let in_toolkit = |root: String| Path::new(&root).join("bin").join(&name);
-    let named = variable("NVCC").map(PathBuf::from);
     let toolkits = ["CUDA_HOME", "CUDA_PATH"].map(|root| variable(root).map(in_toolkit));
     let path = variable("PATH").unwrap_or_default();
     let on_path = env::split_paths(&path).map(|folder| folder.join(&name));
     let usual = Path::new("/usr/local/cuda/bin").join(&name);
 
-    let candidates = named.into_iter().chain(toolkits.into_iter().flatten());
-    candidates.chain(on_path).chain([usual]).find_map(|nvcc| {
-        let (version, _) = output(Command::new(&nvcc).arg("--version")).ok()?;
+    let candidates = toolkits.into_iter().flatten().chain(on_path).chain([usual]);
+    candidates.into_iter().find_map(|nvcc| {
+        let (version, _) = version(&nvcc).ok()?;
         Some((nvcc, version))
     })
 }

@@ -4,7 +4,12 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-for nvcc in "${NVCC:-}" "${CUDA_HOME:+$CUDA_HOME/bin/nvcc}" "${CUDA_PATH:+$CUDA_PATH/bin/nvcc}" \
+if [ -n "${NVCC:-}" ]; then
+    command -v "$NVCC" ||
+        { echo "nvcc.sh: NVCC=$NVCC is not there; correct it or unset it" >&2; exit 1; }
+    exit
+fi
+for nvcc in "${CUDA_HOME:+$CUDA_HOME/bin/nvcc}" "${CUDA_PATH:+$CUDA_PATH/bin/nvcc}" \
     "$(command -v nvcc || true)" /usr/local/cuda/bin/nvcc; do
     if [ -n "$nvcc" ] && [ -x "$nvcc" ]; then
         echo "$nvcc"

@@ -28,6 +28,19 @@ fn as_f64<T: Element>(values: Vec<T>) -> Vec<f64> {
     values.into_iter().map(T::to_f64).collect()
 }
 
+/// README's example is the one that is compiled and run with the documentation.
+#[test]
+fn readme_shows_the_example_of_the_module() {
+    let documented =
+        include_str!("../src/cuda/mod.rs").lines().map_while(|l| l.strip_prefix("//!"));
+    let documented: Vec<&str> =
+        documented.map(|line| line.strip_prefix(' ').unwrap_or(line)).collect();
+    let example = documented.split(|line| line.starts_with("```")).nth(1).unwrap().join("\n");
+    assert!(example.contains("Cuda::device(0)"), "{example}");
+    let shown = format!("```rust,ignore\n{example}\n```");
+    assert!(include_str!("../README.md").contains(&shown), "README's example is not\n{shown}");
+}
+
 #[test]
 fn forms_that_allocate_equal_the_oracle() {
     let cuda = need_cuda!();

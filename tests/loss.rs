@@ -125,28 +125,37 @@ fn differences(b: &[f64], f: impl Fn(&[f64]) -> f64) -> Vec<f64> {
     (0..b.len()).map(|n| (at(n, b[n] + h) - at(n, b[n] - h)) / (2.0 * h)).collect()
 }
 
-#[test]
-fn gradients_match_finite_differences() {
+fn finite_differences<B: Backend>(backend: &B) {
     for rows in [2, 5, 8] {
         let x: Vec<f64> = Pattern::Random.fill((rows, 6), 1);
         let b: Vec<f64> = Pattern::Random.fill((rows, 4), 2);
-        let x = MatRef::new(&x, rows, 6).unwrap();
-        let cosine =
-            |b: &[f64]| loss::cosine(x, Signs::Dense(MatRef::new(b, rows, 4).unwrap())).unwrap();
-        let (value, grad) = loss::cosine_with_grad(x, MatRef::new(&b, rows, 4).unwrap()).unwrap();
-        assert_eq!(value, cosine(&b));
-        for (grad, expected) in grad.iter().zip(differences(&b, cosine)) {
-            assert_relative_eq!(*grad, expected, max_relative = 1e-6, epsilon = 1e-9);
+        let cosine = |b: &[f64]| cosine_with_grad(backend, rows, &x, b);
+        for (grad, expected) in cosine(&b).1.into_iter().zip(differences(&b, |b| cosine(b).0)) {
+            assert_relative_eq!(grad, expected, max_relative = 1e-6, epsilon = 1e-9);
         }
+        let penalty = |b: &[f64]| entropy_penalty_with_grad(backend, rows, b, 1.5);
+        for (grad, expected) in penalty(&b).1.into_iter().zip(differences(&b, |b| penalty(b).0)) {
+            assert_relative_eq!(grad, expected, max_relative = 1e-6, epsilon = 1e-9);
+        }
+    }
+}
 
-        let penalty =
-            |b: &[f64]| loss::entropy_penalty(MatRef::new(b, rows, 4).unwrap(), 1.5).unwrap();
-        let view = MatRef::new(&b, rows, 4).unwrap();
-        let (value, grad) = loss::entropy_penalty_with_grad(view, 1.5).unwrap();
-        assert_eq!(value, penalty(&b));
-        for (grad, expected) in grad.iter().zip(differences(&b, penalty)) {
-            assert_relative_eq!(*grad, expected, max_relative = 1e-6, epsilon = 1e-9);
-        }
+#[test]
+fn loss_gradients_match_finite_differences() {
+    on_each_backend!(finite_differences);
+}
+
+#[test]
+fn a_loss_is_the_same_with_and_without_its_gradient() {
+    for rows in [0, 1, 2, 5, 8] {
+        let x: Vec<f64> = Pattern::Random.fill((rows, 6), 1);
+        let b: Vec<f64> = Pattern::Random.fill((rows, 4), 2);
+        let x = MatRef::new(&x, rows, 6).unwrap();
+        let b = MatRef::new(&b, rows, 4).unwrap();
+        let (value, _) = loss::cosine_with_grad(x, b).unwrap();
+        assert_eq!(value, loss::cosine(x, Signs::Dense(b)).unwrap());
+        let (value, _) = loss::entropy_penalty_with_grad(b, 1.5).unwrap();
+        assert_eq!(value, loss::entropy_penalty(b, 1.5).unwrap());
     }
 }
 
@@ -165,6 +174,24 @@ fn cosine_with_grad<T: Element + Guard, B: Backend>(
     let mut grad = Guarded::<B, T>::new(backend, (rows, cols));
     backend
         .cosine_with_grad_into(x.view(), b.view(), value.vector(), grad.view(), &mut ws)
+        .unwrap();
+    (value.take(backend)[0], grad.take(backend))
+}
+
+/// The entropy penalty and its gradient for a matrix of `rows` rows.
+fn entropy_penalty_with_grad<T: Element + Guard, B: Backend>(
+    backend: &B,
+    rows: usize,
+    u: &[T],
+    alpha: f64,
+) -> (f64, Vec<T>) {
+    let shape = (rows, u.len() / rows);
+    let u = Input::new(backend, u, shape, Lay::Dense);
+    let mut ws = backend.workspace::<T>(shape.0, shape.1).unwrap();
+    let mut value = guarded_row::<B, f64>(backend, 1);
+    let mut grad = Guarded::<B, T>::new(backend, shape);
+    backend
+        .entropy_penalty_with_grad_into(u.view(), alpha, value.vector(), grad.view(), &mut ws)
         .unwrap();
     (value.take(backend)[0], grad.take(backend))
 }

@@ -1,10 +1,15 @@
 //! Properties that hold for any input, found by random search with shrinking.
 
-use bihalf::{Codes, MatRef, Ones, Order, Pull, Signs, ops};
+use crate::common::*;
+use bihalf::{Backend, Codes, MatRef, Ones, Order, PackedCodes, Pull, Signs, ops};
 use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
+
+/// Rows, columns and elements.
+type Random = (usize, usize, Vec<f32>);
 
 /// A matrix of any bit patterns, NaN and denormals included, with many repeated values.
-fn matrix() -> impl Strategy<Value = (usize, usize, Vec<f32>)> {
+fn matrix() -> impl Strategy<Value = Random> {
     let value = prop_oneof![
         any::<u32>().prop_map(f32::from_bits),
         prop::sample::select(vec![0.0f32, -0.0, 1.0, -1.0, f32::INFINITY, f32::NAN]),
@@ -15,15 +20,23 @@ fn matrix() -> impl Strategy<Value = (usize, usize, Vec<f32>)> {
     })
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..Default::default() })]
+/// Tries a property on random matrices; on fewer where the emulator runs them.
+fn check<B: Backend>(backend: &B, property: impl Fn(Random) -> Result<(), TestCaseError>) {
+    #[cfg(feature = "cuda")]
+    let cases = if device::is_emulated(backend) { 64 } else { 256 };
+    #[cfg(not(feature = "cuda"))]
+    let cases = 256;
+    let config = ProptestConfig { cases, failure_persistence: None, ..Default::default() };
+    let checked = TestRunner::new(config).run(&matrix(), property);
+    checked.unwrap_or_else(|error| panic!("backend {}: {error}", backend.name()));
+}
 
-    #[test]
-    fn argsort_is_a_permutation_and_rank_its_inverse((rows, cols, data) in matrix()) {
-        let u = MatRef::new(&data, rows, cols).unwrap();
+fn rank_is_a_permutation<B: Backend>(backend: &B) {
+    check(backend, |(rows, cols, data)| {
+        let u = Input::new(backend, &data, (rows, cols), Lay::Dense);
         for order in [Order::Ascending, Order::Descending] {
-            let rank = ops::rank::rank(u, order).unwrap();
-            let argsort = ops::rank::argsort(u, order).unwrap();
+            let rank = backend.download(&backend.rank(u.view(), order).unwrap()).unwrap();
+            let argsort = backend.download(&backend.argsort(u.view(), order).unwrap()).unwrap();
             for j in 0..cols {
                 for place in 0..rows {
                     let row = argsort[place * cols + j] as usize;
@@ -31,13 +44,23 @@ proptest! {
                 }
             }
         }
-    }
+        Ok(())
+    });
+}
 
-    #[test]
-    fn exactly_k_become_one_and_none_of_them_is_less_than_another((rows, cols, data) in matrix(), f in 0.0..=1.0f64) {
-        let u = MatRef::new(&data, rows, cols).unwrap();
-        let k = Ones::Fraction(f).count(rows).unwrap();
-        let b = ops::bihalf::forward(u, Ones::Count(k)).unwrap();
+#[test]
+fn argsort_is_a_permutation_and_rank_its_inverse() {
+    on_each_backend!(rank_is_a_permutation);
+}
+
+fn the_k_largest_become_one<B: Backend>(backend: &B) {
+    check(backend, |(rows, cols, data)| {
+        let u = Input::new(backend, &data, (rows, cols), Lay::Dense);
+        // Another ratio for each matrix.
+        let ratio = (data.len() % 11) as f64 / 10.0;
+        let k = Ones::Fraction(ratio).count(rows).unwrap();
+        let b = backend.bihalf_forward(u.view(), Ones::Count(k)).unwrap();
+        let b = backend.download(&b).unwrap();
         let order = |x: f32| if x.is_nan() { (1, 0.0) } else { (0, x) };
         for j in 0..cols {
             let (ones, others): (Vec<_>, Vec<_>) = (0..rows).partition(|i| b[i * cols + j] > 0.0);
@@ -49,30 +72,71 @@ proptest! {
                 }
             }
         }
-    }
+        Ok(())
+    });
+}
 
-    #[test]
-    fn a_bihalf_code_is_a_fixed_point((rows, cols, data) in matrix()) {
-        let u = MatRef::new(&data, rows, cols).unwrap();
-        let b = ops::bihalf::forward(u, Ones::Half).unwrap();
-        let b = MatRef::new(&b, rows, cols).unwrap();
-        prop_assert_eq!(ops::bihalf::forward(b, Ones::Half).unwrap(), b.to_vec());
+#[test]
+fn exactly_k_become_one_and_none_of_them_is_less_than_another() {
+    on_each_backend!(the_k_largest_become_one);
+}
+
+fn a_code_is_a_fixed_point<B: Backend>(backend: &B) {
+    check(backend, |(rows, cols, data)| {
+        let shape = (rows, cols);
+        let u = Input::new(backend, &data, shape, Lay::Dense);
+        let b = backend.bihalf_forward(u.view(), Ones::Half).unwrap();
+        let host = backend.download(&b).unwrap();
+        let b = Input::new(backend, &host, shape, Lay::Dense);
+        let again = backend.bihalf_forward(b.view(), Ones::Half).unwrap();
+        prop_assert_eq!(backend.download(&again).unwrap(), host);
         // There the pull of the backward pass is zero.
-        let zero = vec![0.0; rows * cols];
-        let zero = MatRef::new(&zero, rows, cols).unwrap();
-        let du = ops::bihalf::backward(b, Signs::Dense(b), zero, Pull::new(6.0)).unwrap();
-        prop_assert_eq!(du, zero.to_vec());
-    }
+        let mut du = Guarded::<B, f32>::of(backend, &vec![0.0; rows * cols], shape);
+        let signs = Signs::Dense(b.view());
+        let pull = Pull::new(6.0);
+        backend.bihalf_backward_in_place(b.view(), signs, du.view(), pull).unwrap();
+        prop_assert_eq!(du.take(backend), vec![0.0; rows * cols]);
+        Ok(())
+    });
+}
+
+#[test]
+fn a_bihalf_code_is_a_fixed_point() {
+    on_each_backend!(a_code_is_a_fixed_point);
+}
+
+fn codes_survive_a_round_trip<B: Backend>(backend: &B) {
+    check(backend, |(rows, cols, data)| {
+        let u = Input::new(backend, &data, (rows, cols), Lay::Dense);
+        let words = backend.sign_forward_packed(u.view(), None).unwrap();
+        let codes = || PackedCodes::new(B::slice(&words), rows, cols).unwrap();
+        let mut dense = Guarded::<B, f32>::new(backend, (rows, cols));
+        backend.unpack_into(codes(), dense.view()).unwrap();
+        let dense = Input::new(backend, &dense.take(backend), (rows, cols), Lay::Dense);
+        let again = backend.sign_forward_packed(dense.view(), None).unwrap();
+        let mut counts = guarded_row::<B, u32>(backend, cols);
+        backend.ones_into(codes(), counts.vector()).unwrap();
+
+        let words = backend.download(&words).unwrap();
+        prop_assert_eq!(&backend.download(&again).unwrap(), &words);
+        let popcount: u32 = words.iter().map(|w| w.count_ones()).sum();
+        prop_assert_eq!(counts.take(backend).iter().sum::<u32>(), popcount, "pad bits are 0");
+        Ok(())
+    });
+}
+
+#[test]
+fn packed_codes_come_back_from_dense() {
+    on_each_backend!(codes_survive_a_round_trip);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..Default::default() })]
 
     #[test]
-    fn packed_codes_come_back_from_bytes_and_dense((rows, cols, data) in matrix()) {
+    fn packed_codes_come_back_from_bytes((rows, cols, data) in matrix()) {
         let codes = Codes::from_dense(MatRef::new(&data, rows, cols).unwrap()).unwrap();
-        let dense: Vec<f32> = codes.to_dense();
-        prop_assert_eq!(&Codes::from_dense(MatRef::new(&dense, rows, cols).unwrap()).unwrap(), &codes);
         prop_assert_eq!(&Codes::from_bytes(&codes.to_bytes(), rows, cols).unwrap(), &codes);
-        let ones: u32 = ops::stats::ones(codes.as_ref()).iter().sum();
-        let popcount: u32 = codes.as_ref().words().iter().map(|w| w.count_ones()).sum();
-        prop_assert_eq!(ones, popcount, "pad bits are 0");
     }
 
     #[test]

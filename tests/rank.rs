@@ -2,7 +2,7 @@
 
 use crate::common::patterns::{ALL, Pattern};
 use crate::common::*;
-use bihalf::{Backend, Element, Error, MatMut, MatRef, Order, Workspace, ops};
+use bihalf::{Backend, Element, Error, Matrix, Ones, Order, Outputs};
 
 const ORDERS: [(Order, bool); 2] = [(Order::Ascending, false), (Order::Descending, true)];
 
@@ -63,37 +63,56 @@ fn rank_takes_nan_as_equal_and_greatest_and_zeros_as_equal() {
     on_each_backend!(nan_and_zeros_by_hand);
 }
 
+fn broadcast_rows<B: Backend>(backend: &B) {
+    let row = backend.upload(&[3.0f32, 1.0]).unwrap();
+    let u = Matrix::with_strides(B::slice(&row), 3, 2, 0, 1).unwrap();
+    let ranks = backend.rank(u, Order::Descending).unwrap();
+    assert_eq!(backend.download(&ranks).unwrap(), [0, 0, 1, 1, 2, 2]);
+}
+
 #[test]
 fn rank_of_a_view_with_broadcast_rows_is_the_row_number() {
-    let row = [3.0f32, 1.0];
-    let u = MatRef::with_strides(&row[..], 3, 2, 0, 1).unwrap();
-    assert_eq!(ops::rank::rank(u, Order::Descending).unwrap(), [0, 0, 1, 1, 2, 2]);
+    on_each_backend!(broadcast_rows);
+}
+
+fn wrong_output<B: Backend>(backend: &B) {
+    let u: Vec<f32> = Pattern::Random.fill((3, 2), 1);
+    let u = Input::new(backend, &u, (3, 2), Lay::Dense);
+    let mut ws = backend.workspace::<f32>(3, 2).unwrap();
+    let mut out = Guarded::<B, u32>::new(backend, (2, 3));
+    let error = backend.rank_into(u.view(), Order::Ascending, out.view(), &mut ws).unwrap_err();
+    assert!(matches!(error, Error::Shape { expected: (3, 2), got: (2, 3), .. }), "{error}");
+    assert_eq!(error.to_string(), "the output is 2 x 3, but 3 x 2 is needed to match U");
+    out.assert_untouched(backend);
 }
 
 #[test]
 fn rank_refuses_a_wrong_output_and_leaves_it_untouched() {
-    let u: Vec<f32> = Pattern::Random.fill((3, 2), 1);
-    let u = MatRef::new(&u, 3, 2).unwrap();
-    let mut out = [7u32; 6];
-    let result = ops::rank::rank_into(
-        u,
-        Order::Ascending,
-        MatMut::new(&mut out, 2, 3).unwrap(),
-        &mut Workspace::new(),
-    );
-    let error = result.unwrap_err();
-    assert!(matches!(error, Error::Shape { expected: (3, 2), got: (2, 3), .. }), "{error}");
-    assert_eq!(error.to_string(), "the output is 2 x 3, but 3 x 2 is needed to match U");
-    assert_eq!(out, [7; 6]);
+    on_each_backend!(wrong_output);
+}
+
+fn too_many_rows<B: Backend>(backend: &B) {
+    let one = backend.upload(&[0.5f32]).unwrap();
+    let rows = u32::MAX as usize + 1;
+    let u = || Matrix::with_strides(B::slice(&one), rows, 1, 0, 0).unwrap();
+    let mut ws = backend.workspace::<f32>(1, 1).unwrap();
+    let mut out = Guarded::<B, u32>::new(backend, (1, 1));
+    let error = backend.rank_into(u(), Order::Ascending, out.view(), &mut ws).unwrap_err();
+    assert!(matches!(error, Error::TooManyRows { .. }), "{error}");
+    let mut of_columns = Guarded::<B, f32>::new(backend, (1, 1));
+    let error = backend.median_into(u(), of_columns.vector(), &mut ws).unwrap_err();
+    assert!(matches!(error, Error::TooManyRows { .. }), "{error}");
+    let error = backend
+        .bihalf_forward_into(u(), Ones::Half, Outputs::none(), Some(of_columns.vector()), &mut ws)
+        .unwrap_err();
+    assert!(matches!(error, Error::TooManyRows { .. }), "{error}");
+    let error = backend.sign_forward_into(u(), None, Outputs::none()).unwrap_err();
+    assert!(matches!(error, Error::TooManyRows { .. }), "{error}");
+    out.assert_untouched(backend);
+    of_columns.assert_untouched(backend);
 }
 
 #[test]
 fn more_rows_than_a_rank_can_number_are_refused() {
-    let one = [0.5f32];
-    let rows = u32::MAX as usize + 1;
-    let u = MatRef::with_strides(&one[..], rows, 1, 0, 0).unwrap();
-    let mut out = [0u32; 1];
-    let out = MatMut::new(&mut out, 1, 1).unwrap();
-    let error = ops::rank::rank_into(u, Order::Ascending, out, &mut Workspace::new()).unwrap_err();
-    assert!(matches!(error, Error::TooManyRows { .. }), "{error}");
+    on_each_backend!(too_many_rows);
 }

@@ -3,8 +3,8 @@
 use crate::common::patterns::{FINITE, Pattern};
 use crate::common::*;
 use approx::assert_relative_eq;
-use bihalf::ops::relax::{self, Continuation};
-use bihalf::{Backend, Element, Error, MatRef};
+use bihalf::ops::relax::Continuation;
+use bihalf::{Backend, Element, Error};
 
 /// Half a unit in the last place, relative, and as much again for the arithmetic before rounding:
 /// `tanh` and three operations in f32 are within 4 ulps of f32.
@@ -62,18 +62,23 @@ fn relax_and_its_gradient_match_the_formula() {
     on_each_backend_and_type!(relax_equals_the_formula);
 }
 
-#[test]
-fn gradient_matches_finite_differences() {
+fn finite_differences<B: Backend>(backend: &B) {
     let (u, beta, h) = ([-1.5f64, -0.1, 0.0, 0.7, 2.0], 1.7, 1e-6);
-    let view = MatRef::new(&u, 1, 5).unwrap();
-    let du = relax::backward(view, beta, MatRef::new(&[1.0; 5], 1, 5).unwrap()).unwrap();
+    let input = Input::new(backend, &u, (1, 5), Lay::Dense);
+    let mut du = Guarded::of(backend, &[1.0; 5], (1, 5));
+    backend.relax_backward_in_place(input.view(), beta, du.view()).unwrap();
     let at = |step: f64| {
-        let moved = u.map(|u| u + step);
-        relax::forward(MatRef::new(&moved, 1, 5).unwrap(), beta).unwrap()
+        let moved = Input::new(backend, &u.map(|u| u + step), (1, 5), Lay::Dense);
+        backend.download(&backend.relax_forward(moved.view(), beta).unwrap()).unwrap()
     };
-    for ((du, up), down) in du.into_iter().zip(at(h)).zip(at(-h)) {
+    for ((du, up), down) in du.take(backend).into_iter().zip(at(h)).zip(at(-h)) {
         assert_relative_eq!(du, (up - down) / (2.0 * h), max_relative = 1e-8);
     }
+}
+
+#[test]
+fn relax_gradient_matches_finite_differences() {
+    on_each_backend!(finite_differences);
 }
 
 fn special_values_by_hand<B: Backend>(backend: &B) {
@@ -97,16 +102,25 @@ fn special_values() {
     on_each_backend!(special_values_by_hand);
 }
 
-#[test]
-fn beta_must_be_finite_and_positive() {
-    let u = MatRef::new(&[1.0f32], 1, 1).unwrap();
+fn wrong_beta<B: Backend>(backend: &B) {
+    let u = Input::new(backend, &[1.0f32], (1, 1), Lay::Dense);
+    let mut grad = Guarded::of(backend, &[1.0f32], (1, 1));
     for beta in [0.0, -1.0, f64::NAN, f64::INFINITY] {
-        let error = relax::forward(u, beta).unwrap_err();
+        let error = backend.relax_forward(u.view(), beta).err().unwrap();
         assert!(matches!(error, Error::Parameter { name: "beta", .. }), "{error}");
-        assert!(relax::backward(u, beta, u).is_err());
+        let error = backend.relax_backward_in_place(u.view(), beta, grad.view()).unwrap_err();
+        assert!(matches!(error, Error::Parameter { name: "beta", .. }), "{error}");
     }
-    let error = relax::backward(u, 1.0, MatRef::new(&[1.0f32; 2], 1, 2).unwrap()).unwrap_err();
+    assert_eq!(grad.take(backend), [1.0]);
+    let mut grad = Guarded::<B, f32>::new(backend, (1, 2));
+    let error = backend.relax_backward_in_place(u.view(), 1.0, grad.view()).unwrap_err();
     assert!(matches!(error, Error::Shape { .. }), "{error}");
+    grad.assert_untouched(backend);
+}
+
+#[test]
+fn relax_beta_must_be_finite_and_positive() {
+    on_each_backend!(wrong_beta);
 }
 
 #[test]

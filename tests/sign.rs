@@ -2,7 +2,7 @@
 
 use crate::common::patterns::{ALL, Pattern};
 use crate::common::*;
-use bihalf::{Backend, Element, Error, MatRef, Outputs, Pull, ops};
+use bihalf::{Backend, Element, Error, Outputs, Pull};
 
 fn sign_equals_the_oracle<T: Element + Guard, B: Backend>(backend: &B) {
     for (seed, shape) in (1..).zip(shapes()) {
@@ -95,17 +95,26 @@ fn sign_with_a_shift_does_not_round_the_sum() {
     on_each_backend!(shift_by_hand);
 }
 
+fn wrong_shapes<B: Backend>(backend: &B) {
+    let u = Input::new(backend, &[1.0f32; 6], (2, 3), Lay::Dense);
+    let shift = backend.upload(&[0.0f32; 2]).unwrap();
+    let error = backend.sign_forward(u.view(), Some(B::slice(&shift))).err().unwrap();
+    assert!(matches!(error, Error::Length { expected: 3, got: 2, .. }), "{error}");
+    let mut grad = Guarded::of(backend, &[0.0f32; 6], (3, 2));
+    let error =
+        backend.sign_backward_in_place(u.view(), None, grad.view(), Pull::new(1.0)).unwrap_err();
+    assert!(matches!(error, Error::Shape { .. }), "{error}");
+    let mut grad = Guarded::of(backend, &[0.5f32; 6], (2, 3));
+    let error = backend
+        .sign_backward_in_place(u.view(), None, grad.view(), Pull::new(f64::NAN))
+        .unwrap_err();
+    assert!(matches!(error, Error::Parameter { name: "gamma", .. }), "{error}");
+    assert_eq!(grad.take(backend), [0.5; 6]);
+    backend.sign_backward_in_place(u.view(), None, grad.view(), Pull::new(6.0)).unwrap();
+    assert_eq!(grad.take(backend), [0.5; 6], "no pull where U is already B");
+}
+
 #[test]
 fn sign_refuses_wrong_shapes() {
-    let u = [1.0f32; 6];
-    let u = MatRef::new(&u, 2, 3).unwrap();
-    let error = ops::sign::forward_shifted(u, &[0.0; 2]).unwrap_err();
-    assert!(matches!(error, Error::Length { expected: 3, got: 2, .. }), "{error}");
-    let grad = MatRef::new(&[0.0f32; 6], 3, 2).unwrap();
-    let error = ops::sign::backward(u, None, grad, Pull::new(1.0)).unwrap_err();
-    assert!(matches!(error, Error::Shape { .. }), "{error}");
-    let grad = MatRef::new(&[0.0f32; 6], 2, 3).unwrap();
-    let error = ops::sign::backward(u, None, grad, Pull::new(f64::NAN)).unwrap_err();
-    assert!(matches!(error, Error::Parameter { name: "gamma", .. }), "{error}");
-    assert_eq!(ops::sign::backward(u, None, grad, Pull::new(6.0)).unwrap(), [0.0; 6]);
+    on_each_backend!(wrong_shapes);
 }

@@ -5,13 +5,13 @@ use crate::common::*;
 use approx::assert_relative_eq;
 use bihalf::half::f16;
 use bihalf::ops::threshold::{Threshold, median};
-use bihalf::{Backend, Element, Error, MatRef, Workspace, ops};
+use bihalf::{Backend, Element, Error, MatRef, Ones, Workspace};
 
 fn lower_median<T: Element>(u: &[T], rows: usize, cols: usize, j: usize) -> f64 {
     let column: Vec<T> = u.iter().skip(j).step_by(cols).copied().collect();
     let order = naive::argsort(&naive::rank(&column, rows, 1, false), 1);
     let row = order[rows.div_ceil(2) - 1] as usize;
-    u[row * cols + j].to_f64() + 0.0
+    naive::canonical(u[row * cols + j].to_f64())
 }
 
 fn medians_match<T: Element>() {
@@ -23,7 +23,7 @@ fn medians_match<T: Element>() {
             let checked = if rows > 1000 { 1 } else { 19 };
             for (j, median) in medians.into_iter().take(checked).enumerate() {
                 let expected = lower_median(&u, rows, 19, j);
-                assert!(same(median.to_f64(), expected), "{} {pattern:?} {rows}", T::NAME);
+                assert_same_bits(median.to_f64(), expected, j);
             }
         }
     }
@@ -48,7 +48,7 @@ fn medians_match_on<T: Element + Guard, B: Backend>(backend: &B) {
             backend.median_into(input.view(), medians.vector(), &mut ws).unwrap();
             for (j, median) in medians.take(backend).into_iter().enumerate() {
                 let expected = lower_median(&u, rows, cols, j);
-                assert!(same(median.to_f64(), expected), "column {j}: {median}, {expected}");
+                assert_same_bits(median.to_f64(), expected, j);
             }
         }
     }
@@ -65,15 +65,24 @@ fn median_is_the_same_on_every_backend() {
     on_each_backend_and_type!(medians_match_on);
 }
 
-#[test]
-fn without_ties_the_batch_median_as_shift_gives_bihalf_codes() {
+fn median_as_shift<B: Backend>(backend: &B) {
     for rows in [1, 2, 7, 32, 101] {
         let u: Vec<f32> = Pattern::Random.fill((rows, 13), 2);
-        let u = MatRef::new(&u, rows, 13).unwrap();
-        let shift: Vec<f32> = median(u).unwrap().into_iter().map(|m| -m).collect();
-        let by_median = ops::sign::forward_shifted(u, &shift).unwrap();
-        assert_eq!(by_median, ops::bihalf::forward(u, ops::bihalf::Ones::Half).unwrap());
+        let u = Input::new(backend, &u, (rows, 13), Lay::Dense);
+        let mut ws = backend.workspace::<f32>(rows, 13).unwrap();
+        let mut medians = guarded_row::<B, f32>(backend, 13);
+        backend.median_into(u.view(), medians.vector(), &mut ws).unwrap();
+        let shift: Vec<f32> = medians.take(backend).into_iter().map(|m| -m).collect();
+        let shift = backend.upload(&shift).unwrap();
+        let by_median = backend.sign_forward(u.view(), Some(B::slice(&shift))).unwrap();
+        let bihalf = backend.bihalf_forward(u.view(), Ones::Half).unwrap();
+        assert_eq!(backend.download(&by_median).unwrap(), backend.download(&bihalf).unwrap());
     }
+}
+
+#[test]
+fn without_ties_the_batch_median_as_shift_gives_bihalf_codes() {
+    on_each_backend!(median_as_shift);
 }
 
 #[test]

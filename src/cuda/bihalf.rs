@@ -99,8 +99,8 @@ impl Cuda {
         threshold: Option<DeviceMut<'_, T>>,
         ws: &mut Workspace,
     ) -> Result<()> {
-        let shape = Shape::new(u.rows(), u.cols())?;
         let k = bihalf::check_forward(u.shape(), ones, &out, threshold.as_ref().map(|t| t.len()))?;
+        let shape = Shape::new(u.rows(), u.cols())?;
         self.select(u, shape, k as u32, out, threshold, ws)
     }
 
@@ -110,8 +110,8 @@ impl Cuda {
         out: DeviceMut<'_, T>,
         ws: &mut Workspace,
     ) -> Result<()> {
-        let shape = Shape::new(u.rows(), u.cols())?;
         let k = threshold::check_median(u.shape(), out.len())?;
+        let shape = Shape::new(u.rows(), u.cols())?;
         self.select(u, shape, k as u32, Outputs::none(), Some(out), ws)
     }
 

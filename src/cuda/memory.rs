@@ -2,6 +2,7 @@
 #![allow(unsafe_code)]
 
 use super::driver::refused;
+use crate::ops::check_rows;
 use crate::plan::{self, Limits};
 use crate::{Element, Error, ReadStorage, Result, Storage};
 use cudarc::driver::sys::CUdeviceptr;
@@ -198,8 +199,9 @@ impl Workspace {
 /// Bytes of workspace that are enough for any operation on `rows` x `cols` matrices of `T`.
 ///
 /// # Errors
-/// [`Error::TooLargeForCuda`].
+/// [`Error::TooManyRows`], as every operation that needs a workspace; [`Error::TooLargeForCuda`].
 pub fn workspace_bytes<T: Element>(rows: usize, cols: usize, limits: &Limits) -> Result<usize> {
+    check_rows(rows)?;
     let shape = super::args::Shape::new(rows, cols)?;
     let (m, k) = (shape.rows, shape.cols);
     // As many ones as rows: the selection that needs the most.

@@ -323,6 +323,12 @@ pub fn same(a: f64, b: f64) -> bool {
     a.to_bits() == b.to_bits() || (a.is_nan() && b.is_nan())
 }
 
+/// A threshold of column `j`, which is canonical: +0, and one NaN.
+#[track_caller]
+pub fn assert_same_bits(got: f64, expected: f64, j: usize) {
+    assert!(got.to_bits() == expected.to_bits(), "column {j}: {got:?}, expected {expected:?}");
+}
+
 /// All elements the same, NaN where NaN.
 #[track_caller]
 pub fn assert_same<T: Element>(got: &[T], expected: &[T]) {

@@ -8,6 +8,11 @@ pub fn less(a: f64, b: f64) -> bool {
     !a.is_nan() && (b.is_nan() || a < b)
 }
 
+/// The one form of all that are equal: +0 of both zeros, the quiet NaN of all NaN.
+pub fn canonical(x: f64) -> f64 {
+    if x.is_nan() { f64::NAN } else { x + 0.0 }
+}
+
 /// Place of each element in its sorted column: how many elements of the column come before it.
 pub fn rank<T: Element>(u: &[T], rows: usize, cols: usize, desc: bool) -> Vec<u32> {
     let mut ranks = vec![0; rows * cols];
