@@ -67,10 +67,8 @@ __device__ void network(const Forward<T>& args) {
         }
     }
     if (at.in && args.out.counts) args.out.counts[at.col] = k;
-    if (at.in && args.threshold) {
-        const KeyOf<T> value = k == 0 ? KeyOf<T>(GREATEST) : KeyOf<T>(cut);
-        args.threshold[at.col] = Element<T>::from_key(value);
-    }
+    // For k = 0 the threshold is a pad, whose value is NaN.
+    if (at.in && args.threshold) args.threshold[at.col] = Element<T>::from_key(KeyOf<T>(cut));
 }
 
 }  // namespace bihalf

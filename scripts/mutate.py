@@ -23,8 +23,6 @@ RULES = [
     ("bihalf_network.cuh", "i - rows < HALF - k ? GREATEST : 0", "0", "pads are all least"),
     ("bihalf_network.cuh", "(tie && ties_to_take > 0)", "tie", "network: all ties are taken"),
     ("bihalf_network.cuh", "ties_to_take -= tie;", "", "network: ties are not counted down"),
-    ("bihalf_network.cuh", "const KeyOf<T> value = k == 0 ? KeyOf<T>(GREATEST) : KeyOf<T>(cut);",
-     "const KeyOf<T> value = KeyOf<T>(cut);", "network: threshold of k = 0"),
     ("bihalf_radix.cuh", "(tie && ties_to_take > 0)", "tie", "radix: all ties are taken"),
     ("bihalf_radix.cuh", "ties_to_take -= tie;", "", "radix: ties are not counted down"),
     ("bihalf_radix.cuh", "before += mine;", "", "radix: ties of earlier chunks are forgotten"),
