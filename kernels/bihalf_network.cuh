@@ -6,17 +6,22 @@
 //                   :        :                :        shuffle, no shared memory, no barrier
 //                key[ROWS-1]
 //
-// 1. Load the column as ordered keys. Behind its rows come pads: ROWS / 2 - k greatest keys and
-//    the rest least keys, so that the k-th largest of the rows is the (ROWS / 2)-th largest of all
+// 1. Load the column as ordered keys. Behind its rows come pads: ROWS / 2 - k greatest values and
+//    the rest least ones, so that the k-th largest of the rows is the (ROWS / 2)-th largest of all
 //    slots, for every k. One network serves every size.
-// 2. Sort both halves with a bitonic network.
-// 3. Half-cleaner: the larger ones of a[i] and b[H - 1 - i] are the ROWS / 2 largest keys; the
-//    least of them is the threshold key.
-// 4. Walk down the rows: +1 above the threshold, and at the threshold until k ones are given.
+// 2. Sort both halves.
+// 3. Half-cleaner: the larger ones of a[i] and b[H - 1 - i] are the ROWS / 2 largest keys, the
+//    lesser ones all others. The least of the former is the threshold key; more rows than k equal
+//    or exceed it only if it equals the greatest of the latter.
+// 4. +1 at and above the threshold. Where there are surplus ties, in some column of the tile, or
+//    other outputs than dense, the rows become a bit mask first, from which surplus ties are taken
+//    off, the highest row first.
+//
+// A pad can equal a row (NaN, -inf), which the masks leave out.
 //
 // Needs max(k, rows - k) <= ROWS / 2 (or there are not enough pads): the host checks.
 #pragma once
-#include "bitonic.cuh"
+#include "odd_even.cuh"
 
 namespace bihalf {
 
@@ -29,46 +34,87 @@ struct Forward {
     uint32_t k;
 };
 
+// The slots of a lane's column. `FULL`: each is a row of a column that exists.
+template <class T, int ROWS, bool FULL>
+__device__ void load(const Forward<T>& args, const Place& at, T (&slots)[ROWS]) {
+    const int rows = args.shape.rows, greatest_pads_end = rows + ROWS / 2 - int(args.k);
+    const uint64_t col = FULL ? at.col : min(at.col, uint64_t(args.shape.cols - 1));
+    const T* u = &args.u.data[col * args.u.col_stride];
+#pragma unroll
+    for (int i = 0; i < ROWS; i++, u += args.u.row_stride) {
+        if (!FULL) slots[i] = i < greatest_pads_end ? greatest<T>() : least<T>();
+        if (FULL || i < rows) slots[i] = *u;
+    }
+}
+
 template <class T, int ROWS>
 __device__ void network(const Forward<T>& args) {
-    // 16-bit keys travel in 32-bit registers, which have one-instruction minima and maxima.
-    using Key = decltype(KeyOf<T>() + 0u);
-    constexpr Key GREATEST = KeyOf<T>(~KeyOf<T>(0));
+    // 16-bit types are sorted as floats, whose keys have one-instruction minima and maxima.
+    using Real = RealOf<T>;
+    using Key = KeyOf<Real>;
     constexpr int HALF = ROWS / 2;
     const Place at(args.shape.cols);
-    const int rows = args.shape.rows, k = args.k;
+    const int rows = args.shape.rows;
 
     // Step 1. Lanes without a column sort zeros.
+    const bool full = rows == ROWS && __all_sync(ALL_LANES, at.in);
+    T u[ROWS];
+    if (full) {
+        load<T, ROWS, true>(args, at, u);
+    } else {
+        load<T, ROWS, false>(args, at, u);
+    }
     Key key[ROWS], a[HALF], b[HALF];
 #pragma unroll
     for (int i = 0; i < ROWS; i++) {
-        key[i] = i - rows < HALF - k ? GREATEST : 0;
-        if (i < rows) key[i] = at.in ? Element<T>::key(args.u.at(i, at.col)) : 0;
+        key[i] = Element<Real>::key(Element<T>::widen(u[i]));
         (i < HALF ? a[i % HALF] : b[i % HALF]) = key[i];
     }
     // Step 2.
-    sort_registers(a);
-    sort_registers(b);
+    sort_odd_even(a);
+    sort_odd_even(b);
     // Step 3.
-    Key cut = GREATEST;
+    Key cut = ~Key(0), next = 0;
 #pragma unroll
-    for (int i = 0; i < HALF; i++) cut = min(cut, max(a[i], b[HALF - 1 - i]));
+    for (int i = 0; i < HALF; i++) {
+        cut = min(cut, max(a[i], b[HALF - 1 - i]));
+        next = max(next, min(a[i], b[HALF - 1 - i]));
+    }
+    const bool surplus = __any_sync(ALL_LANES, next == cut);
+    if (at.in && args.out.counts) args.out.counts[at.col] = args.k;
+    // For k = 0 the threshold is a pad, whose value is NaN.
+    if (at.in && args.threshold) {
+        const bool nan = cut == ~Key(0);
+        args.threshold[at.col] = nan ? greatest<T>() : Element<T>::narrow(value_of<Real>(cut));
+    }
 
-    // Step 4.
-    int ties_to_take = k;
+    // Step 4, as almost all calls have it.
+    if (full && !surplus && !args.out.dense_i8.data && !args.out.codes.data) {
+        if (!args.out.dense.data) return;
+        T* b = &args.out.dense.at(0, at.col);
 #pragma unroll
-    for (int i = 0; i < ROWS; i++) ties_to_take -= i < rows && key[i] > cut;
+        for (int i = 0; i < ROWS; i++, b += args.out.dense.row_stride) {
+            *b = one<T>(key[i] >= cut);
+        }
+        return;
+    }
+    // Step 4 with surplus ties or other outputs: a bit a row.
+    uint64_t above = 0, equal = 0;
 #pragma unroll
     for (int i = 0; i < ROWS; i++) {
-        if (i < rows) {
-            const bool tie = key[i] == cut;
-            emit(args.out, at, i, key[i] > cut || (tie && ties_to_take > 0));
-            ties_to_take -= tie;
-        }
+        if (key[i] > cut) above |= uint64_t(1) << i;
+        if (key[i] == cut) equal |= uint64_t(1) << i;
     }
-    if (at.in && args.out.counts) args.out.counts[at.col] = k;
-    // For k = 0 the threshold is a pad, whose value is NaN.
-    if (at.in && args.threshold) args.threshold[at.col] = Element<T>::from_key(KeyOf<T>(cut));
+    const uint64_t exist = ~uint64_t(0) >> (64 - rows);
+    above &= exist;
+    equal &= exist;
+#pragma unroll 1
+    for (int n = __popcll(above) + __popcll(equal) - int(args.k); n > 0; n--) {
+        equal ^= uint64_t(1) << (63 - __clzll(equal));
+    }
+    above |= equal;
+#pragma unroll 1
+    for (int i = 0; i < rows; i++) emit(args.out, at, i, above >> i & 1);
 }
 
 }  // namespace bihalf

@@ -183,7 +183,7 @@ __device__ void radix_emit(const Cut<T>& args) {
     if (chunk.index == 0 && at.in) {
         if (args.out.counts) args.out.counts[at.col] = args.k;
         const KeyOf<T> value = args.k == 0 ? KeyOf<T>(~KeyOf<T>(0)) : cut;
-        if (args.threshold) args.threshold[at.col] = Element<T>::from_key(value);
+        if (args.threshold) args.threshold[at.col] = value_of<T>(value);
     }
 }
 

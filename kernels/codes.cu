@@ -20,7 +20,7 @@ __device__ void unpack(const Unpack<T>& args) {
     if (!at.in) return;
     for (uint64_t i = at.row; i < args.shape.rows; i += at.row_step) {
         const bool is_one = args.codes.at(i, at.tile) >> at.lane & 1;
-        args.dense.at(i, at.col) = Element<T>::narrow(one<RealOf<T>>(is_one));
+        args.dense.at(i, at.col) = one<T>(is_one);
     }
 }
 

@@ -17,6 +17,8 @@
 #include <cuda_fp16.h>
 #include <stdint.h>
 
+#include <type_traits>
+
 constexpr unsigned WARP = 32;
 constexpr unsigned ALL_LANES = 0xffffffffu;
 
@@ -93,29 +95,28 @@ struct Place {
 // Element types
 // ---------------------------------------------------------------------------------------------
 
-// Order-preserving integers: a < b exactly when ordered(a) < ordered(b). -0 equals +0, and every
-// NaN is the greatest key. INF is the bit pattern of +infinity. No value has key 0.
-template <class Bits, Bits INF>
+// Order-preserving integers: a < b exactly when ordered(a) < ordered(b), for numbers whose zero has
+// no sign and whose NaN is 0x7f..ff, which then is the greatest key. No value has key 0.
+template <class Bits>
 __device__ Bits ordered(Bits bits) {
-    constexpr Bits SIGN = Bits(Bits(1) << (sizeof(Bits) * 8 - 1));
-    const Bits magnitude = Bits(bits & Bits(~SIGN));
-    if (magnitude > INF) return Bits(~Bits(0));
-    if (magnitude == 0) return SIGN;
-    return bits & SIGN ? Bits(~bits) : Bits(bits | SIGN);
+    using Signed = std::make_signed_t<Bits>;
+    constexpr unsigned SIGN_AT = sizeof(Bits) * 8 - 1;
+    constexpr Bits SIGN = Bits(Bits(1) << SIGN_AT);
+    return Bits(bits ^ Bits(Bits(Signed(bits) >> SIGN_AT) | SIGN));
 }
 
-// The canonical value of a key: +0 for both zeros, the quiet NaN for every NaN.
-template <class Bits, Bits INF>
-__device__ Bits from_ordered(Bits key) {
+// The bits of the canonical value of a key: +0 for both zeros, the quiet NaN for every NaN.
+template <class Bits>
+__device__ Bits from_ordered(Bits key, Bits quiet_nan) {
     constexpr Bits SIGN = Bits(Bits(1) << (sizeof(Bits) * 8 - 1));
-    constexpr Bits LOWEST_EXPONENT_BIT = Bits(INF & Bits(~INF + 1));
-    constexpr Bits QUIET_NAN = Bits(INF | (LOWEST_EXPONENT_BIT >> 1));
-    if (key == Bits(~Bits(0))) return QUIET_NAN;
+    if (key == Bits(~Bits(0))) return quiet_nan;
     return key & SIGN ? Bits(key & Bits(~SIGN)) : Bits(~key);
 }
 
 // What kernels need of an element: its key, and its arithmetic type Real (16-bit types compute in
-// float and round once, at the end).
+// float and round once, at the end). Adding +0 makes a value canonical in one instruction: it turns
+// -0 into +0, every NaN into the one that arithmetic gives, 0x7f..ff, and keeps all others. Of
+// double the architecture does not promise which NaN that is.
 template <class T>
 struct Element;
 
@@ -123,10 +124,9 @@ template <>
 struct Element<float> {
     using Key = uint32_t;
     using Real = float;
-    static __device__ Key key(float x) { return ordered<Key, 0x7f800000u>(__float_as_uint(x)); }
-    static __device__ float from_key(Key k) {
-        return __uint_as_float(from_ordered<Key, 0x7f800000u>(k));
-    }
+    static constexpr Key ONE = 0x3f800000, INF = 0x7f800000, QUIET_NAN = 0x7fc00000;
+    static __device__ float of_bits(Key bits) { return __uint_as_float(bits); }
+    static __device__ Key key(float x) { return ordered(__float_as_uint(__fadd_rn(x, 0.0f))); }
     static __device__ Real widen(float x) { return x; }
     static __device__ float narrow(Real x) { return x; }
     static __device__ float of_double(double x) { return __double2float_rn(x); }
@@ -136,10 +136,11 @@ template <>
 struct Element<double> {
     using Key = uint64_t;
     using Real = double;
-    static constexpr Key INF = 0x7ff0000000000000ull;
-    static __device__ Key key(double x) { return ordered<Key, INF>(Key(__double_as_longlong(x))); }
-    static __device__ double from_key(Key k) {
-        return __longlong_as_double((long long)from_ordered<Key, INF>(k));
+    static constexpr Key ONE = 0x3ff0000000000000, INF = 0x7ff0000000000000,
+                         QUIET_NAN = 0x7ff8000000000000;
+    static __device__ double of_bits(Key bits) { return __longlong_as_double((long long)bits); }
+    static __device__ Key key(double x) {
+        return x != x ? ~Key(0) : ordered(Key(__double_as_longlong(__dadd_rn(x, 0.0))));
     }
     static __device__ Real widen(double x) { return x; }
     static __device__ double narrow(Real x) { return x; }
@@ -158,9 +159,10 @@ template <>
 struct Element<__half> {
     using Key = uint16_t;
     using Real = float;
-    static __device__ Key key(__half x) { return ordered<Key, 0x7c00>(__half_as_ushort(x)); }
-    static __device__ __half from_key(Key k) {
-        return __ushort_as_half(from_ordered<Key, 0x7c00>(k));
+    static constexpr Key ONE = 0x3c00, INF = 0x7c00, QUIET_NAN = 0x7e00;
+    static __device__ __half of_bits(Key bits) { return __ushort_as_half(bits); }
+    static __device__ Key key(__half x) {
+        return ordered(__half_as_ushort(__hadd_rn(x, __ushort_as_half(0))));
     }
     static __device__ Real widen(__half x) { return __half2float(x); }
     static __device__ __half narrow(Real x) { return __float2half_rn(x); }
@@ -171,11 +173,10 @@ template <>
 struct Element<__nv_bfloat16> {
     using Key = uint16_t;
     using Real = float;
+    static constexpr Key ONE = 0x3f80, INF = 0x7f80, QUIET_NAN = 0x7fc0;
+    static __device__ __nv_bfloat16 of_bits(Key bits) { return __ushort_as_bfloat16(bits); }
     static __device__ Key key(__nv_bfloat16 x) {
-        return ordered<Key, 0x7f80>(__bfloat16_as_ushort(x));
-    }
-    static __device__ __nv_bfloat16 from_key(Key k) {
-        return __ushort_as_bfloat16(from_ordered<Key, 0x7f80>(k));
+        return ordered(__bfloat16_as_ushort(__hadd_rn(x, __ushort_as_bfloat16(0))));
     }
     static __device__ Real widen(__nv_bfloat16 x) { return __bfloat162float(x); }
     static __device__ __nv_bfloat16 narrow(Real x) { return __float2bfloat16_rn(x); }
@@ -187,9 +188,29 @@ using KeyOf = typename Element<T>::Key;
 template <class T>
 using RealOf = typename Element<T>::Real;
 
-template <class Real>
-__device__ Real one(bool positive) {
-    return positive ? Real(1) : Real(-1);
+// The canonical value of a key.
+template <class T>
+__device__ T value_of(KeyOf<T> key) {
+    return Element<T>::of_bits(from_ordered(key, Element<T>::QUIET_NAN));
+}
+
+template <class T>
+constexpr KeyOf<T> SIGN = KeyOf<T>(KeyOf<T>(1) << (sizeof(T) * 8 - 1));
+
+// Bounds of all values: the NaN, which is greatest, and minus infinity.
+template <class T>
+__device__ T greatest() {
+    return Element<T>::of_bits(Element<T>::QUIET_NAN);
+}
+template <class T>
+__device__ T least() {
+    return Element<T>::of_bits(KeyOf<T>(Element<T>::INF | SIGN<T>));
+}
+
+// +1 or -1.
+template <class T>
+__device__ T one(bool positive) {
+    return Element<T>::of_bits(positive ? Element<T>::ONE : KeyOf<T>(Element<T>::ONE | SIGN<T>));
 }
 
 // ---------------------------------------------------------------------------------------------
@@ -200,14 +221,10 @@ __device__ Real one(bool positive) {
 // it together, with the same row. Columns that do not exist give bit 0: the pad bits.
 template <class T>
 __device__ void emit(const Outputs<T>& out, const Place& at, uint64_t row, bool is_one) {
-    if (out.dense.data && at.in) {
-        out.dense.at(row, at.col) = Element<T>::narrow(one<RealOf<T>>(is_one));
-    }
-    if (out.dense_i8.data && at.in) out.dense_i8.at(row, at.col) = one<int8_t>(is_one);
-    if (out.codes.data) {
-        const uint32_t bits = __ballot_sync(ALL_LANES, is_one && at.in);
-        if (at.lane == 0) out.codes.at(row, at.tile) = bits;
-    }
+    if (out.dense.data && at.in) out.dense.at(row, at.col) = one<T>(is_one);
+    if (out.dense_i8.data && at.in) out.dense_i8.at(row, at.col) = is_one ? 1 : -1;
+    const uint32_t bits = __ballot_sync(ALL_LANES, is_one && at.in);
+    if (out.codes.data && at.lane == 0) out.codes.at(row, at.tile) = bits;
 }
 
 // Adds up a number of each thread over the warps of a block, column by column, and adds the sum to

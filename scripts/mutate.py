@@ -16,13 +16,15 @@ COPY = ROOT / "target" / "mutate"
 
 # file, text (must occur once), replacement, what the change means
 RULES = [
-    ("common.cuh", "if (magnitude > INF) return Bits(~Bits(0));", "", "NaN is not greatest"),
-    ("common.cuh", "if (magnitude == 0) return SIGN;", "", "-0 differs from +0"),
-    ("common.cuh", "if (key == Bits(~Bits(0))) return QUIET_NAN;", "", "a NaN threshold is not canonical"),
+    ("common.cuh", "ordered(__float_as_uint(__fadd_rn(x, 0.0f)))", "ordered(__float_as_uint(x))",
+     "NaN of float have an order, -0 differs from +0"),
+    ("common.cuh", "if (key == Bits(~Bits(0))) return quiet_nan;", "", "a NaN threshold is not canonical"),
     ("common.cuh", "is_one && at.in);", "is_one);", "pad bits follow lanes without a column"),
-    ("bihalf_network.cuh", "i - rows < HALF - k ? GREATEST : 0", "0", "pads are all least"),
-    ("bihalf_network.cuh", "(tie && ties_to_take > 0)", "tie", "network: all ties are taken"),
-    ("bihalf_network.cuh", "ties_to_take -= tie;", "", "network: ties are not counted down"),
+    ("bihalf_network.cuh", "i < greatest_pads_end ? greatest<T>() : least<T>()", "least<T>()", "pads are all least"),
+    ("bihalf_network.cuh", "next == cut)", "false)", "network: surplus ties are taken"),
+    ("bihalf_network.cuh", "(63 - __clzll(equal))", "(__ffsll(equal) - 1)", "network: the last ties are taken"),
+    ("bihalf_network.cuh", "equal &= exist;", "", "network: pads count as ties"),
+    ("bihalf_network.cuh", "above &= exist;", "", "network: pads count as ones"),
     ("bihalf_radix.cuh", "(tie && ties_to_take > 0)", "tie", "radix: all ties are taken"),
     ("bihalf_radix.cuh", "ties_to_take -= tie;", "", "radix: ties are not counted down"),
     ("bihalf_radix.cuh", "before += mine;", "", "radix: ties of earlier chunks are forgotten"),
