@@ -2,15 +2,25 @@
 //
 // Contract of the forward kernels: ties go to the lower row, NaN is greatest, -0 equals +0; exactly
 // k ones a column; threshold[j] is the canonical value of the k-th largest, NaN for k = 0; pad bits
-// are 0. Results are a pure function of the input, whatever the grid.
+// are 0. Results are a pure function of the input, whatever the kernel and the grid.
 //
-//   rows      kernels                                           file
-//   <= 64     bihalf_network32, bihalf_network64                bihalf_network.cuh
-//   any       bihalf_radix_{histogram, pick, ties, scan, emit}  bihalf_radix.cuh
+//   rows      few columns (shortest way)          many columns (fewest instructions)   launches
+//   <= 32     counting32, counting32x8            network32                            1
+//   <= 64     counting64, counting64x8            network64 (not double)               1
+//   <= 128    counting128                         slices128                            1
+//   <= 4096   histogram256, 1024, 4096            slices256, 1024, 2048, 4096          1
+//   <= 8192                                       slices8192 (16-bit types)            1
+//   any       radix_{histogram, pick, ties, scan, emit}                                fixed
+//
+// Each algorithm is one template in a file of its own, bihalf_<algorithm>.cuh; which kernel is
+// launched, src/plan/bihalf.rs tells.
 //
 // Backward is one pass, in place too: dU = dB + c * (U - B), from dense or packed B.
+#include "bihalf_counting.cuh"
+#include "bihalf_histogram.cuh"
 #include "bihalf_network.cuh"
 #include "bihalf_radix.cuh"
+#include "bihalf_slices.cuh"
 
 namespace bihalf {
 
@@ -56,8 +66,22 @@ __device__ void backward_packed(const BackwardPacked<T>& args) {
 
 }  // namespace bihalf
 
+#define FORWARD(T, NAME, THREADS_OF_BLOCK, ...) \
+    KERNEL(bihalf_##NAME, THREADS_OF_BLOCK, (bihalf::__VA_ARGS__), bihalf::Forward<T>)
+
 #define EXPORT(T, NAME)                                                                       \
-    KERNEL(bihalf_network32_##NAME, WARP, (bihalf::network<T, 32>), bihalf::Forward<T>)       \
+    FORWARD(T, counting32_##NAME, 128, counting<T, 32, 1, 4>)                                 \
+    FORWARD(T, counting32x8_##NAME, 256, counting<T, 32, 8, 1>)                               \
+    FORWARD(T, counting64_##NAME, 256, counting<T, 64, 1, 4>)                                 \
+    FORWARD(T, counting64x8_##NAME, 512, counting<T, 64, 8, 1>)                               \
+    FORWARD(T, counting128_##NAME, 512, counting<T, 128, 1, 4>)                               \
+    FORWARD(T, histogram256_##NAME, 256, histogram<T, 256, 1, 64>)                            \
+    FORWARD(T, histogram1024_##NAME, 512, histogram<T, 512, 2, 64>)                           \
+    FORWARD(T, histogram4096_##NAME, 1024, histogram<T, 1024, 4, 128>)                        \
+    FORWARD(T, network32_##NAME, WARP, network<T, 32>)                                        \
+    FORWARD(T, slices128_##NAME, 128, slices<T, 32, 4, 1>)                                    \
+    FORWARD(T, slices256_##NAME, 256, slices<T, 32, 8, 1>)                                    \
+    FORWARD(T, slices1024_##NAME, 256, slices<T, 8, 8, 1>)                                    \
     KERNEL(bihalf_radix_histogram_##NAME, THREADS, bihalf::radix_histogram, bihalf::Digit<T>) \
     KERNEL(bihalf_radix_ties_##NAME, THREADS, bihalf::radix_ties, bihalf::Cut<T>)             \
     KERNEL(bihalf_radix_emit_##NAME, THREADS, bihalf::radix_emit, bihalf::Cut<T>)             \
@@ -68,11 +92,18 @@ __device__ void backward_packed(const BackwardPacked<T>& args) {
 FOR_EACH_ELEMENT_TYPE(EXPORT)
 #undef EXPORT
 
-// A network of 64 keeps 128 keys in registers: 64-bit keys would not fit, so they take the radix
-// kernels from 33 rows on.
-#define EXPORT(T, NAME) \
-    KERNEL(bihalf_network64_##NAME, WARP, (bihalf::network<T, 64>), bihalf::Forward<T>)
+// These keep so much in registers that 64-bit keys do not fit.
+#define EXPORT(T, NAME)                                    \
+    FORWARD(T, network64_##NAME, WARP, network<T, 64>)     \
+    FORWARD(T, slices2048_##NAME, 256, slices<T, 8, 8, 2>) \
+    FORWARD(T, slices4096_##NAME, 256, slices<T, 8, 8, 4>)
 EXPORT(float, f32)
+EXPORT(__half, f16)
+EXPORT(__nv_bfloat16, bf16)
+#undef EXPORT
+
+// And here 32-bit keys do not.
+#define EXPORT(T, NAME) FORWARD(T, slices8192_##NAME, 512, slices<T, 8, 16, 4>)
 EXPORT(__half, f16)
 EXPORT(__nv_bfloat16, bf16)
 #undef EXPORT

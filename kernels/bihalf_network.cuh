@@ -21,18 +21,10 @@
 //
 // Needs max(k, rows - k) <= ROWS / 2 (or there are not enough pads): the host checks.
 #pragma once
+#include "bihalf_forward.cuh"
 #include "odd_even.cuh"
 
 namespace bihalf {
-
-template <class T>
-struct Forward {
-    Input<T> u;
-    Outputs<T> out;
-    T* threshold;
-    Shape shape;
-    uint32_t k;
-};
 
 // The slots of a lane's column. `FULL`: each is a row of a column that exists.
 template <class T, int ROWS, bool FULL>
@@ -83,10 +75,7 @@ __device__ void network(const Forward<T>& args) {
     const bool surplus = __any_sync(ALL_LANES, next == cut);
     if (at.in && args.out.counts) args.out.counts[at.col] = args.k;
     // For k = 0 the threshold is a pad, whose value is NaN.
-    if (at.in && args.threshold) {
-        const bool nan = cut == ~Key(0);
-        args.threshold[at.col] = nan ? greatest<T>() : Element<T>::narrow(value_of<Real>(cut));
-    }
+    if (at.in && args.threshold) args.threshold[at.col] = threshold_of<T>(cut);
 
     // Step 4, as almost all calls have it.
     if (full && !surplus && !args.out.dense_i8.data && !args.out.codes.data) {
@@ -105,7 +94,7 @@ __device__ void network(const Forward<T>& args) {
         if (key[i] > cut) above |= uint64_t(1) << i;
         if (key[i] == cut) equal |= uint64_t(1) << i;
     }
-    const uint64_t exist = ~uint64_t(0) >> (64 - rows);
+    const uint64_t exist = rows < 64 ? (uint64_t(1) << rows) - 1 : ~uint64_t(0);
     above &= exist;
     equal &= exist;
 #pragma unroll 1

@@ -63,6 +63,11 @@ struct Codes {
     uint64_t row_stride;
 
     __device__ Half& at(uint64_t row, uint64_t tile) const { return data[row * row_stride + tile]; }
+
+    // Eight bits of a row.
+    __device__ uint8_t& byte(uint64_t row, uint64_t n) const {
+        return reinterpret_cast<uint8_t*>(data + row * row_stride)[n];
+    }
 };
 
 // Any subset of the forms of a +1/-1 matrix.

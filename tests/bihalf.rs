@@ -2,6 +2,10 @@
 
 use crate::common::patterns::{ALL, Pattern};
 use crate::common::*;
+#[cfg(feature = "cuda")]
+use bihalf::cuda::Cuda;
+#[cfg(feature = "cuda")]
+use bihalf::half::{bf16, f16};
 use bihalf::{
     Backend, Codes, Element, Error, MatMut, MatRef, Ones, Outputs, Pull, Signs, Workspace, ops,
 };
@@ -39,20 +43,29 @@ fn forward_equals_the_oracle<T: Element + Guard, B: Backend>(backend: &B) {
             let mut codes = GuardedCodes::new(backend, shape);
             let mut counts = guarded_row::<B, u32>(backend, cols);
             let mut cut = guarded_row::<B, T>(backend, cols);
-            let out = Outputs::none()
-                .dense(dense.view())
-                .dense_i8(dense_i8.view())
-                .codes(codes.view())
-                .counts(counts.vector());
-            backend
-                .bihalf_forward_into(input.view(), ones, out, Some(cut.vector()), &mut ws)
-                .unwrap();
+            // Which outputs are asked for decides which kernels there are to choose from.
+            let packed = turn % 3 > 0;
+            let mut out = Outputs::none().dense(dense.view());
+            let alone = turn % 6 == 0;
+            if !alone {
+                out = out.dense_i8(dense_i8.view()).counts(counts.vector());
+            }
+            if packed {
+                out = out.codes(codes.view());
+            }
+            let cut_view = (!alone).then(|| cut.vector());
+            backend.bihalf_forward_into(input.view(), ones, out, cut_view, &mut ws).unwrap();
 
             let as_f64: Vec<f64> = dense.take(backend).into_iter().map(T::to_f64).collect();
             assert_eq!(as_f64, expected);
+            if packed {
+                assert_eq!(codes.take(backend), naive::pack(&expected, rows, cols));
+            }
+            if alone {
+                continue;
+            }
             let as_f64: Vec<f64> = dense_i8.take(backend).into_iter().map(f64::from).collect();
             assert_eq!(as_f64, expected);
-            assert_eq!(codes.take(backend), naive::pack(&expected, rows, cols));
             assert_eq!(counts.take(backend), vec![k as u32; cols]);
             for (j, cut) in cut.take(backend).into_iter().enumerate() {
                 let expected = threshold(&u, &expected, cols, j);
@@ -65,6 +78,18 @@ fn forward_equals_the_oracle<T: Element + Guard, B: Backend>(backend: &B) {
 #[test]
 fn forward_matches_the_oracle_in_every_form() {
     on_each_backend_and_type!(forward_equals_the_oracle);
+}
+
+/// With one multiprocessor even a few columns take the kernels of large matrices.
+#[cfg(feature = "cuda")]
+#[test]
+fn forward_matches_the_oracle_as_on_a_small_device() {
+    let Some(cuda) = device::cuda() else { return };
+    let small = Cuda::new(&cuda.kernels().with_multiprocessors(1), cuda.stream()).unwrap();
+    forward_equals_the_oracle::<f32, _>(&small);
+    forward_equals_the_oracle::<f64, _>(&small);
+    forward_equals_the_oracle::<f16, _>(&small);
+    forward_equals_the_oracle::<bf16, _>(&small);
 }
 
 fn each_output_alone_is_the_same<T: Element + Guard, B: Backend>(backend: &B) {

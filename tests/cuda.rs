@@ -338,16 +338,34 @@ fn every_kernel_is_launched_by_an_operation() {
     }
 }
 
+/// Bi-half as devices of one and of very many multiprocessors do it, dense and packed.
+fn launch_forwards<T: Element + Guard>(cuda: &Cuda) {
+    let shapes = [1, 3, 70].map(|cols| [1, 32, 64, 100].map(|rows| (rows, cols)));
+    let tall = [200, 1000, 1500, 3000, 5000, 8193].map(|rows| (rows, 1));
+    for multiprocessors in [1, 1 << 20] {
+        let kernels = cuda.kernels().with_multiprocessors(multiprocessors);
+        let cuda = Cuda::new(&kernels, cuda.stream()).unwrap();
+        for (rows, cols) in shapes.into_iter().flatten().chain(tall) {
+            let u: Vec<T> = Pattern::Random.fill((rows, cols), 1);
+            let input = Input::new(&cuda, &u, (rows, cols), Lay::Dense);
+            let expected = naive::bihalf(&u, rows, cols, rows / 2);
+            let b = cuda.bihalf_forward(input.view(), Ones::Half).unwrap();
+            assert_eq!(as_f64(cuda.download(&b).unwrap()), expected);
+            let words = cuda.bihalf_forward_packed(input.view(), Ones::Half).unwrap();
+            assert_eq!(cuda.download(&words).unwrap(), naive::pack(&expected, rows, cols));
+        }
+    }
+}
+
 fn launch_everything<T: Element + Guard>() {
     let cuda = need_cuda!();
+    launch_forwards::<T>(&cuda);
     for rows in [32, 64, 256, 1024, 1100] {
         let cols = 3;
         let u: Vec<T> = Pattern::FewDistinct.fill((rows, cols), 1);
         let input = Input::new(&cuda, &u, (rows, cols), Lay::Dense);
         let expected = naive::bihalf(&u, rows, cols, rows / 2);
         let mut ws = cuda.workspace::<T>(rows, cols).unwrap();
-        let b = cuda.bihalf_forward(input.view(), Ones::Half).unwrap();
-        assert_eq!(as_f64(cuda.download(&b).unwrap()), expected);
         let ranks = cuda.rank(input.view(), Order::Ascending).unwrap();
         assert_eq!(cuda.download(&ranks).unwrap(), naive::rank(&u, rows, cols, false));
         if rows > 32 {

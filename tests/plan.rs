@@ -80,7 +80,7 @@ fn bihalf_covers_every_column_and_row_in_a_fixed_number_of_launches() {
 }
 
 fn check_bihalf((rows, cols): (u32, u32), k: u32, dtype: DType, packed: bool, limits: &Limits) {
-    let plan = plan::bihalf(rows, cols, k, dtype, packed);
+    let plan = plan::bihalf((rows, cols), k, dtype, packed, limits);
     let launches: Vec<_> = plan.launches().collect();
     let written = if packed { cols.div_ceil(64) * 64 } else { cols };
     for &launch in &launches {
@@ -88,10 +88,12 @@ fn check_bihalf((rows, cols): (u32, u32), k: u32, dtype: DType, packed: bool, li
     }
     match plan {
         Bihalf::Nothing => assert_eq!((cols, launches.len()), (0, 0)),
-        Bihalf::Network(launch) => {
-            let capacity = if launch.kernel == Kernel::BihalfNetwork32 { 32 } else { 64 };
-            assert!(k.max(rows - k) <= capacity / 2, "pads for {k} of {rows}");
-            assert!(launch.grid.0 * 32 >= written);
+        Bihalf::OneLaunch(launch) => {
+            let Capacity { rows: capacity, columns, packs, pads } = capacity(launch.kernel);
+            assert!(rows <= capacity, "{rows} {launch:?}");
+            assert!(!pads || k.max(rows - k) <= capacity / 2, "pads for {k} of {rows}");
+            assert!(packs || !packed, "{launch:?}");
+            assert!(launch.grid.0 * columns >= written);
             assert_eq!((launches.len(), plan.workspace_bytes()), (1, 0));
         }
         Bihalf::Radix(radix) => {
@@ -110,11 +112,94 @@ fn check_bihalf((rows, cols): (u32, u32), k: u32, dtype: DType, packed: bool, li
     }
 }
 
+/// What a block of a one-launch kernel takes, from the line of `kernels/bihalf.cu` that makes it.
+struct Capacity {
+    rows: u32,
+    columns: u32,
+    /// Whether packed bits are bits of one warp.
+    packs: bool,
+    pads: bool,
+}
+
+fn capacity(kernel: Kernel) -> Capacity {
+    let name = kernel.name().strip_prefix("bihalf_").unwrap();
+    let source = include_str!("../kernels/bihalf.cu");
+    // As in `FORWARD(T, slices256_##NAME, 256, slices<T, 32, 8, 1>)`.
+    let line = source.split(&format!("FORWARD(T, {name}_##NAME, ")).nth(1);
+    let line = line.and_then(|line| line.split('>').next());
+    let (call, numbers) = line.and_then(|line| line.split_once("<T, ")).expect(name);
+    let (threads, algorithm) = call.split_once(", ").unwrap();
+    assert_eq!(threads.parse().unwrap_or(32), kernel.threads(), "{name}");
+    let numbers: Vec<u32> = numbers.split(", ").map(|n| n.parse().unwrap()).collect();
+    let (rows, columns) = match (algorithm, &numbers[..]) {
+        ("counting", [rows, columns, share]) => {
+            assert_eq!(rows * columns * share, kernel.threads());
+            (*rows, *columns)
+        }
+        ("histogram", [threads, items, _]) => {
+            assert_eq!(*threads, kernel.threads());
+            (threads * items, 1)
+        }
+        ("network", [rows]) => (*rows, 32),
+        ("slices", [columns, warps, words]) => {
+            assert_eq!(warps * 32, kernel.threads());
+            (warps * (32 / columns) * 32 * words, *columns)
+        }
+        other => panic!("{other:?}"),
+    };
+    Capacity { rows, columns, packs: columns >= 8, pads: name.starts_with("network") }
+}
+
 #[test]
-fn the_papers_batches_take_one_launch() {
-    for (rows, dtype) in [(32, DType::F32), (64, DType::F32), (64, DType::Bf16), (32, DType::F64)] {
-        let plan = plan::bihalf(rows, 64, rows / 2, dtype, true);
-        assert_eq!((plan.launches().count(), plan.workspace_bytes()), (1, 0));
+fn batches_of_thousands_of_rows_take_one_launch() {
+    for limits in limits() {
+        for (rows, dtype) in [
+            (32, DType::F32),
+            (64, DType::Bf16),
+            (1024, DType::F64),
+            (4096, DType::F32),
+            (8192, DType::F16),
+            (8192, DType::Bf16),
+        ] {
+            let plan = plan::bihalf((rows, 64), rows / 2, dtype, true, &limits);
+            assert_eq!((plan.launches().count(), plan.workspace_bytes()), (1, 0));
+        }
+    }
+}
+
+/// The choice that a model of cycles makes, for f32: few columns take the kernels of the shortest
+/// way, many those of the fewest instructions, whatever the device; a larger device changes later.
+#[test]
+fn columns_decide_between_latency_and_instructions() {
+    use Kernel::*;
+    for (rows, kernels) in [
+        (32, &[BihalfCounting32, BihalfCounting32x8, BihalfNetwork32][..]),
+        (64, &[BihalfCounting64, BihalfCounting64x8, BihalfNetwork64]),
+        (128, &[BihalfCounting128, BihalfHistogram256, BihalfSlices128]),
+        (256, &[BihalfHistogram256, BihalfSlices256]),
+        (1024, &[BihalfHistogram1024, BihalfSlices1024]),
+        (4096, &[BihalfHistogram4096, BihalfSlices4096]),
+    ] {
+        let changes = |limits: &Limits| {
+            let mut changes = vec![];
+            for cols in (0..20).map(|power| 1 << power) {
+                let plan = plan::bihalf((rows, cols), rows / 2, DType::F32, false, limits);
+                let kernel = plan.launches().next().unwrap().kernel;
+                if changes.last().is_none_or(|&(_, last)| last != kernel) {
+                    changes.push((cols, kernel));
+                }
+            }
+            changes
+        };
+        let small = changes(&Limits::of_capability(7, 5).unwrap());
+        let large = changes(&Limits::of_capability(12, 0).unwrap());
+        for changes in [&small, &large] {
+            let chosen: Vec<_> = changes.iter().map(|(_, kernel)| *kernel).collect();
+            assert_eq!(chosen, kernels, "{rows} rows");
+        }
+        for ((small, _), (large, kernel)) in small.iter().zip(&large) {
+            assert!(small <= large, "{kernel:?}");
+        }
     }
 }
 

@@ -15,6 +15,7 @@ struct Forward {
     threshold: u64,
     shape: Shape,
     k: u32,
+    dense_alone: u32,
 }
 
 #[repr(C)]
@@ -79,8 +80,22 @@ struct BackwardPacked {
 /// Size of each kernel's argument.
 #[cfg(test)]
 pub(super) const ARGS: &[(Kernel, usize)] = &[
+    (Kernel::BihalfCounting32, size_of::<Forward>()),
+    (Kernel::BihalfCounting32x8, size_of::<Forward>()),
+    (Kernel::BihalfCounting64, size_of::<Forward>()),
+    (Kernel::BihalfCounting64x8, size_of::<Forward>()),
+    (Kernel::BihalfCounting128, size_of::<Forward>()),
+    (Kernel::BihalfHistogram256, size_of::<Forward>()),
+    (Kernel::BihalfHistogram1024, size_of::<Forward>()),
+    (Kernel::BihalfHistogram4096, size_of::<Forward>()),
     (Kernel::BihalfNetwork32, size_of::<Forward>()),
     (Kernel::BihalfNetwork64, size_of::<Forward>()),
+    (Kernel::BihalfSlices128, size_of::<Forward>()),
+    (Kernel::BihalfSlices256, size_of::<Forward>()),
+    (Kernel::BihalfSlices1024, size_of::<Forward>()),
+    (Kernel::BihalfSlices2048, size_of::<Forward>()),
+    (Kernel::BihalfSlices4096, size_of::<Forward>()),
+    (Kernel::BihalfSlices8192, size_of::<Forward>()),
     (Kernel::BihalfRadixHistogram, size_of::<Digit>()),
     (Kernel::BihalfRadixPick, size_of::<Pick>()),
     (Kernel::BihalfRadixTies, size_of::<Cut>()),
@@ -125,7 +140,10 @@ impl Cuda {
         ws: &mut Workspace,
     ) -> Result<()> {
         let stream = self.stream();
-        let plan = plan::bihalf(shape.rows, shape.cols, k, T::DTYPE, out.codes.is_some());
+        let (size, packed) = ((shape.rows, shape.cols), out.codes.is_some());
+        let plan = plan::bihalf(size, k, T::DTYPE, packed, self.kernels().limits());
+        let dense_alone = out.dense_i8.is_none() && out.counts.is_none() && threshold.is_none();
+        let dense_alone = u32::from(dense_alone && !packed);
         let ws = ws.hold(plan.workspace_bytes(), stream)?;
         let (u, _u) = Input::of("U", u, stream)?;
         let (threshold, _threshold) =
@@ -135,10 +153,10 @@ impl Cuda {
 
         let radix = match plan {
             Bihalf::Nothing => return Ok(()),
-            Bihalf::Network(launch) => {
-                let args = Forward { u, out, threshold, shape, k };
-                // SAFETY: the argument of both networks; views have been checked against the shape,
-                // and are held.
+            Bihalf::OneLaunch(launch) => {
+                let args = Forward { u, out, threshold, shape, k, dense_alone };
+                // SAFETY: the argument of all such kernels; views have been checked against the
+                // shape, and are held.
                 return unsafe { self.launch::<T, _>(launch, &args) };
             }
             Bihalf::Radix(radix) => radix,

@@ -29,7 +29,10 @@ fn image() -> Result<&'static [u8]> {
 
 /// The kernels, loaded into a context. Make one for a context and clone it; clones share the module.
 #[derive(Clone, Debug)]
-pub struct Kernels(Arc<Loaded>);
+pub struct Kernels {
+    loaded: Arc<Loaded>,
+    limits: Limits,
+}
 
 #[derive(Debug)]
 struct Loaded {
@@ -37,7 +40,6 @@ struct Loaded {
     module: CUmodule,
     /// By kernel, then by type.
     functions: Vec<[Option<CUfunction>; DType::ALL.len()]>,
-    limits: Limits,
 }
 
 // SAFETY: handles of a module and its functions may be used from any thread in which the context is
@@ -64,27 +66,39 @@ impl Kernels {
                 CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN,
             )?,
             grid_y: attribute(CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MAX_GRID_DIM_Y)?,
+            multiprocessors: attribute(
+                CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT,
+            )?,
         };
         // SAFETY: a whole fatbin, which tells its own length.
         let module = unsafe { result::module::load_data(image.as_ptr().cast()) }
             .map_err(refused("load the kernels"))?;
         let context = Arc::clone(context);
-        let mut loaded = Loaded { context, module, functions: Vec::new(), limits };
+        let mut loaded = Loaded { context, module, functions: Vec::new() };
         for &kernel in Kernel::ALL {
             let functions = loaded.functions_of(kernel)?;
             loaded.functions.push(functions);
         }
-        Ok(Self(Arc::new(loaded)))
+        Ok(Self { loaded: Arc::new(loaded), limits })
     }
 
     /// The context that they are loaded into.
     pub fn context(&self) -> &Arc<CudaContext> {
-        &self.0.context
+        &self.loaded.context
     }
 
     /// What the device allows.
     pub fn limits(&self) -> &Limits {
-        &self.0.limits
+        &self.limits
+    }
+
+    /// The same kernels, launched as on a device with other multiprocessors: few of them are full
+    /// with few columns, so that plans choose the kernels of large matrices, and many the other way
+    /// round. For measurements and tests; results are the same bits.
+    #[must_use]
+    pub fn with_multiprocessors(&self, multiprocessors: u32) -> Self {
+        let limits = Limits { multiprocessors, ..self.limits };
+        Self { loaded: Arc::clone(&self.loaded), limits }
     }
 
     /// Queues one launch. `dtype` is of no account for kernels that do not depend on it.
@@ -100,7 +114,7 @@ impl Kernels {
         args: &Args,
     ) -> Result<()> {
         let Launch { kernel, grid: (x, y), shared_bytes } = launch;
-        let function = self.0.functions[kernel as usize][dtype as usize];
+        let function = self.loaded.functions[kernel as usize][dtype as usize];
         let function = function.expect("plans choose kernels of their type");
         let mut parameters = [std::ptr::from_ref(args).cast_mut().cast::<c_void>()];
         // SAFETY: the function is of a module that is loaded as long as `self` lives; the rest is

@@ -1,7 +1,7 @@
 //! Plan of the Bi-half forward pass.
 
 use super::walk::padded;
-use super::{DType, Kernel, Launch, WARPS, column_blocks, tiles};
+use super::{DType, Kernel, Launch, Limits, WARPS, column_blocks, tiles};
 
 /// Bits of a digit of the radix selection, and the values that they take.
 const DIGIT_BITS: u32 = 8;
@@ -20,8 +20,10 @@ const LEAST_CHUNK: u32 = 64;
 pub enum Bihalf {
     /// There is no column.
     Nothing,
-    /// One launch of a sorting network in registers.
-    Network(Launch),
+    /// One launch of the kernel that is fastest on such a matrix and device, as far as a model of
+    /// cycles can tell: few columns take the shortest way from load to store, many the fewest
+    /// instructions.
+    OneLaunch(Launch),
     /// Radix selection over histograms, for any number of rows.
     Radix(Radix),
 }
@@ -63,19 +65,93 @@ pub enum Step {
     Emit,
 }
 
+/// A kernel that does all in one launch, without a workspace.
+#[derive(Debug)]
+struct Candidate {
+    kernel: Kernel,
+    /// Rows that it takes.
+    rows: u32,
+    /// Columns of a block.
+    columns: u32,
+    /// Whether it pads a column so that `k` becomes half of `rows`: then neither the ones nor the
+    /// others may be more than that.
+    pads: bool,
+    /// Whether it can write packed codes, whose bits of a word or a byte come from one warp.
+    packs: bool,
+    /// Cycles from the first load to the last store of a block alone on its multiprocessor.
+    latency: u32,
+    /// Instructions of warps for a column.
+    instructions: u32,
+}
+
+/// Warp instructions that a multiprocessor with enough warps issues in a cycle.
+const ISSUED_PER_CYCLE: u64 = 3;
+
+/// The one-launch kernels, for f32. Latencies are those of a simulator of one architecture, or three
+/// cycles an instruction of a lone warp: an order of magnitude, which is all that the choice needs.
+const CANDIDATES: &[Candidate] = &[
+    //        kernel                       rows  columns pads  packs  latency instructions
+    candidate(Kernel::BihalfCounting32, 32, 1, false, false, 1_050, 420),
+    candidate(Kernel::BihalfCounting32x8, 32, 8, false, true, 1_311, 186),
+    candidate(Kernel::BihalfNetwork32, 32, 32, true, true, 2_200, 24),
+    candidate(Kernel::BihalfCounting64, 64, 1, false, false, 1_307, 1_136),
+    candidate(Kernel::BihalfCounting64x8, 64, 8, false, true, 2_447, 640),
+    candidate(Kernel::BihalfNetwork64, 64, 32, true, true, 4_900, 51),
+    candidate(Kernel::BihalfCounting128, 128, 1, false, false, 2_289, 3_408),
+    candidate(Kernel::BihalfHistogram256, 256, 1, false, false, 2_809, 1_136),
+    candidate(Kernel::BihalfHistogram1024, 1024, 1, false, false, 4_742, 2_688),
+    candidate(Kernel::BihalfHistogram4096, 4096, 1, false, false, 10_955, 6_656),
+    candidate(Kernel::BihalfSlices128, 128, 32, false, true, 9_000, 158),
+    candidate(Kernel::BihalfSlices256, 256, 32, false, true, 15_000, 316),
+    candidate(Kernel::BihalfSlices1024, 1024, 8, false, true, 17_964, 1_338),
+    candidate(Kernel::BihalfSlices2048, 2048, 8, false, true, 29_400, 2_190),
+    candidate(Kernel::BihalfSlices4096, 4096, 8, false, true, 51_900, 3_862),
+    candidate(Kernel::BihalfSlices8192, 8192, 8, false, true, 60_000, 6_100),
+];
+
+const fn candidate(
+    kernel: Kernel,
+    rows: u32,
+    columns: u32,
+    pads: bool,
+    packs: bool,
+    latency: u32,
+    instructions: u32,
+) -> Candidate {
+    Candidate { kernel, rows, columns, pads, packs, latency, instructions }
+}
+
+impl Candidate {
+    fn takes(&self, rows: u32, k: u32, dtype: DType, packed: bool) -> bool {
+        let fits = if self.pads { k.max(rows - k) <= self.rows / 2 } else { rows <= self.rows };
+        fits && (self.packs || !packed) && self.kernel.dtypes().contains(&dtype)
+    }
+
+    /// Cycles that the launch takes, about: while the device is not full, those of one block; then
+    /// those in which its multiprocessors issue all instructions.
+    fn cycles(&self, cols: u32, limits: &Limits) -> u64 {
+        let instructions = u64::from(cols) * u64::from(self.instructions);
+        let issued_per_cycle = u64::from(limits.multiprocessors.max(1)) * ISSUED_PER_CYCLE;
+        u64::from(self.latency).max(instructions / issued_per_cycle)
+    }
+}
+
 /// The plan for `k` ones a column. `packed` tells whether packed codes are asked for, whose pad bits
 /// are written too.
-pub fn bihalf(rows: u32, cols: u32, k: u32, dtype: DType, packed: bool) -> Bihalf {
+pub fn bihalf(
+    (rows, cols): (u32, u32),
+    k: u32,
+    dtype: DType,
+    packed: bool,
+    limits: &Limits,
+) -> Bihalf {
     if cols == 0 {
         return Bihalf::Nothing;
     }
     let padded_cols = if packed { padded(cols) } else { cols };
-    // A network pads its column so that k becomes half of its size.
-    let half = k.max(rows - k);
-    for (kernel, network_half) in [(Kernel::BihalfNetwork32, 16), (Kernel::BihalfNetwork64, 32)] {
-        if half <= network_half && kernel.dtypes().contains(&dtype) {
-            return Bihalf::Network(launch(kernel, (tiles(padded_cols), 1)));
-        }
+    let candidates = CANDIDATES.iter().filter(|c| c.takes(rows, k, dtype, packed));
+    if let Some(best) = candidates.min_by_key(|candidate| candidate.cycles(cols, limits)) {
+        return Bihalf::OneLaunch(launch(best.kernel, (padded_cols.div_ceil(best.columns), 1)));
     }
     let chunk_rows = rows.div_ceil(MOST_CHUNKS).max(LEAST_CHUNK);
     let (digits, chunks) = (dtype.key_bits() / DIGIT_BITS, rows.div_ceil(chunk_rows));
@@ -89,20 +165,20 @@ fn launch(kernel: Kernel, grid: (u32, u32)) -> Launch {
 impl Bihalf {
     /// The launches in their order.
     pub fn launches(&self) -> impl Iterator<Item = Launch> + use<> {
-        let (network, radix) = match *self {
+        let (alone, radix) = match *self {
             Self::Nothing => (None, None),
-            Self::Network(launch) => (Some(launch), None),
+            Self::OneLaunch(launch) => (Some(launch), None),
             Self::Radix(radix) => (None, Some(radix)),
         };
         let steps = radix.into_iter().flat_map(Radix::steps);
-        network.into_iter().chain(steps.map(|(_, launch)| launch))
+        alone.into_iter().chain(steps.map(|(_, launch)| launch))
     }
 
     /// Bytes of workspace.
     pub fn workspace_bytes(&self) -> usize {
         match self {
             Self::Radix(radix) => radix.workspace_bytes(),
-            Self::Nothing | Self::Network(_) => 0,
+            Self::Nothing | Self::OneLaunch(_) => 0,
         }
     }
 }

@@ -78,19 +78,25 @@ pub struct Limits {
     pub shared_bytes_optin: u32,
     /// Blocks along `grid.y`.
     pub grid_y: u32,
+    /// Streaming multiprocessors.
+    pub multiprocessors: u32,
 }
 
 impl Limits {
-    /// The limits of an architecture, for those that kernels are compiled for.
+    /// The limits of an architecture, for those that kernels are compiled for; multiprocessors are
+    /// those of a well-known device: T4, A100, RTX 3090, RTX 4090, H100, B200, RTX 5090.
     pub const fn of_capability(major: u32, minor: u32) -> Option<Self> {
-        let kilobytes = match (major, minor) {
-            (7, 5) => 64,
-            (8, 0) => 163,
-            (8, 6 | 9) | (12, 0) => 99,
-            (9, 0) | (10, 0) => 227,
+        let (kilobytes, multiprocessors) = match (major, minor) {
+            (7, 5) => (64, 40),
+            (8, 0) => (163, 108),
+            (8, 6) => (99, 82),
+            (8, 9) => (99, 128),
+            (9, 0) => (227, 132),
+            (10, 0) => (227, 148),
+            (12, 0) => (99, 170),
             _ => return None,
         };
-        Some(Self { shared_bytes_optin: kilobytes << 10, grid_y: 65_535 })
+        Some(Self { shared_bytes_optin: kilobytes << 10, grid_y: 65_535, multiprocessors })
     }
 }
 
@@ -166,14 +172,43 @@ mod types {
     use super::DType;
     pub(super) const ALL: &[DType] = &DType::ALL;
     pub(super) const UP_TO_32_BITS: &[DType] = &[DType::F32, DType::F16, DType::Bf16];
+    pub(super) const UP_TO_16_BITS: &[DType] = &[DType::F16, DType::Bf16];
     pub(super) const NONE: &[DType] = &[];
 }
 
 kernels! {
+    /// `bihalf.cu`: forward by counting, up to 32 rows of one column a block.
+    BihalfCounting32 = "bihalf_counting32", 4 * WARP, ALL;
+    /// `bihalf.cu`: forward by counting, up to 32 rows of eight columns a block.
+    BihalfCounting32x8 = "bihalf_counting32x8", 8 * WARP, ALL;
+    /// `bihalf.cu`: forward by counting, up to 64 rows of one column a block.
+    BihalfCounting64 = "bihalf_counting64", 8 * WARP, ALL;
+    /// `bihalf.cu`: forward by counting, up to 64 rows of eight columns a block.
+    BihalfCounting64x8 = "bihalf_counting64x8", 16 * WARP, ALL;
+    /// `bihalf.cu`: forward by counting, up to 128 rows of one column a block.
+    BihalfCounting128 = "bihalf_counting128", 16 * WARP, ALL;
+    /// `bihalf.cu`: forward by a histogram in shared memory, up to 256 rows.
+    BihalfHistogram256 = "bihalf_histogram256", 8 * WARP, ALL;
+    /// `bihalf.cu`: forward by a histogram in shared memory, up to 1024 rows.
+    BihalfHistogram1024 = "bihalf_histogram1024", 16 * WARP, ALL;
+    /// `bihalf.cu`: forward by a histogram in shared memory, up to 4096 rows.
+    BihalfHistogram4096 = "bihalf_histogram4096", 32 * WARP, ALL;
     /// `bihalf.cu`: forward by a network, up to 32 rows.
     BihalfNetwork32 = "bihalf_network32", WARP, ALL;
     /// `bihalf.cu`: forward by a network, up to 64 rows.
     BihalfNetwork64 = "bihalf_network64", WARP, UP_TO_32_BITS;
+    /// `bihalf.cu`: forward by bit slices, up to 128 rows.
+    BihalfSlices128 = "bihalf_slices128", 4 * WARP, ALL;
+    /// `bihalf.cu`: forward by bit slices, up to 256 rows.
+    BihalfSlices256 = "bihalf_slices256", 8 * WARP, ALL;
+    /// `bihalf.cu`: forward by bit slices, up to 1024 rows.
+    BihalfSlices1024 = "bihalf_slices1024", 8 * WARP, ALL;
+    /// `bihalf.cu`: forward by bit slices, up to 2048 rows.
+    BihalfSlices2048 = "bihalf_slices2048", 8 * WARP, UP_TO_32_BITS;
+    /// `bihalf.cu`: forward by bit slices, up to 4096 rows.
+    BihalfSlices4096 = "bihalf_slices4096", 8 * WARP, UP_TO_32_BITS;
+    /// `bihalf.cu`: forward by bit slices, up to 8192 rows.
+    BihalfSlices8192 = "bihalf_slices8192", 16 * WARP, UP_TO_16_BITS;
     /// `bihalf.cu`: counts of one digit of the keys.
     BihalfRadixHistogram = "bihalf_radix_histogram", WARPS * WARP, ALL;
     /// `bihalf.cu`: the digit of the threshold.
