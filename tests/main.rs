@@ -6,6 +6,8 @@ mod bihalf;
 mod codes;
 #[cfg(feature = "cuda")]
 mod cuda;
+#[cfg(bihalf_kernels)]
+mod instructions;
 mod loss;
 mod matrix;
 mod plan;

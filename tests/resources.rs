@@ -58,7 +58,7 @@ fn report() -> Table {
     table
 }
 
-fn release() -> &'static str {
+pub fn release() -> &'static str {
     REPORT.lines().next().expect("the release of nvcc")
 }
 
@@ -114,25 +114,46 @@ fn find(symbol: &str) -> (Kernel, DType) {
 
 #[test]
 fn resources_are_those_of_the_table() {
-    let table = report();
+    assert_table("kernels/resources.txt", TABLE, &text(&report()));
+}
+
+/// What the kernels were compiled for.
+pub fn architectures() -> BTreeSet<u32> {
+    report().keys().map(|(_, arch)| *arch).collect()
+}
+
+/// Compares a table of this build's numbers with the file that keeps them, or writes the file.
+#[track_caller]
+pub fn assert_table(file: &str, kept: &str, now: &str) {
     if std::env::var_os("BIHALF_WRITE_RESOURCES").is_some() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/kernels/resources.txt");
-        std::fs::write(path, text(&table)).expect("the table");
+        let path = format!("{}/{file}", env!("CARGO_MANIFEST_DIR"));
+        std::fs::write(path, now).expect("the table");
         return;
     }
-    let of = TABLE.lines().next().unwrap_or_default().trim_start_matches("# nvcc ");
-    let archs: BTreeSet<u32> = table.keys().map(|(_, arch)| *arch).collect();
+    let of = kept.lines().next().unwrap_or_default().trim_start_matches("# nvcc ");
+    let archs = architectures();
     if of != release() || archs.len() != 7 {
         say(&format!(
-            "resources: SKIPPED: the table is of nvcc {of} and 7 architectures, not of nvcc {} and \
+            "{file}: SKIPPED: the table is of nvcc {of} and 7 architectures, not of nvcc {} and \
              {archs:?}",
             release()
         ));
         return;
     }
-    let text = text(&table);
-    for (old, new) in TABLE.lines().zip(text.lines()) {
-        assert_eq!(old, new, "old and new; see the head of tests/resources.rs");
-    }
-    assert_eq!(TABLE.lines().count(), text.lines().count(), "kernels came or went");
+    let differences: Vec<String> = kept
+        .lines()
+        .zip(now.lines())
+        .filter(|(old, new)| old != new)
+        .map(|(old, new)| format!("old {old}\nnew {new}\n"))
+        .collect();
+    let lines = (kept.lines().count(), now.lines().count());
+    assert!(
+        differences.is_empty() && lines.0 == lines.1,
+        "{file} has {} lines, this build {}; {} differ (BIHALF_WRITE_RESOURCES=1 writes the file \
+         anew):\n{}",
+        lines.0,
+        lines.1,
+        differences.len(),
+        differences.concat()
+    );
 }
