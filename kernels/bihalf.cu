@@ -15,56 +15,13 @@
 // Each algorithm is one template in a file of its own, bihalf_<algorithm>.cuh; which kernel is
 // launched, src/plan/bihalf.rs tells.
 //
-// Backward is one pass, in place too: dU = dB + c * (U - B), from dense or packed B.
+// Backward, bihalf_backward_{dense, packed}, is one pass, in place too.
+#include "bihalf_backward.cuh"
 #include "bihalf_counting.cuh"
 #include "bihalf_histogram.cuh"
 #include "bihalf_network.cuh"
 #include "bihalf_radix.cuh"
 #include "bihalf_slices.cuh"
-
-namespace bihalf {
-
-template <class T>
-struct BackwardDense {
-    Input<T> u, b, grad;  // grad is dB
-    Output<T> out;        // dU; may be the memory of grad
-    Shape shape;
-    double c;  // gamma / (M * K)
-};
-
-// Warps walk down their tiles; the blocks of a tile share its rows by blockIdx.y.
-template <class T>
-__device__ void backward_dense(const BackwardDense<T>& args) {
-    const Place at(args.shape.cols);
-    if (!at.in) return;
-    for (uint64_t i = at.row; i < args.shape.rows; i += at.row_step) {
-        const RealOf<T> b = Element<T>::widen(args.b.at(i, at.col));
-        const T grad = args.grad.at(i, at.col), u = args.u.at(i, at.col);
-        args.out.at(i, at.col) = pulled(grad, u, b, RealOf<T>(args.c));
-    }
-}
-
-template <class T>
-struct BackwardPacked {
-    Input<T> u, grad;  // grad is dB
-    Codes<const uint32_t> b;
-    Output<T> out;  // dU; may be the memory of grad
-    Shape shape;
-    double c;  // gamma / (M * K)
-};
-
-template <class T>
-__device__ void backward_packed(const BackwardPacked<T>& args) {
-    const Place at(args.shape.cols);
-    if (!at.in) return;
-    for (uint64_t i = at.row; i < args.shape.rows; i += at.row_step) {
-        const RealOf<T> b = one<RealOf<T>>(args.b.at(i, at.tile) >> at.lane & 1);
-        const T grad = args.grad.at(i, at.col), u = args.u.at(i, at.col);
-        args.out.at(i, at.col) = pulled(grad, u, b, RealOf<T>(args.c));
-    }
-}
-
-}  // namespace bihalf
 
 #define FORWARD(T, NAME, THREADS_OF_BLOCK, ...) \
     KERNEL(bihalf_##NAME, THREADS_OF_BLOCK, (bihalf::__VA_ARGS__), bihalf::Forward<T>)
@@ -85,10 +42,8 @@ __device__ void backward_packed(const BackwardPacked<T>& args) {
     KERNEL(bihalf_radix_histogram_##NAME, THREADS, bihalf::radix_histogram, bihalf::Digit<T>) \
     KERNEL(bihalf_radix_ties_##NAME, THREADS, bihalf::radix_ties, bihalf::Cut<T>)             \
     KERNEL(bihalf_radix_emit_##NAME, THREADS, bihalf::radix_emit, bihalf::Cut<T>)             \
-    KERNEL(bihalf_backward_dense_##NAME, THREADS, bihalf::backward_dense,                     \
-           bihalf::BackwardDense<T>)                                                          \
-    KERNEL(bihalf_backward_packed_##NAME, THREADS, bihalf::backward_packed,                   \
-           bihalf::BackwardPacked<T>)
+    KERNEL(bihalf_backward_dense_##NAME, THREADS, bihalf::backward, bihalf::BackwardDense<T>) \
+    KERNEL(bihalf_backward_packed_##NAME, THREADS, bihalf::backward, bihalf::BackwardPacked<T>)
 FOR_EACH_ELEMENT_TYPE(EXPORT)
 #undef EXPORT
 

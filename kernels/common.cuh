@@ -79,6 +79,25 @@ struct Outputs {
     uint32_t* counts;
 };
 
+// Sixteen bytes of a row: the most that one thread reads or writes at once.
+template <class T>
+constexpr int VECTOR = 16 / sizeof(T);
+
+template <class T>
+struct alignas(16) Vector {
+    T value[VECTOR<T>];
+};
+
+// The vector that starts at an element, whose address is a multiple of 16 bytes.
+template <class T>
+__device__ Vector<T>& vector_at(T* first) {
+    return *reinterpret_cast<Vector<T>*>(first);
+}
+template <class T>
+__device__ const Vector<T>& vector_at(const T* first) {
+    return *reinterpret_cast<const Vector<T>*>(first);
+}
+
 // The place of a thread in the picture above. Rows are walked from `row` in steps of `row_step`;
 // both are the same for all lanes of a warp, so that warps may ballot in the loop.
 struct Place {

@@ -135,8 +135,8 @@ fn backward_equals_the_formula<T: Element + Guard, B: Backend>(backend: &B) {
             let expected = naive::pull(&u, &b, &grad, c);
             let input = Input::new(backend, &u, shape, lay);
 
-            let dense: Vec<T> = b.iter().map(|&b| T::from_f64(b)).collect();
-            let dense = Input::new(backend, &dense, shape, lay);
+            let signs: Vec<T> = b.iter().map(|&b| T::from_f64(b)).collect();
+            let dense = Input::new(backend, &signs, shape, lay);
             let mut du = Guarded::of(backend, &grad, shape);
             let b_dense = Signs::Dense(dense.view());
             backend.bihalf_backward_in_place(input.view(), b_dense, du.view(), pull).unwrap();
@@ -147,6 +147,15 @@ fn backward_equals_the_formula<T: Element + Guard, B: Backend>(backend: &B) {
             let b_packed = Signs::Packed(packed.view());
             backend.bihalf_backward_in_place(input.view(), b_packed, du.view(), pull).unwrap();
             assert_same(&du.take(backend), &expected);
+
+            // Where all rows are aligned, vectors may be read and written.
+            let aligned = |m: &[T]| Input::new(backend, m, shape, Lay::Aligned);
+            let (u_aligned, b_aligned) = (aligned(&u), aligned(&signs));
+            for b in [Signs::Dense(b_aligned.view()), Signs::Packed(packed.view())] {
+                let mut du = Guarded::aligned(backend, &grad, shape);
+                backend.bihalf_backward_in_place(u_aligned.view(), b, du.view(), pull).unwrap();
+                assert_same(&du.take(backend), &expected);
+            }
 
             let grad = Input::new(backend, &grad, shape, LAYS[(n + 1) % LAYS.len()]);
             let mut du = Guarded::<B, T>::new(backend, shape);

@@ -254,6 +254,15 @@ fn walks_and_losses_fit_a_grid() {
             let words = plan::walk_words(Kernel::SignForward, rows, cols, &limits);
             assert_launchable(words, DType::F32, &limits);
             assert_eq!(words.grid.0, 2 * cols.div_ceil(64));
+            for dtype in DType::ALL {
+                let kernel = Kernel::BihalfBackwardDense;
+                let (launch, lanes_log2) = plan::by_vectors(kernel, (rows, cols), dtype, &limits);
+                assert_launchable(launch, dtype, &limits);
+                let columns = u64::from(128 / dtype.key_bits()) << lanes_log2;
+                assert!(lanes_log2 <= 5);
+                assert!(u64::from(launch.grid.0) * columns >= u64::from(cols));
+                assert!(u64::from(launch.grid.0 - 1) * columns < u64::from(cols));
+            }
             for launch in plan::penalty(rows, cols, &limits) {
                 assert_launchable(launch, DType::F32, &limits);
             }

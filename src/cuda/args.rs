@@ -4,6 +4,7 @@
 
 use super::memory::{DeviceMut, DeviceRef, Held};
 use crate::codes::words_per_row;
+use crate::plan::VECTOR_BYTES;
 use crate::{Element, Error, Matrix, Outputs, PackedCodes, Result};
 use cudarc::driver::CudaStream;
 
@@ -46,6 +47,24 @@ impl Input {
         let held = m.into_data().hold(what, stream)?;
         let (row_stride, col_stride) = (layout.row_stride() as u64, layout.col_stride() as u64);
         Ok((Self { data: held.address, row_stride, col_stride }, held))
+    }
+}
+
+/// Whether every row of a matrix of `T` starts at a multiple of a vector, its columns side by side.
+fn by_vectors<T>(data: u64, row_stride: u64, col_stride: u64) -> bool {
+    let bytes = VECTOR_BYTES as u64;
+    data % bytes == 0 && row_stride * size_of::<T>() as u64 % bytes == 0 && col_stride == 1
+}
+
+impl Input {
+    pub(super) fn by_vectors<T>(&self) -> bool {
+        by_vectors::<T>(self.data, self.row_stride, self.col_stride)
+    }
+}
+
+impl Output {
+    pub(super) fn by_vectors<T>(&self) -> bool {
+        by_vectors::<T>(self.data, self.row_stride, 1)
     }
 }
 

@@ -58,23 +58,15 @@ struct Scan {
 }
 
 #[repr(C)]
-struct BackwardDense {
+struct Backward<Targets> {
     u: Input,
-    b: Input,
     grad: Input,
+    targets: Targets,
     out: Output,
     shape: Shape,
     c: f64,
-}
-
-#[repr(C)]
-struct BackwardPacked {
-    u: Input,
-    grad: Input,
-    b: Codes,
-    out: Output,
-    shape: Shape,
-    c: f64,
+    by_vectors: u32,
+    lanes_log2: u32,
 }
 
 /// Size of each kernel's argument.
@@ -101,8 +93,8 @@ pub(super) const ARGS: &[(Kernel, usize)] = &[
     (Kernel::BihalfRadixTies, size_of::<Cut>()),
     (Kernel::BihalfRadixScan, size_of::<Scan>()),
     (Kernel::BihalfRadixEmit, size_of::<Cut>()),
-    (Kernel::BihalfBackwardDense, size_of::<BackwardDense>()),
-    (Kernel::BihalfBackwardPacked, size_of::<BackwardPacked>()),
+    (Kernel::BihalfBackwardDense, size_of::<Backward<Input>>()),
+    (Kernel::BihalfBackwardPacked, size_of::<Backward<Codes>>()),
 ];
 
 impl Cuda {
@@ -204,19 +196,48 @@ impl Cuda {
         let stream = self.stream();
         let (u, _u) = Input::of("U", u, stream)?;
         let (grad, out, _grad) = grad.hold(stream)?;
+        if shape.is_empty() {
+            return Ok(());
+        }
+        let aligned = u.by_vectors::<T>() && grad.by_vectors::<T>() && out.by_vectors::<T>();
+        let (by_vectors, lanes_log2) = (0, 0);
         match b {
             Signs::Dense(b) => {
                 let (b, _b) = Input::of("B", b, stream)?;
-                let args = BackwardDense { u, b, grad, out, shape, c };
+                let aligned = aligned && b.by_vectors::<T>();
+                let args = Backward { u, grad, targets: b, out, shape, c, by_vectors, lanes_log2 };
                 // SAFETY: the kernel's argument; views have been checked, and are held.
-                unsafe { self.walk::<T, _>(Kernel::BihalfBackwardDense, shape, &args) }
+                unsafe { self.backward::<T, _>(Kernel::BihalfBackwardDense, args, aligned) }
             }
             Signs::Packed(b) => {
                 let (b, _b) = Codes::to_read(b, stream)?;
-                let args = BackwardPacked { u, grad, b, out, shape, c };
+                let args = Backward { u, grad, targets: b, out, shape, c, by_vectors, lanes_log2 };
                 // SAFETY: as above.
-                unsafe { self.walk::<T, _>(Kernel::BihalfBackwardPacked, shape, &args) }
+                unsafe { self.backward::<T, _>(Kernel::BihalfBackwardPacked, args, aligned) }
             }
         }
+    }
+
+    /// By vectors, where all matrices allow it.
+    ///
+    /// # Safety
+    /// As for [`launch`](Self::launch).
+    unsafe fn backward<T: Element, Targets>(
+        &self,
+        kernel: Kernel,
+        mut args: Backward<Targets>,
+        aligned: bool,
+    ) -> Result<()> {
+        let (limits, size) = (self.kernels().limits(), (args.shape.rows, args.shape.cols));
+        let launch = if aligned {
+            let (launch, lanes_log2) = plan::by_vectors(kernel, size, T::DTYPE, limits);
+            (args.by_vectors, args.lanes_log2) = (1, lanes_log2);
+            launch
+        } else {
+            plan::walk(kernel, size.0, size.1, limits)
+        };
+        self.bind()?;
+        // SAFETY: the caller's promise.
+        unsafe { self.launch::<T, _>(launch, &args) }
     }
 }

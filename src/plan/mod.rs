@@ -24,7 +24,8 @@ mod walk;
 pub use bihalf::{Bihalf, Radix, Step as BihalfStep, bihalf};
 pub use loss::{cosine, cosine_workspace_bytes, penalty, penalty_workspace_bytes};
 pub use rank::{Rank, Step as RankStep, rank};
-pub use walk::{walk, walk_words};
+pub(crate) use walk::VECTOR_BYTES;
+pub use walk::{by_vectors, walk, walk_words};
 
 /// Threads of a warp; columns of a tile.
 pub(crate) const WARP: u32 = 32;

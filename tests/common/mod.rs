@@ -124,9 +124,11 @@ pub enum Lay {
     Padded,
     /// Column-major with two elements between columns.
     Transposed,
+    /// Row-major, each row at a multiple of 16 elements.
+    Aligned,
 }
 
-pub const LAYS: [Lay; 3] = [Lay::Dense, Lay::Padded, Lay::Transposed];
+pub const LAYS: [Lay; 4] = [Lay::Dense, Lay::Padded, Lay::Transposed, Lay::Aligned];
 
 /// Tells what was being tested when a test panics.
 pub struct Context(String);
@@ -154,6 +156,13 @@ pub struct Input<B: Backend, T: Element> {
 
 const OFFSET: usize = 5;
 
+/// Elements before the first and, at least, between rows of an aligned matrix.
+const ALIGNED: usize = 16;
+
+fn aligned_stride(cols: usize) -> usize {
+    (cols + 1).next_multiple_of(ALIGNED)
+}
+
 impl<B: Backend, T: Element> Input<B, T> {
     pub fn new(backend: &B, dense: &[T], (rows, cols): (usize, usize), lay: Lay) -> Self {
         assert_eq!(dense.len(), rows * cols);
@@ -173,6 +182,7 @@ impl<B: Backend, T: Element> Input<B, T> {
             Lay::Dense => (cols, 1, 0),
             Lay::Padded => (cols + 3, 1, OFFSET),
             Lay::Transposed => (1, rows + 2, 1),
+            Lay::Aligned => (aligned_stride(cols), 1, ALIGNED),
         }
     }
 
@@ -211,43 +221,54 @@ pub struct Guarded<B: Backend, T: Guard> {
     rows: usize,
     cols: usize,
     stride: usize,
+    offset: usize,
 }
 
 impl<B: Backend, T: Guard> Guarded<B, T> {
     /// Filled with guard values.
     pub fn new(backend: &B, (rows, cols): (usize, usize)) -> Self {
-        Self::with(backend, (rows, cols), |_, _| T::GUARD)
+        Self::with(backend, (rows, cols), (cols + 3, OFFSET), |_, _| T::GUARD)
     }
 
     /// With content, for operations in place.
     pub fn of(backend: &B, dense: &[T], (rows, cols): (usize, usize)) -> Self {
-        Self::with(backend, (rows, cols), |i, j| dense[i * cols + j])
+        Self::with(backend, (rows, cols), (cols + 3, OFFSET), |i, j| dense[i * cols + j])
     }
 
-    fn with(backend: &B, (rows, cols): (usize, usize), value: impl Fn(usize, usize) -> T) -> Self {
-        let stride = cols + 3;
-        let mut host = vec![T::GUARD; OFFSET + rows * stride + OFFSET];
+    /// With content, each row at a multiple of 16 elements.
+    pub fn aligned(backend: &B, dense: &[T], (rows, cols): (usize, usize)) -> Self {
+        let lay = (aligned_stride(cols), ALIGNED);
+        Self::with(backend, (rows, cols), lay, |i, j| dense[i * cols + j])
+    }
+
+    fn with(
+        backend: &B,
+        (rows, cols): (usize, usize),
+        (stride, offset): (usize, usize),
+        value: impl Fn(usize, usize) -> T,
+    ) -> Self {
+        let mut host = vec![T::GUARD; offset + rows * stride + offset];
         for i in 0..rows {
             for j in 0..cols {
-                host[OFFSET + i * stride + j] = value(i, j);
+                host[offset + i * stride + j] = value(i, j);
             }
         }
-        Self { buffer: backend.upload(&host).unwrap(), rows, cols, stride }
+        Self { buffer: backend.upload(&host).unwrap(), rows, cols, stride, offset }
     }
 
     pub fn view(&mut self) -> Matrix<B::SliceMut<'_, T>> {
-        let Self { rows, cols, stride, .. } = *self;
-        let data = B::slice_of_mut(&mut self.buffer, OFFSET..OFFSET + rows * stride);
+        let Self { rows, cols, stride, offset, .. } = *self;
+        let data = B::slice_of_mut(&mut self.buffer, offset..offset + rows * stride);
         Matrix::with_row_stride(data, rows, cols, stride).unwrap()
     }
 
     /// The matrix without gaps, after a look at the guards.
     pub fn take(&self, backend: &B) -> Vec<T> {
-        let Self { rows, cols, stride, .. } = *self;
+        let Self { rows, cols, stride, offset, .. } = *self;
         let host = backend.download(&self.buffer).unwrap();
         let mut dense = Vec::with_capacity(rows * cols);
         for (at, &value) in host.iter().enumerate() {
-            let place = at.checked_sub(OFFSET).map(|at| (at / stride, at % stride));
+            let place = at.checked_sub(offset).map(|at| (at / stride, at % stride));
             match place {
                 Some((i, j)) if i < rows && j < cols => dense.push(value),
                 _ => assert_eq!(value, T::GUARD, "guard value overwritten at {at}"),
@@ -273,8 +294,8 @@ pub fn guarded_row<B: Backend, T: Guard>(backend: &B, cols: usize) -> Guarded<B,
 impl<B: Backend, T: Guard> Guarded<B, T> {
     /// The elements of a one-row matrix.
     pub fn vector(&mut self) -> B::SliceMut<'_, T> {
-        let cols = self.cols;
-        B::slice_of_mut(&mut self.buffer, OFFSET..OFFSET + cols)
+        let (cols, offset) = (self.cols, self.offset);
+        B::slice_of_mut(&mut self.buffer, offset..offset + cols)
     }
 }
 
