@@ -11,7 +11,6 @@ use bihalf::plan::Kernel;
 use bihalf::{
     Backend, Element, Error, Matrix, Ones, Order, Outputs, PackedCodes, Pull, Signs, Storage,
 };
-use std::process::Command;
 use std::sync::Arc;
 
 /// The backend, or the end of the test where there is none, which has then been said.
@@ -209,29 +208,12 @@ fn shapes_beyond_32_bits_are_refused() {
     assert!(matches!(error, Error::TooLargeForCuda { .. }), "{error}");
 }
 
-/// Whether this process is the one that a test has started for itself, with settings of its own.
-fn is_child() -> bool {
-    std::env::var_os("BIHALF_TEST_CHILD").is_some()
-}
-
-/// Runs a test of this file in a process of its own, and returns what it wrote.
-#[track_caller]
-fn child(test: &str, env: &[(&str, &str)]) -> String {
-    let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args([&format!("cuda::{test}"), "--exact", "--nocapture"]);
-    let output = command.env("BIHALF_TEST_CHILD", "1").envs(env.iter().copied()).output().unwrap();
-    let (out, err) = (&output.stdout, &output.stderr);
-    let text = format!("{}{}", String::from_utf8_lossy(out), String::from_utf8_lossy(err));
-    assert!(output.status.success() && text.contains("1 passed"), "{text}");
-    text
-}
-
 /// In a process of its own, for event tracking is a setting of the context that all tests share.
 #[test]
 fn a_captured_graph_replays_on_new_data() {
-    if !is_child() {
+    if !device::is_child() {
         if device::cuda().is_some() {
-            child("a_captured_graph_replays_on_new_data", &[]);
+            device::child("cuda::a_captured_graph_replays_on_new_data", &[]);
         }
         return;
     }
@@ -317,7 +299,7 @@ fn two_contexts_each_have_their_kernels_and_keep_their_buffers() {
 /// launches it.
 #[test]
 fn every_kernel_is_launched_by_an_operation() {
-    if is_child() {
+    if device::is_child() {
         launch_everything::<f32>();
         launch_everything::<f64>();
         launch_everything::<bihalf::half::f16>();
@@ -330,7 +312,7 @@ fn every_kernel_is_launched_by_an_operation() {
         return;
     }
     let file = format!("{}/launches-{}", env!("CARGO_TARGET_TMPDIR"), std::process::id());
-    child("every_kernel_is_launched_by_an_operation", &[("CUDAEMU_STATS", &file)]);
+    device::child("cuda::every_kernel_is_launched_by_an_operation", &[("CUDAEMU_STATS", &file)]);
     let launches = std::fs::read_to_string(&file).unwrap();
     std::fs::remove_file(&file).unwrap();
     for symbol in Kernel::ALL.iter().flat_map(|kernel| kernel.symbols()) {
@@ -402,14 +384,15 @@ fn launch_everything<T: Element + Guard>() {
 /// In a process of its own, which does not load the emulator.
 #[test]
 fn without_a_driver_asking_for_a_device_is_an_error_that_says_so() {
-    if is_child() {
+    if device::is_child() {
         match cuda::context(0) {
             Err(error @ Error::NoDriverLibrary { .. }) => println!("{error}"),
             Ok(_) | Err(_) => println!("there is a driver"),
         }
         return;
     }
-    let said = child("without_a_driver_asking_for_a_device_is_an_error_that_says_so", &[]);
+    let said =
+        device::child("cuda::without_a_driver_asking_for_a_device_is_an_error_that_says_so", &[]);
     if said.contains("there is a driver") {
         device::say("without_a_driver_...: SKIPPED: there is a driver");
     } else {

@@ -22,3 +22,5 @@ mod stats;
 mod threads;
 mod threshold;
 mod torch;
+#[cfg(bihalf_kernels)]
+mod traffic;

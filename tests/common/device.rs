@@ -7,6 +7,7 @@ use bihalf::cuda::{self, Cuda, Kernels};
 use bihalf::cudarc::driver::CudaContext;
 use bihalf::{Backend, Error};
 use std::io::Write;
+use std::process::Command;
 use std::sync::{Arc, OnceLock};
 
 /// A real driver's library; the emulator answers to the first name once it is loaded.
@@ -85,4 +86,21 @@ fn load_emulator_unless_there_is_a_driver() -> bool {
 /// Says something whether the test passes or not: the test runner holds back what `eprintln!` says.
 pub fn say(what: &str) {
     writeln!(std::io::stderr(), "{what}").expect("standard error");
+}
+
+/// Whether this process is the one that a test has started for itself, with settings of its own.
+pub fn is_child() -> bool {
+    std::env::var_os("BIHALF_TEST_CHILD").is_some()
+}
+
+/// Runs a test, named with its module, in a process of its own, and returns what it wrote.
+#[track_caller]
+pub fn child(test: &str, env: &[(&str, &str)]) -> String {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args([test, "--exact", "--nocapture"]);
+    let output = command.env("BIHALF_TEST_CHILD", "1").envs(env.iter().copied()).output().unwrap();
+    let (out, err) = (&output.stdout, &output.stderr);
+    let text = format!("{}{}", String::from_utf8_lossy(out), String::from_utf8_lossy(err));
+    assert!(output.status.success() && text.contains("1 passed"), "{text}");
+    text
 }
