@@ -47,11 +47,13 @@ __device__ inline void find_bucket(const uint32_t (&counters)[BUCKETS], uint32_t
                                    Found& found) {
     const unsigned lane = threadIdx.x, lowest = BUCKETS - BUCKETS_OF_LANE * (lane + 1);
     // at_least[i]: keys in bucket lowest + i and the greater ones of this lane.
+    static_assert(BUCKETS_OF_LANE == 8, "two vectors");
+    const uint4 low = *reinterpret_cast<const uint4*>(&counters[lowest]);
+    const uint4 high = *reinterpret_cast<const uint4*>(&counters[lowest + 4]);
+    const uint32_t own[] = {low.x, low.y, low.z, low.w, high.x, high.y, high.z, high.w};
     uint32_t at_least[BUCKETS_OF_LANE + 1] = {};
 #pragma unroll
-    for (int i = BUCKETS_OF_LANE - 1; i >= 0; i--) {
-        at_least[i] = at_least[i + 1] + counters[lowest + i];
-    }
+    for (int i = BUCKETS_OF_LANE - 1; i >= 0; i--) at_least[i] = at_least[i + 1] + own[i];
     uint32_t up_to_lane = at_least[0];
 #pragma unroll
     for (unsigned distance = 1; distance < WARP; distance *= 2) {

@@ -45,6 +45,7 @@ __device__ void network(const Forward<T>& args) {
     using Real = RealOf<T>;
     using Key = KeyOf<Real>;
     constexpr int HALF = ROWS / 2;
+    if (pads_alone<WARP>(args)) return;
     const Place at(args.shape.cols);
     const int rows = args.shape.rows;
 
@@ -102,8 +103,21 @@ __device__ void network(const Forward<T>& args) {
         equal ^= uint64_t(1) << (63 - __clzll(equal));
     }
     above |= equal;
+    if (args.out.codes.data) {
+#pragma unroll
+        for (int first = 0; first < ROWS; first += WARP) {
+            const uint32_t of_rows = at.in ? uint32_t(above >> first) : 0;
+            const uint32_t of_columns = transpose_over_lanes<WARP>(of_rows);
+            const int row = first + at.lane;
+            if (row < rows) write_bits<WARP>(args.out.codes, row, of_columns);
+        }
+    }
+    if (!at.in) return;
 #pragma unroll 1
-    for (int i = 0; i < rows; i++) emit(args.out, at, i, above >> i & 1);
+    for (int i = 0; i < rows; i++, above >>= 1) {
+        if (args.out.dense.data) args.out.dense.at(i, at.col) = one<T>(above & 1);
+        if (args.out.dense_i8.data) args.out.dense_i8.at(i, at.col) = above & 1 ? 1 : -1;
+    }
 }
 
 }  // namespace bihalf

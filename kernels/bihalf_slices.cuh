@@ -24,20 +24,13 @@
 // 3. All rows that are still open equal the threshold. If they are more than are to be taken, in
 //    some column of the block, the lowest rows are kept, for which a thread adds up how many are
 //    open in the threads before it.
-// 4. Write. Packed bits of a row are bits of one ballot.
+// 4. Write. Packed bits of a row come from as many lanes: bits are transposed once more, over lanes.
 //
 // The number of instructions does not depend on the values; nothing is read or written twice.
 #pragma once
 #include "bihalf_forward.cuh"
 
 namespace bihalf {
-
-// Bits of `one` where `mask` is 1, else of `zero`. In assembly, or the compiler splits it up.
-__device__ inline uint32_t select_bits(uint32_t mask, uint32_t one, uint32_t zero) {
-    uint32_t bits;
-    asm("lop3.b32 %0, %1, %2, %3, 0xe4;" : "=r"(bits) : "r"(one), "r"(zero), "r"(mask));
-    return bits;
-}
 
 // Transposes the 16 x 16 bits of each half of 16 words, or the 32 x 32 bits of 32 words: halves are
 // exchanged first, then bytes, then ever smaller squares of bits.
@@ -61,7 +54,7 @@ __device__ void transpose(uint32_t (&word)[N]) {
     }
 #pragma unroll
     for (int size = 4; size > 0; size /= 2) {
-        const uint32_t low = size == 4 ? 0x0f0f0f0f : size == 2 ? 0x33333333 : 0x55555555;
+        const uint32_t low = every_other(size);
 #pragma unroll
         for (int i = 0; i < N; i++) {
             if (i & size) continue;
@@ -110,9 +103,9 @@ template <class T, int COLUMNS, int BLOCK_WARPS, int WORDS>
 __device__ void slices(const Forward<T>& args) {
     constexpr int GROUPS = WARP / COLUMNS, THREADS_OF_COLUMN = BLOCK_WARPS * GROUPS;
     constexpr int KEY_BITS = sizeof(T) * 8, ROUNDS = KEY_BITS / 2, ROWS = WORDS * 32;
-    static_assert(COLUMNS == 8 || COLUMNS == 32, "packed bits are written by bytes or words");
     __shared__ uint32_t counters[ROUNDS + 1][3][WARP], open_in[THREADS_OF_COLUMN][COLUMNS];
 
+    if (pads_alone<COLUMNS>(args)) return;
     const unsigned lane = threadIdx.x % WARP, column = lane % COLUMNS, group = lane / COLUMNS;
     const unsigned warp = threadIdx.x / WARP, thread = warp * GROUPS + group;
     const uint64_t col = uint64_t(blockIdx.x) * COLUMNS + column;
@@ -236,24 +229,24 @@ __device__ void slices(const Forward<T>& args) {
             }
         }
     }
-    if (args.dense_alone) return;
+    if (args.out.dense_i8.data && in) {
+        for (int i = 0; i < own; i++) {
+            uint32_t word = taken[0];
+#pragma unroll
+            for (int w = 1; w < WORDS; w++) word = i / 32 == w ? taken[w] : word;
+            args.out.dense_i8.at(first + i, col) = word >> i % 32 & 1 ? 1 : -1;
+        }
+    }
+    if (!args.out.codes.data) return;
 #pragma unroll
     for (int word = 0; word < WORDS; word++) {
-#pragma unroll 1
-        for (int i = 0; i < 32; i++) {
-            const uint64_t row = first + word * 32 + i;
-            const bool is_row = word * 32 + i < own, is_one = taken[word] >> i & 1;
-            if (args.out.dense_i8.data && is_row && in) {
-                args.out.dense_i8.at(row, col) = is_one ? 1 : -1;
-            }
-            const uint32_t bits = __ballot_sync(ALL_LANES, is_one) >> group * COLUMNS % WARP;
-            if (args.out.codes.data && is_row && column == 0) {
-                if constexpr (COLUMNS == 8) {
-                    args.out.codes.byte(row, blockIdx.x) = uint8_t(bits);
-                } else {
-                    args.out.codes.at(row, blockIdx.x) = bits;
-                }
-            }
+        // A lane gets the bits of all columns for one row of each COLUMNS rows.
+        const uint32_t bits = transpose_over_lanes<COLUMNS>(taken[word]);
+#pragma unroll
+        for (int part = 0; part < 32 / COLUMNS; part++) {
+            const int i = word * 32 + part * COLUMNS + int(column);
+            if (i >= own) break;
+            write_bits<COLUMNS>(args.out.codes, first + i, bits >> part * COLUMNS % 32);
         }
     }
 }

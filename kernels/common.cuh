@@ -251,6 +251,37 @@ __device__ void emit(const Outputs<T>& out, const Place& at, uint64_t row, bool 
     if (out.codes.data && at.lane == 0) out.codes.at(row, at.tile) = bits;
 }
 
+// Bits of `one` where `mask` is 1, else of `zero`. In assembly, or the compiler splits it up.
+__device__ inline uint32_t select_bits(uint32_t mask, uint32_t one, uint32_t zero) {
+    uint32_t bits;
+    asm("lop3.b32 %0, %1, %2, %3, 0xe4;" : "=r"(bits) : "r"(one), "r"(zero), "r"(mask));
+    return bits;
+}
+
+// Every other run of `size` bits, from the lowest on.
+__device__ constexpr uint32_t every_other(int size) {
+    return size == 16  ? 0x0000ffff
+           : size == 8 ? 0x00ff00ff
+           : size == 4 ? 0x0f0f0f0f
+           : size == 2 ? 0x33333333
+                       : 0x55555555;
+}
+
+// Transposes bits between neighbouring lanes, COLUMNS of them: bit r of lane c becomes bit c of lane
+// r. Where lanes are fewer than bits, every run of COLUMNS bits is transposed by itself.
+template <int COLUMNS>
+__device__ uint32_t transpose_over_lanes(uint32_t bits) {
+    if constexpr (COLUMNS > 1) {
+        constexpr int SIZE = COLUMNS / 2;
+        constexpr uint32_t LOW = every_other(SIZE);
+        const uint32_t other = __shfl_xor_sync(ALL_LANES, bits, SIZE);
+        bits = threadIdx.x & SIZE ? select_bits(LOW, other >> SIZE, bits)
+                                  : select_bits(LOW, bits, other << SIZE);
+        return transpose_over_lanes<SIZE>(bits);
+    }
+    return bits;
+}
+
 // Adds up a number of each thread over the warps of a block, column by column, and adds the sum to
 // counts[col], which starts at 0. Whole blocks call it.
 __device__ inline void add_to_counts(uint32_t* counts, const Place& at, uint32_t mine) {
