@@ -10,7 +10,7 @@
 //   <= 128    counting128                         slices128                            1
 //   <= 4096   histogram256, 1024, 4096            slices256, 1024, 2048, 4096          1
 //   <= 8192                                       slices8192 (16-bit types)            1
-//   any       radix_{histogram, pick, ties, scan, emit}                                fixed
+//   any       radix_{histogram, pick, scan, emit}                                fixed
 //
 // Each algorithm is one template in a file of its own, bihalf_<algorithm>.cuh; which kernel is
 // launched, src/plan/bihalf.rs tells.
@@ -40,8 +40,7 @@
     FORWARD(T, slices256_##NAME, 256, slices<T, 32, 8, 1>)                                    \
     FORWARD(T, slices1024_##NAME, 256, slices<T, 8, 8, 1>)                                    \
     KERNEL(bihalf_radix_histogram_##NAME, THREADS, bihalf::radix_histogram, bihalf::Digit<T>) \
-    KERNEL(bihalf_radix_ties_##NAME, THREADS, bihalf::radix_ties, bihalf::Cut<T>)             \
-    KERNEL(bihalf_radix_emit_##NAME, THREADS, bihalf::radix_emit, bihalf::Cut<T>)             \
+    KERNEL(bihalf_radix_emit_##NAME, THREADS, bihalf::radix_emit, bihalf::Emit<T>)            \
     KERNEL(bihalf_backward_dense_##NAME, THREADS, bihalf::backward, bihalf::BackwardDense<T>) \
     KERNEL(bihalf_backward_packed_##NAME, THREADS, bihalf::backward, bihalf::BackwardPacked<T>)
 FOR_EACH_ELEMENT_TYPE(EXPORT)

@@ -41,7 +41,7 @@ __device__ void counting(const Forward<T>& args) {
     static_assert(WARP % (SHARE * COLUMNS) == 0, "a row within a warp");
 
     if constexpr (COLUMNS == 8) {
-        if (pads_alone<COLUMNS>(args)) return;
+        if (pads_alone<COLUMNS>(args.out, blockIdx.x, args.shape.cols, 0, args.shape.rows)) return;
     }
     // A group of distance between columns lets them lie in different banks.
     __shared__ Group<Key> keys[COLUMNS][ROWS / GROUP + 1];
@@ -86,7 +86,7 @@ __device__ void counting(const Forward<T>& args) {
     if constexpr (COLUMNS == 8 && SHARE == 1) {
         const uint32_t bits = __ballot_sync(ALL_LANES, is_one) >> (threadIdx.x % WARP - column);
         if (args.out.codes.data && column == 0 && row < args.shape.rows) {
-            write_bits<COLUMNS>(args.out.codes, row, bits);
+            write_bits<COLUMNS>(args.out.codes, row, blockIdx.x, bits);
         }
     }
     const bool first = row == 0 && share == 0 && col < args.shape.cols;  // without rows as well

@@ -14,25 +14,59 @@ struct Forward {
     uint32_t dense_alone;  // whether no other output than `out.dense` is asked for
 };
 
-// The bits of a row that a block of COLUMNS columns writes.
+// Writes the bits of a row of a tile of COLUMNS columns.
 template <int COLUMNS>
-__device__ void write_bits(const Codes<uint32_t>& codes, uint64_t row, uint32_t bits) {
+__device__ void write_bits(const Codes<uint32_t>& codes, uint64_t row, uint32_t tile,
+                           uint32_t bits) {
     static_assert(COLUMNS == 8 || COLUMNS == 32, "packed bits are written by bytes or words");
     if constexpr (COLUMNS == 8) {
-        codes.byte(row, blockIdx.x) = uint8_t(bits);
+        codes.byte(row, tile) = uint8_t(bits);
     } else {
-        codes.at(row, blockIdx.x) = bits;
+        codes.at(row, tile) = bits;
     }
 }
 
-// Whether a block has no column, only bits that pad the last word of each row; these are 0.
+// Whether the tile of a block has no column, only bits that pad the last word of each row; these are 0.
 template <int COLUMNS, class T>
-__device__ bool pads_alone(const Forward<T>& args) {
-    if (uint64_t(blockIdx.x) * COLUMNS < args.shape.cols) return false;
-    for (uint32_t row = threadIdx.x; row < args.shape.rows; row += blockDim.x) {
-        write_bits<COLUMNS>(args.out.codes, row, 0);
+__device__ bool pads_alone(const Outputs<T>& out, uint32_t tile, uint32_t cols, uint64_t begin,
+                           uint64_t end) {
+    if (uint64_t(tile) * COLUMNS < cols) return false;
+    for (uint64_t row = begin + threadIdx.x; row < end; row += blockDim.x) {
+        write_bits<COLUMNS>(out.codes, row, tile, 0);
     }
     return true;
+}
+
+// The lowest n of the bits of a word; all of them, if there are fewer.
+__device__ inline uint32_t lowest_bits(uint32_t word, int n) {
+#pragma unroll 1
+    for (int surplus = __popc(word) - max(n, 0); surplus > 0; surplus--) {
+        word ^= 1u << (31 - __clz(word));
+    }
+    return word;
+}
+
+// Writes up to 32 rows of a column, of which bit i of `ones` is row `first + i`, in every form that
+// was asked for. Whole warps call it, COLUMNS neighbouring lanes with the same rows.
+template <int COLUMNS, class T>
+__device__ void write_mask(const Outputs<T>& out, uint32_t tile, uint64_t first, int count,
+                           uint64_t col, bool in, uint32_t ones) {
+    if (out.dense.data && in) {
+        T* b = &out.dense.at(first, col);
+#pragma unroll 4
+        for (int i = 0; i < count; i++, b += out.dense.row_stride) *b = one<T>(ones >> i & 1);
+    }
+    if (out.dense_i8.data && in) {
+        for (int i = 0; i < count; i++) out.dense_i8.at(first + i, col) = ones >> i & 1 ? 1 : -1;
+    }
+    if (!out.codes.data) return;
+    // A lane gets the bits of all columns for one row of each COLUMNS rows.
+    const uint32_t bits = transpose_over_lanes<COLUMNS>(in ? ones : 0);
+#pragma unroll
+    for (int part = 0; part < 32 / COLUMNS; part++) {
+        const int i = part * COLUMNS + threadIdx.x % COLUMNS;
+        if (i < count) write_bits<COLUMNS>(out.codes, first + i, tile, bits >> part * COLUMNS % 32);
+    }
 }
 
 // The largest key stands for NaN, whatever the width that it was compared in.

@@ -45,7 +45,7 @@ __device__ void network(const Forward<T>& args) {
     using Real = RealOf<T>;
     using Key = KeyOf<Real>;
     constexpr int HALF = ROWS / 2;
-    if (pads_alone<WARP>(args)) return;
+    if (pads_alone<WARP>(args.out, blockIdx.x, args.shape.cols, 0, args.shape.rows)) return;
     const Place at(args.shape.cols);
     const int rows = args.shape.rows;
 
@@ -109,7 +109,7 @@ __device__ void network(const Forward<T>& args) {
             const uint32_t of_rows = at.in ? uint32_t(above >> first) : 0;
             const uint32_t of_columns = transpose_over_lanes<WARP>(of_rows);
             const int row = first + at.lane;
-            if (row < rows) write_bits<WARP>(args.out.codes, row, of_columns);
+            if (row < rows) write_bits<WARP>(args.out.codes, row, at.tile, of_columns);
         }
     }
     if (!at.in) return;

@@ -90,22 +90,13 @@ __device__ inline void slices_of(const uint64_t (&key)[32], uint32_t (&slice)[64
     }
 }
 
-// The lowest n of the bits of a word; all of them, if there are fewer.
-__device__ inline uint32_t lowest_bits(uint32_t word, int n) {
-#pragma unroll 1
-    for (int surplus = __popc(word) - max(n, 0); surplus > 0; surplus--) {
-        word ^= 1u << (31 - __clz(word));
-    }
-    return word;
-}
-
 template <class T, int COLUMNS, int BLOCK_WARPS, int WORDS>
 __device__ void slices(const Forward<T>& args) {
     constexpr int GROUPS = WARP / COLUMNS, THREADS_OF_COLUMN = BLOCK_WARPS * GROUPS;
     constexpr int KEY_BITS = sizeof(T) * 8, ROUNDS = KEY_BITS / 2, ROWS = WORDS * 32;
     __shared__ uint32_t counters[ROUNDS + 1][3][WARP], open_in[THREADS_OF_COLUMN][COLUMNS];
 
-    if (pads_alone<COLUMNS>(args)) return;
+    if (pads_alone<COLUMNS>(args.out, blockIdx.x, args.shape.cols, 0, args.shape.rows)) return;
     const unsigned lane = threadIdx.x % WARP, column = lane % COLUMNS, group = lane / COLUMNS;
     const unsigned warp = threadIdx.x / WARP, thread = warp * GROUPS + group;
     const uint64_t col = uint64_t(blockIdx.x) * COLUMNS + column;
@@ -212,42 +203,18 @@ __device__ void slices(const Forward<T>& args) {
         if (args.out.counts) args.out.counts[col] = args.k;
         if (args.threshold) args.threshold[col] = threshold_of<T>(cut);
     }
-    if (args.out.dense.data) {
+    if (full && args.dense_alone) {
         T* b = &args.out.dense.at(first, col);
 #pragma unroll
-        for (int word = 0; word < WORDS; word++) {
-            if (full) {
-#pragma unroll
-                for (int i = 0; i < 32; i++, b += args.out.dense.row_stride) {
-                    *b = one<T>(taken[word] >> i & 1);
-                }
-            } else {
-#pragma unroll 1
-                for (int i = 0; i < 32; i++, b += args.out.dense.row_stride) {
-                    if (in && word * 32 + i < own) *b = one<T>(taken[word] >> i & 1);
-                }
-            }
+        for (int i = 0; i < ROWS; i++, b += args.out.dense.row_stride) {
+            *b = one<T>(taken[i / 32] >> i % 32 & 1);
         }
+        return;
     }
-    if (args.out.dense_i8.data && in) {
-        for (int i = 0; i < own; i++) {
-            uint32_t word = taken[0];
-#pragma unroll
-            for (int w = 1; w < WORDS; w++) word = i / 32 == w ? taken[w] : word;
-            args.out.dense_i8.at(first + i, col) = word >> i % 32 & 1 ? 1 : -1;
-        }
-    }
-    if (!args.out.codes.data) return;
 #pragma unroll
     for (int word = 0; word < WORDS; word++) {
-        // A lane gets the bits of all columns for one row of each COLUMNS rows.
-        const uint32_t bits = transpose_over_lanes<COLUMNS>(taken[word]);
-#pragma unroll
-        for (int part = 0; part < 32 / COLUMNS; part++) {
-            const int i = word * 32 + part * COLUMNS + int(column);
-            if (i >= own) break;
-            write_bits<COLUMNS>(args.out.codes, first + i, bits >> part * COLUMNS % 32);
-        }
+        const int count = max(min(own - word * 32, 32), 0);
+        write_mask<COLUMNS>(args.out, blockIdx.x, first + word * 32, count, col, in, taken[word]);
     }
 }
 

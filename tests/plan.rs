@@ -97,17 +97,31 @@ fn check_bihalf((rows, cols): (u32, u32), k: u32, dtype: DType, packed: bool, li
             assert_eq!((launches.len(), plan.workspace_bytes()), (1, 0));
         }
         Bihalf::Radix(radix) => {
-            assert_eq!(launches.len() as u32, 2 * dtype.key_bits() / 8 + 3, "whatever the shape");
+            let digits = dtype.key_bits().div_ceil(11);
+            assert_eq!(launches.len() as u32, 2 * digits + 2, "whatever the shape");
             assert!(radix.chunks as u64 * u64::from(radix.chunk_rows) >= u64::from(rows));
+            assert!(radix.chunk_rows < 1 << 16 && radix.chunk_rows % 1024 == 0, "{radix:?}");
+            let mut bits_to_come = dtype.key_bits();
             for (step, launch) in radix.steps() {
-                let (x, y) = launch.grid;
-                let covered =
-                    x * if y == 1 && launch.kernel.dtypes().is_empty() { 256 } else { 32 };
+                let columns = if matches!(step, BihalfStep::Scan(_)) { 256 } else { 8 };
                 let needed = if step == BihalfStep::Emit { written } else { cols };
-                assert!(covered >= needed, "{step:?} {launch:?}");
-                let by_chunks = !matches!(step, BihalfStep::Pick { .. } | BihalfStep::Scan);
-                assert!(!by_chunks || y * 8 >= radix.chunks, "{step:?} {launch:?}");
+                let by_chunks = matches!(step, BihalfStep::Histogram(_) | BihalfStep::Emit);
+                let chunks = if by_chunks { radix.chunks } else { 1 };
+                let tiles = u64::from(needed.div_ceil(columns));
+                // More blocks than a grid has: more than 2^31 x 8 x 2048 elements.
+                let blocks = (tiles * u64::from(chunks)).min(i32::MAX as u64);
+                assert_eq!((u64::from(launch.grid.0), launch.grid.1), (blocks, 1), "{step:?}");
+                if let BihalfStep::Pick(digit) = step {
+                    assert_eq!(digit.first, bits_to_come == dtype.key_bits());
+                    assert!((5..=11).contains(&digit.bits), "32 threads share the digits");
+                    bits_to_come -= digit.bits;
+                    assert_eq!(digit.shift, bits_to_come);
+                }
+                if let BihalfStep::Scan(digit) = step {
+                    assert_eq!(digit.shift, 0);
+                }
             }
+            assert_eq!(bits_to_come, 0);
         }
     }
 }
@@ -286,7 +300,8 @@ fn kernels_have_the_same_constants() {
     for (file, line) in [
         (common, "constexpr unsigned WARP = 32;"),
         (common, "constexpr unsigned WARPS = 8;"),
-        (radix, "constexpr unsigned DIGIT_BITS = 8;"),
+        (radix, "constexpr unsigned DIGIT_BITS = 11;"),
+        (radix, "constexpr unsigned TILE_COLUMNS = 8;"),
         (rank, "constexpr unsigned COLUMNS = 8;"),
         (rank, "(rank::sort<T, 8, 1>)"),
         (rank, "(rank::sort<T, 8, 8>)"),

@@ -22,10 +22,13 @@ struct Forward {
 struct Digit {
     u: Input,
     shape: Shape,
+    tiles: u32,
     chunk_rows: u32,
     shift: u32,
+    bits: u32,
     selection: u64,
     histogram: u64,
+    kept: u64,
 }
 
 #[repr(C)]
@@ -34,27 +37,32 @@ struct Pick {
     histogram: u64,
     cols: u32,
     shift: u32,
+    bits: u32,
     first: u32,
     k: u32,
 }
 
 #[repr(C)]
-struct Cut {
+struct Scan {
+    selection: u64,
+    kept: u64,
+    before: u64,
+    cols: u32,
+    chunks: u32,
+    bits: u32,
+}
+
+#[repr(C)]
+struct Emit {
     u: Input,
     out: SignsArgs,
     threshold: u64,
     shape: Shape,
+    tiles: u32,
     chunk_rows: u32,
     k: u32,
     selection: u64,
-    ties: u64,
-}
-
-#[repr(C)]
-struct Scan {
-    ties: u64,
-    cols: u32,
-    chunks: u32,
+    before: u64,
 }
 
 #[repr(C)]
@@ -90,9 +98,8 @@ pub(super) const ARGS: &[(Kernel, usize)] = &[
     (Kernel::BihalfSlices8192, size_of::<Forward>()),
     (Kernel::BihalfRadixHistogram, size_of::<Digit>()),
     (Kernel::BihalfRadixPick, size_of::<Pick>()),
-    (Kernel::BihalfRadixTies, size_of::<Cut>()),
     (Kernel::BihalfRadixScan, size_of::<Scan>()),
-    (Kernel::BihalfRadixEmit, size_of::<Cut>()),
+    (Kernel::BihalfRadixEmit, size_of::<Emit>()),
     (Kernel::BihalfBackwardDense, size_of::<Backward<Input>>()),
     (Kernel::BihalfBackwardPacked, size_of::<Backward<Codes>>()),
 ];
@@ -134,7 +141,10 @@ impl Cuda {
         let stream = self.stream();
         let (size, packed) = ((shape.rows, shape.cols), out.codes.is_some());
         let plan = plan::bihalf(size, k, T::DTYPE, packed, self.kernels().limits());
-        let dense_alone = out.dense_i8.is_none() && out.counts.is_none() && threshold.is_none();
+        let dense_alone = out.dense.is_some()
+            && out.dense_i8.is_none()
+            && out.counts.is_none()
+            && threshold.is_none();
         let dense_alone = u32::from(dense_alone && !packed);
         let ws = ws.hold(plan.workspace_bytes(), stream)?;
         let (u, _u) = Input::of("U", u, stream)?;
@@ -155,27 +165,53 @@ impl Cuda {
         };
         let selection = ws.address;
         let histogram = selection + radix.histogram_offset() as u64;
-        let ties = selection + radix.ties_offset() as u64;
+        let before = selection + radix.before_offset() as u64;
+        let kept = selection + radix.kept_offset() as u64;
         let (chunk_rows, chunks, cols) = (radix.chunk_rows, radix.chunks, shape.cols);
         // SAFETY: the histograms lie within the workspace.
         unsafe { self.fill_zero(histogram, radix.histogram_bytes()) }?;
         for (step, launch) in radix.steps() {
+            let tiles = launch.grid.0 / chunks.max(1);
             // SAFETY: each argument is the struct of the step's kernel; views have been checked
             // against the shape and are held, as is the workspace, which the plan has measured.
             unsafe {
                 match step {
-                    BihalfStep::Histogram { shift } => {
-                        let args = Digit { u, shape, chunk_rows, shift, selection, histogram };
+                    BihalfStep::Histogram(plan::Digit { shift, bits, .. }) => {
+                        let kept = if shift == 0 { kept } else { 0 };
+                        let args = Digit {
+                            u,
+                            shape,
+                            tiles,
+                            chunk_rows,
+                            shift,
+                            bits,
+                            selection,
+                            histogram,
+                            kept,
+                        };
                         self.launch::<T, _>(launch, &args)
                     }
-                    BihalfStep::Pick { shift, first } => {
+                    BihalfStep::Pick(plan::Digit { shift, bits, first }) => {
                         let first = u32::from(first);
-                        let args = Pick { selection, histogram, cols, shift, first, k };
+                        let args = Pick { selection, histogram, cols, shift, bits, first, k };
                         self.launch::<T, _>(launch, &args)
                     }
-                    BihalfStep::Scan => self.launch::<T, _>(launch, &Scan { ties, cols, chunks }),
-                    BihalfStep::Ties | BihalfStep::Emit => {
-                        let args = Cut { u, out, threshold, shape, chunk_rows, k, selection, ties };
+                    BihalfStep::Scan(plan::Digit { bits, .. }) => {
+                        let args = Scan { selection, kept, before, cols, chunks, bits };
+                        self.launch::<T, _>(launch, &args)
+                    }
+                    BihalfStep::Emit => {
+                        let args = Emit {
+                            u,
+                            out,
+                            threshold,
+                            shape,
+                            tiles,
+                            chunk_rows,
+                            k,
+                            selection,
+                            before,
+                        };
                         self.launch::<T, _>(launch, &args)
                     }
                 }

@@ -1,19 +1,24 @@
 //! Plan of the Bi-half forward pass.
 
 use super::walk::padded;
-use super::{DType, Kernel, Launch, Limits, WARPS, column_blocks, tiles};
+use super::{DType, Kernel, Launch, Limits, column_blocks};
 
-/// Bits of a digit of the radix selection, and the values that they take.
-const DIGIT_BITS: u32 = 8;
+/// Columns of a block of the radix selection.
+const TILE_COLUMNS: u32 = 8;
+/// Bits of a digit, at most, and the values that they take.
+const DIGIT_BITS: u32 = 11;
 const DIGITS: usize = 1 << DIGIT_BITS;
 
 /// Bytes of what is known of a column's threshold.
 const SELECTION_BYTES: usize = 16;
 
-/// Chunks of rows that a column is cut into, at most: one thread adds up their counts.
-const MOST_CHUNKS: u32 = 1024;
-/// Rows of a chunk, at least: a warp walks down them one after the other.
-const LEAST_CHUNK: u32 = 64;
+/// Rows that a block goes through in one step, of which chunks are made.
+const STEP_ROWS: u32 = 1024;
+/// Steps of a chunk, at least and at most: the counts of a chunk should be few against its rows, and
+/// must fit in 16 bits.
+const STEPS: (u32, u32) = (2, 32);
+/// Blocks that a multiprocessor should have, so that one computes while others wait for memory.
+const BLOCKS_OF_MULTIPROCESSOR: u32 = 4;
 
 /// How the forward pass is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,9 +39,8 @@ pub struct Radix {
     cols: u32,
     /// Columns with those that pad packed output.
     padded_cols: u32,
-    /// Digits of a key.
-    digits: u32,
-    /// Rows of a chunk, the work of one warp.
+    key_bits: u32,
+    /// Rows of a chunk, the work of one block.
     pub chunk_rows: u32,
     /// Chunks of a column.
     pub chunks: u32,
@@ -45,24 +49,25 @@ pub struct Radix {
 /// One launch of a radix selection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Histogram of the digit whose lowest bit is `shift`.
-    Histogram {
-        /// Position of the digit's lowest bit.
-        shift: u32,
-    },
-    /// Choice of the digit whose lowest bit is `shift`.
-    Pick {
-        /// Position of the digit's lowest bit.
-        shift: u32,
-        /// Whether no digit has been chosen before.
-        first: bool,
-    },
-    /// Keys that equal the threshold, chunk by chunk.
-    Ties,
-    /// Such keys before each chunk.
-    Scan,
+    /// Histogram of a digit.
+    Histogram(Digit),
+    /// Choice of a digit.
+    Pick(Digit),
+    /// Keys that equal the threshold, before each chunk.
+    Scan(Digit),
     /// The result.
     Emit,
+}
+
+/// A digit of the keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Digit {
+    /// Position of its lowest bit; the last digit has 0.
+    pub shift: u32,
+    /// Its bits.
+    pub bits: u32,
+    /// Whether no digit comes before it.
+    pub first: bool,
 }
 
 /// A kernel that does all in one launch, without a workspace.
@@ -153,9 +158,12 @@ pub fn bihalf(
     if let Some(best) = candidates.min_by_key(|candidate| candidate.cycles(cols, limits)) {
         return Bihalf::OneLaunch(launch(best.kernel, (padded_cols.div_ceil(best.columns), 1)));
     }
-    let chunk_rows = rows.div_ceil(MOST_CHUNKS).max(LEAST_CHUNK);
-    let (digits, chunks) = (dtype.key_bits() / DIGIT_BITS, rows.div_ceil(chunk_rows));
-    Bihalf::Radix(Radix { cols, padded_cols, digits, chunk_rows, chunks })
+    let blocks = limits.multiprocessors.max(1) * BLOCKS_OF_MULTIPROCESSOR;
+    let chunks = blocks.div_ceil(cols.div_ceil(TILE_COLUMNS));
+    let steps = rows.div_ceil(chunks).div_ceil(STEP_ROWS).clamp(STEPS.0, STEPS.1);
+    let chunk_rows = steps * STEP_ROWS;
+    let (key_bits, chunks) = (dtype.key_bits(), rows.div_ceil(chunk_rows));
+    Bihalf::Radix(Radix { cols, padded_cols, key_bits, chunk_rows, chunks })
 }
 
 fn launch(kernel: Kernel, grid: (u32, u32)) -> Launch {
@@ -184,25 +192,44 @@ impl Bihalf {
 }
 
 impl Radix {
+    /// The digits of a key, the most significant one first: as few as there can be, of bits dealt out
+    /// evenly.
+    fn digits(self) -> impl Iterator<Item = Digit> {
+        let digits = self.key_bits.div_ceil(DIGIT_BITS);
+        let end = move |digit: u32| self.key_bits * (digits - digit) / digits;
+        (0..digits).map(move |digit| {
+            let shift = end(digit + 1);
+            Digit { shift, bits: end(digit) - shift, first: digit == 0 }
+        })
+    }
+
+    fn last_digit(self) -> Digit {
+        self.digits().last().expect("keys have bits")
+    }
+
     /// The launches in their order, each with what it is for.
     pub fn steps(self) -> impl Iterator<Item = (Step, Launch)> {
-        let chunks = move |cols| (tiles(cols), self.chunks.div_ceil(WARPS));
-        let columns = (column_blocks(self.cols), 1);
-        let digits = (0..self.digits).rev().flat_map(move |digit| {
-            let shift = digit * DIGIT_BITS;
+        let tiles = |cols: u32| cols.div_ceil(TILE_COLUMNS);
+        // Tiles side by side, then chunk below chunk: `grid.y` would not reach to the last rows. More
+        // blocks than `grid.x` has would be of more memory than any device has.
+        let chunks = move |cols| {
+            let blocks = u64::from(tiles(cols)) * u64::from(self.chunks);
+            (blocks.min(i32::MAX as u64) as u32, 1)
+        };
+        let digits = self.digits().flat_map(move |digit| {
             let histogram = launch(Kernel::BihalfRadixHistogram, chunks(self.cols));
-            let pick = launch(Kernel::BihalfRadixPick, columns);
-            let first = digit == self.digits - 1;
-            [(Step::Histogram { shift }, histogram), (Step::Pick { shift, first }, pick)]
+            let pick = launch(Kernel::BihalfRadixPick, (tiles(self.cols), 1));
+            [(Step::Histogram(digit), histogram), (Step::Pick(digit), pick)]
         });
+        let columns = (column_blocks(self.cols), 1);
         digits.chain([
-            (Step::Ties, launch(Kernel::BihalfRadixTies, chunks(self.cols))),
-            (Step::Scan, launch(Kernel::BihalfRadixScan, columns)),
+            (Step::Scan(self.last_digit()), launch(Kernel::BihalfRadixScan, columns)),
             (Step::Emit, launch(Kernel::BihalfRadixEmit, chunks(self.padded_cols))),
         ])
     }
 
-    // The workspace: the columns' selections, then their histograms, then the ties of their chunks.
+    // The workspace: the columns' selections, their histograms, the ties before each of their
+    // chunks, and the counts of the last digit that chunks keep.
 
     pub(crate) fn histogram_offset(&self) -> usize {
         self.cols as usize * SELECTION_BYTES
@@ -212,11 +239,16 @@ impl Radix {
         DIGITS * self.cols as usize * size_of::<u32>()
     }
 
-    pub(crate) fn ties_offset(&self) -> usize {
+    pub(crate) fn before_offset(&self) -> usize {
         self.histogram_offset() + self.histogram_bytes()
     }
 
+    pub(crate) fn kept_offset(&self) -> usize {
+        self.before_offset() + self.chunks as usize * self.cols as usize * size_of::<u32>()
+    }
+
     fn workspace_bytes(&self) -> usize {
-        self.ties_offset() + self.chunks as usize * self.cols as usize * size_of::<u32>()
+        let digits = 1 << self.last_digit().bits;
+        self.kept_offset() + self.chunks as usize * digits * self.cols as usize * size_of::<u16>()
     }
 }

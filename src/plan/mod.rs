@@ -21,7 +21,7 @@ mod loss;
 mod rank;
 mod walk;
 
-pub use bihalf::{Bihalf, Radix, Step as BihalfStep, bihalf};
+pub use bihalf::{Bihalf, Digit, Radix, Step as BihalfStep, bihalf};
 pub use loss::{cosine, cosine_workspace_bytes, penalty, penalty_workspace_bytes};
 pub use rank::{Rank, Step as RankStep, rank};
 pub(crate) use walk::VECTOR_BYTES;
@@ -214,9 +214,7 @@ kernels! {
     BihalfRadixHistogram = "bihalf_radix_histogram", WARPS * WARP, ALL;
     /// `bihalf.cu`: the digit of the threshold.
     BihalfRadixPick = "bihalf_radix_pick", WARPS * WARP, NONE;
-    /// `bihalf.cu`: keys that equal the threshold, chunk by chunk.
-    BihalfRadixTies = "bihalf_radix_ties", WARPS * WARP, ALL;
-    /// `bihalf.cu`: such keys before each chunk.
+    /// `bihalf.cu`: keys that equal the threshold before each chunk.
     BihalfRadixScan = "bihalf_radix_scan", WARPS * WARP, NONE;
     /// `bihalf.cu`: the result.
     BihalfRadixEmit = "bihalf_radix_emit", WARPS * WARP, ALL;
