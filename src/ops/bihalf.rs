@@ -34,11 +34,12 @@
 //!   [`Error::TooManyOnes`],
 //!   [`Error::Parameter`] (a fraction outside 0..=1, gamma not finite),
 //!   [`Error::TooManyRows`].
-//! - **On CUDA**: the same bits. Forward runs `bihalf_network32` and `bihalf_network64` where
-//!   max(k, M - k) is at most 16 and 32 (`f64`: 16), one launch without workspace; else
-//!   `bihalf_radix_*`, 7 launches for 16-bit types, 11 for `f32`, 19 for `f64`, with 16 K + 1024 K +
-//!   4 K min(M / 64, 1024) bytes of workspace. Backward is `bihalf_backward_dense` or
-//!   `bihalf_backward_packed`, one launch.
+//! - **On CUDA**: the same bits. Forward is one launch without workspace up to 4096 rows (`f64` with
+//!   packed codes: 1024; 16-bit types: 8192), by the kernel that suits the columns and the device:
+//!   `bihalf_counting*` and `bihalf_histogram*` for few, `bihalf_network*` and `bihalf_slices*` for
+//!   many. More rows take `bihalf_radix_*`: 6 launches for 16-bit types, 8 for `f32`, 14 for `f64`,
+//!   U is read 3, 4 and 7 times, and the workspace is 8 KB a column and at most 2 KB for each 2048
+//!   elements. Backward is `bihalf_backward_dense` or `bihalf_backward_packed`, one launch.
 //! - **Cost** on the CPU: O(M K) time on average; extra memory 8 M bytes a column (16 M for `f64`) for 16
 //!   columns at a time, and 8 K (16 K). Backward: O(M K), none.
 //!
