@@ -92,6 +92,55 @@ fn forward_matches_the_oracle_as_on_a_small_device() {
     forward_equals_the_oracle::<bf16, _>(&small);
 }
 
+/// Every column that can be made of some values, side by side: value `n / len^i % len` in row `i` of
+/// column `n`.
+fn all_columns<T: Element>(rows: usize, values: &[f64]) -> Vec<T> {
+    let cols = values.len().pow(rows as u32);
+    let digit = |at: usize| at % cols / values.len().pow((at / cols) as u32) % values.len();
+    (0..rows * cols).map(|at| T::from_f64(values[digit(at)])).collect()
+}
+
+/// Few rows of every order of values that are hard to tell apart, for every k.
+fn all_small_columns<T: Element, B: Backend>(backend: &B) {
+    for rows in 1..=4 {
+        let u: Vec<T> = all_columns(rows, &[f64::NAN, -1.0, -0.0, 0.0, f64::INFINITY]);
+        let cols = u.len() / rows;
+        let input = Input::new(backend, &u, (rows, cols), Lay::Dense);
+        for k in 0..=rows {
+            let _context = Context::new::<T, B>(backend, (rows, k));
+            let expected = naive::bihalf(&u, rows, cols, k);
+            let b = backend.bihalf_forward(input.view(), Ones::Count(k)).unwrap();
+            let b: Vec<f64> = backend.download(&b).unwrap().into_iter().map(T::to_f64).collect();
+            assert_eq!(b, expected);
+            let words = backend.bihalf_forward_packed(input.view(), Ones::Count(k)).unwrap();
+            assert_eq!(backend.download(&words).unwrap(), naive::pack(&expected, rows, cols));
+        }
+    }
+}
+
+#[test]
+fn every_small_column_is_right_for_every_k() {
+    on_each_backend_and_type!(all_small_columns);
+}
+
+/// The 0-1 principle: what only compares and exchanges is right for all inputs if it is right for all
+/// zeros and ones. 16 rows are one half of the smallest network, and the pads of k ones are the other
+/// half, sorted, with 16 - k greatest: all k together show all of the order of the first half.
+fn zeros_and_ones<B: Backend>(backend: &B) {
+    let u: Vec<f32> = all_columns(16, &[0.0, 1.0]);
+    let input = Input::new(backend, &u, (16, 1 << 16), Lay::Dense);
+    for k in 0..=16 {
+        let expected = naive::bihalf(&u, 16, 1 << 16, k);
+        let words = backend.bihalf_forward_packed(input.view(), Ones::Count(k)).unwrap();
+        assert_eq!(backend.download(&words).unwrap(), naive::pack(&expected, 16, 1 << 16), "{k}");
+    }
+}
+
+#[test]
+fn every_column_of_zeros_and_ones_is_right_for_every_k() {
+    on_each_backend!(zeros_and_ones);
+}
+
 fn each_output_alone_is_the_same<T: Element + Guard, B: Backend>(backend: &B) {
     let shape = (33, 65);
     let u: Vec<T> = Pattern::FewDistinct.fill(shape, 9);
