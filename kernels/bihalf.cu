@@ -5,7 +5,7 @@
 // are 0. Results are a pure function of the input, whatever the kernel and the grid.
 //
 //   rows      few columns (shortest way)          many columns (fewest instructions)   launches
-//   <= 32     counting32, counting32x8            network32                            1
+//   <= 32     counting32, counting32x8            network32; pairs32 (16-bit, sm_90)    1
 //   <= 64     counting64, counting64x8            network64 (not double)               1
 //   <= 128    counting128                         slices128                            1
 //   <= 4096   histogram256, 1024, 4096            slices256, 1024, 2048, 4096          1
@@ -20,6 +20,7 @@
 #include "bihalf_counting.cuh"
 #include "bihalf_histogram.cuh"
 #include "bihalf_network.cuh"
+#include "bihalf_pairs.cuh"
 #include "bihalf_radix.cuh"
 #include "bihalf_slices.cuh"
 
@@ -57,7 +58,9 @@ EXPORT(__nv_bfloat16, bf16)
 #undef EXPORT
 
 // And here 32-bit keys do not.
-#define EXPORT(T, NAME) FORWARD(T, slices8192_##NAME, 512, slices<T, 8, 16, 4>)
+#define EXPORT(T, NAME)                                     \
+    FORWARD(T, slices8192_##NAME, 512, slices<T, 8, 16, 4>) \
+    FORWARD(T, pairs32_##NAME, WARP, pairs<T>)
 EXPORT(__half, f16)
 EXPORT(__nv_bfloat16, bf16)
 #undef EXPORT

@@ -34,19 +34,24 @@ fn forward_equals_the_oracle<T: Element + Guard, B: Backend>(backend: &B) {
             let _context = Context::new::<T, B>(backend, (shape, pattern, seed, ones, lay));
 
             let u: Vec<T> = pattern.fill(shape, seed);
-            let input = Input::new(backend, &u, shape, lay);
             let k = ones.count(rows).unwrap();
             let expected = naive::bihalf(&u, rows, cols, k);
 
-            let mut dense = Guarded::<B, T>::new(backend, shape);
+            // Which outputs are asked for, and how they lie, decides which kernels there are to
+            // choose from.
+            let (packed, alone) = (turn % 3 > 0, turn % 6 == 0);
+            let lay = if alone { Lay::Aligned } else { lay };
+            let input = Input::new(backend, &u, shape, lay);
+            let mut dense = if alone {
+                Guarded::<B, T>::aligned(backend, &vec![T::GUARD; rows * cols], shape)
+            } else {
+                Guarded::<B, T>::new(backend, shape)
+            };
             let mut dense_i8 = Guarded::<B, i8>::new(backend, shape);
             let mut codes = GuardedCodes::new(backend, shape);
             let mut counts = guarded_row::<B, u32>(backend, cols);
             let mut cut = guarded_row::<B, T>(backend, cols);
-            // Which outputs are asked for decides which kernels there are to choose from.
-            let packed = turn % 3 > 0;
             let mut out = Outputs::none().dense(dense.view());
-            let alone = turn % 6 == 0;
             if !alone {
                 out = out.dense_i8(dense_i8.view()).counts(counts.vector());
             }
@@ -90,6 +95,39 @@ fn forward_matches_the_oracle_as_on_a_small_device() {
     forward_equals_the_oracle::<f64, _>(&small);
     forward_equals_the_oracle::<f16, _>(&small);
     forward_equals_the_oracle::<bf16, _>(&small);
+}
+
+/// Many columns of a 16-bit type, two a lane, where the device can compare both at once.
+#[cfg(feature = "cuda")]
+fn pairs_equal_the_oracle<T: Element + Guard>(cuda: &Cuda) {
+    for (seed, shape) in (1..).zip([1usize, 2, 15, 16, 31, 32].map(|rows| (rows, 328))) {
+        let (rows, cols) = shape;
+        for (n, pattern) in ALL.into_iter().enumerate() {
+            let k = [rows / 2, rows.min(16), rows - rows.min(16), rows.div_ceil(2)][n % 4];
+            let _context = Context::new::<T, Cuda>(cuda, (shape, pattern, seed, k));
+            let u: Vec<T> = pattern.fill(shape, seed);
+            let input = Input::new(cuda, &u, shape, Lay::Aligned);
+            let mut b = Guarded::<Cuda, T>::aligned(cuda, &vec![T::GUARD; rows * cols], shape);
+            let mut ws = cuda.workspace::<T>(rows, cols).unwrap();
+            let out = Outputs::none().dense(b.view());
+            cuda.bihalf_forward_into(input.view(), Ones::Count(k), out, None, &mut ws).unwrap();
+            let b: Vec<f64> = b.take(cuda).into_iter().map(T::to_f64).collect();
+            assert_eq!(b, naive::bihalf(&u, rows, cols, k));
+        }
+    }
+}
+
+#[cfg(feature = "cuda")]
+#[test]
+fn two_columns_of_a_lane_match_the_oracle() {
+    let Some(cuda) = device::cuda() else { return };
+    if cuda.kernels().limits().capability < (9, 0) {
+        device::say("two_columns_of_a_lane: SKIPPED: the device is older than capability 9.0");
+        return;
+    }
+    let small = Cuda::new(&cuda.kernels().with_multiprocessors(1), cuda.stream()).unwrap();
+    pairs_equal_the_oracle::<f16>(&small);
+    pairs_equal_the_oracle::<bf16>(&small);
 }
 
 /// Every column that can be made of some values, side by side: value `n / len^i % len` in row `i` of

@@ -312,7 +312,10 @@ fn every_kernel_is_launched_by_an_operation() {
         return;
     }
     let file = format!("{}/launches-{}", env!("CARGO_TARGET_TMPDIR"), std::process::id());
-    device::child("cuda::every_kernel_is_launched_by_an_operation", &[("CUDAEMU_STATS", &file)]);
+    device::child(
+        "cuda::every_kernel_is_launched_by_an_operation",
+        &[("CUDAEMU_STATS", &file), ("CUDAEMU_CC", "90")],
+    );
     let launches = std::fs::read_to_string(&file).unwrap();
     std::fs::remove_file(&file).unwrap();
     for symbol in Kernel::ALL.iter().flat_map(|kernel| kernel.symbols()) {
@@ -323,11 +326,12 @@ fn every_kernel_is_launched_by_an_operation() {
 /// Bi-half as devices of one and of very many multiprocessors do it, dense and packed.
 fn launch_forwards<T: Element + Guard>(cuda: &Cuda) {
     let shapes = [1, 3, 70].map(|cols| [1, 32, 64, 100].map(|rows| (rows, cols)));
+    let wide = [(32, 400)];
     let tall = [200, 1000, 1500, 3000, 5000, 8193].map(|rows| (rows, 1));
     for multiprocessors in [1, 1 << 20] {
         let kernels = cuda.kernels().with_multiprocessors(multiprocessors);
         let cuda = Cuda::new(&kernels, cuda.stream()).unwrap();
-        for (rows, cols) in shapes.into_iter().flatten().chain(tall) {
+        for (rows, cols) in shapes.into_iter().flatten().chain(wide).chain(tall) {
             let u: Vec<T> = Pattern::Random.fill((rows, cols), 1);
             let input = Input::new(&cuda, &u, (rows, cols), Lay::Dense);
             let expected = naive::bihalf(&u, rows, cols, rows / 2);

@@ -20,6 +20,7 @@ const ARCHITECTURES: [u32; 7] = [75, 80, 86, 89, 90, 100, 120];
 /// the table holds the fewest instructions of a way from entry to exit with so many stores.
 const STRAIGHT: &[(&str, usize)] = &[
     ("bihalf_network32", 32),
+    ("bihalf_pairs32", 32),
     ("bihalf_network64", 64),
     ("bihalf_slices128", 32),
     ("bihalf_slices256", 32),
@@ -185,13 +186,15 @@ fn instructions_are_those_of_the_table_and_as_few_as_promised() {
     let of = |kernel: &str, what: &'static str, arch| all[&(kernel.to_owned(), what)][&arch];
     assert!(!all.keys().any(|(_, what)| *what == "local"), "local memory");
     // Warp instructions for 32 elements of a full tile.
-    for (kernel, rows, most) in [
+    for (kernel, elements, most) in [
+        ("bihalf_pairs32_f16", 64, 16),
+        ("bihalf_pairs32_bf16", 64, 16),
         ("bihalf_network32_f32", 32, 24),
         ("bihalf_network64_f32", 64, 28),
         ("bihalf_slices4096_f32", 128, 32),
     ] {
         let count = of(kernel, "full_tile", 90);
-        assert!(count <= rows * most, "{kernel}: {count} for {rows} rows of a thread");
+        assert!(count <= elements * most, "{kernel}: {count} for {elements} elements of a thread");
     }
     // A network is straight-line code that is fetched once: 16 bytes an instruction.
     for arch in ARCHITECTURES {

@@ -1,6 +1,6 @@
 //! Promises of `plan`: every launch is one that a device accepts, and covers the matrix.
 
-use bihalf::plan::{self, Bihalf, BihalfStep, DType, Kernel, Launch, Limits, RankStep};
+use bihalf::plan::{self, Asked, Bihalf, BihalfStep, DType, Kernel, Launch, Limits, RankStep};
 
 /// The architectures that kernels are compiled for.
 const CAPABILITIES: [(u32, u32); 7] = [(7, 5), (8, 0), (8, 6), (8, 9), (9, 0), (10, 0), (12, 0)];
@@ -71,17 +71,18 @@ fn bihalf_covers_every_column_and_row_in_a_fixed_number_of_launches() {
                 .into_iter()
                 .flat_map(|dtype| [0, rows / 3, rows / 2, rows].map(|k| (dtype, k)))
             {
-                for packed in [false, true] {
-                    check_bihalf((rows, cols), k, dtype, packed, &limits);
+                for asked in [Asked::Unpacked, Asked::Packed, Asked::Pairs] {
+                    check_bihalf((rows, cols), k, dtype, asked, &limits);
                 }
             }
         }
     }
 }
 
-fn check_bihalf((rows, cols): (u32, u32), k: u32, dtype: DType, packed: bool, limits: &Limits) {
-    let plan = plan::bihalf((rows, cols), k, dtype, packed, limits);
+fn check_bihalf((rows, cols): (u32, u32), k: u32, dtype: DType, asked: Asked, limits: &Limits) {
+    let plan = plan::bihalf((rows, cols), k, dtype, asked, limits);
     let launches: Vec<_> = plan.launches().collect();
+    let packed = asked == Asked::Packed;
     let written = if packed { cols.div_ceil(64) * 64 } else { cols };
     for &launch in &launches {
         assert_launchable(launch, dtype, limits);
@@ -93,6 +94,8 @@ fn check_bihalf((rows, cols): (u32, u32), k: u32, dtype: DType, packed: bool, li
             assert!(rows <= capacity, "{rows} {launch:?}");
             assert!(!pads || k.max(rows - k) <= capacity / 2, "pads for {k} of {rows}");
             assert!(packs || !packed, "{launch:?}");
+            let two = launch.kernel == Kernel::BihalfPairs32;
+            assert!(!two || (asked == Asked::Pairs && limits.capability >= (9, 0)), "{launch:?}");
             assert!(launch.grid.0 * columns >= written);
             assert_eq!((launches.len(), plan.workspace_bytes()), (1, 0));
         }
@@ -141,10 +144,10 @@ fn capacity(kernel: Kernel) -> Capacity {
     // As in `FORWARD(T, slices256_##NAME, 256, slices<T, 32, 8, 1>)`.
     let line = source.split(&format!("FORWARD(T, {name}_##NAME, ")).nth(1);
     let line = line.and_then(|line| line.split('>').next());
-    let (call, numbers) = line.and_then(|line| line.split_once("<T, ")).expect(name);
+    let (call, numbers) = line.and_then(|line| line.split_once("<T")).expect(name);
     let (threads, algorithm) = call.split_once(", ").unwrap();
     assert_eq!(threads.parse().unwrap_or(32), kernel.threads(), "{name}");
-    let numbers: Vec<u32> = numbers.split(", ").map(|n| n.parse().unwrap()).collect();
+    let numbers: Vec<u32> = numbers.split(", ").skip(1).map(|n| n.parse().unwrap()).collect();
     let (rows, columns) = match (algorithm, &numbers[..]) {
         ("counting", [rows, columns, share]) => {
             assert_eq!(rows * columns * share, kernel.threads());
@@ -155,13 +158,19 @@ fn capacity(kernel: Kernel) -> Capacity {
             (threads * items, 1)
         }
         ("network", [rows]) => (*rows, 32),
+        ("pairs", []) => (32, 64),
         ("slices", [columns, warps, words]) => {
             assert_eq!(warps * 32, kernel.threads());
             (warps * (32 / columns) * 32 * words, *columns)
         }
         other => panic!("{other:?}"),
     };
-    Capacity { rows, columns, packs: columns >= 8, pads: name.starts_with("network") }
+    Capacity {
+        rows,
+        columns,
+        packs: columns >= 8,
+        pads: name.starts_with("network") || name.starts_with("pairs"),
+    }
 }
 
 #[test]
@@ -175,7 +184,7 @@ fn batches_of_thousands_of_rows_take_one_launch() {
             (8192, DType::F16),
             (8192, DType::Bf16),
         ] {
-            let plan = plan::bihalf((rows, 64), rows / 2, dtype, true, &limits);
+            let plan = plan::bihalf((rows, 64), rows / 2, dtype, Asked::Packed, &limits);
             assert_eq!((plan.launches().count(), plan.workspace_bytes()), (1, 0));
         }
     }
@@ -197,7 +206,8 @@ fn columns_decide_between_latency_and_instructions() {
         let changes = |limits: &Limits| {
             let mut changes = vec![];
             for cols in (0..20).map(|power| 1 << power) {
-                let plan = plan::bihalf((rows, cols), rows / 2, DType::F32, false, limits);
+                let plan =
+                    plan::bihalf((rows, cols), rows / 2, DType::F32, Asked::Unpacked, limits);
                 let kernel = plan.launches().next().unwrap().kernel;
                 if changes.last().is_none_or(|&(_, last)| last != kernel) {
                     changes.push((cols, kernel));

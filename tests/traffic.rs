@@ -179,6 +179,7 @@ fn measure(meter: &mut Meter) {
             assert_eq!(counts.sectors_read * 32, bytes, "{shape:?}");
         }
         meter.forward::<f16>(device, (32, 64), false);
+        meter.forward::<f16>(device, (32, 512), false);
         meter.forward::<f16>(device, (4096, 8), false);
         meter.forward::<f16>(device, (8192, 8), true);
     }

@@ -1278,6 +1278,18 @@ impl<'a> Block<'a> {
                 let m = t.mask();
                 un!(|a: u64| a.wrapping_neg() & m)
             }
+            Op::Min2(half) | Op::Max2(half) => {
+                let flip = if half.signed() { 0x8000 } else { 0 };
+                let max = matches!(i.op, Op::Max2(_));
+                bin!(|a: u64, b: u64| {
+                    let pick = |shift: u32| {
+                        let (a, b) = (a >> shift & 0xffff, b >> shift & 0xffff);
+                        let a_is_less = (a ^ flip) < (b ^ flip);
+                        (if a_is_less == max { b } else { a }) << shift
+                    };
+                    pick(0) | pick(16)
+                })
+            }
             Op::Min(t) => {
                 let sh = 64 - t.bits();
                 if t.signed() {

@@ -191,8 +191,14 @@ pub enum Op {
     Exit,
     Trap,
     Mov,
-    Pack { n: u8, w: u8 },
-    Unpack { n: u8, w: u8 },
+    Pack {
+        n: u8,
+        w: u8,
+    },
+    Unpack {
+        n: u8,
+        w: u8,
+    },
     Add(Ty),
     Sub(Ty),
     MulLo(Ty),
@@ -202,9 +208,22 @@ pub enum Op {
     MadHi(Ty),
     MadWide(Ty),
     Mul24(bool, bool),
-    AddC { ty: Ty, cin: bool, cout: bool },
-    SubC { ty: Ty, cin: bool, cout: bool },
-    MadC { ty: Ty, hi: bool, cin: bool, cout: bool },
+    AddC {
+        ty: Ty,
+        cin: bool,
+        cout: bool,
+    },
+    SubC {
+        ty: Ty,
+        cin: bool,
+        cout: bool,
+    },
+    MadC {
+        ty: Ty,
+        hi: bool,
+        cin: bool,
+        cout: bool,
+    },
     AddSat,
     SubSat,
     Sad(Ty),
@@ -214,6 +233,9 @@ pub enum Op {
     Neg(Ty),
     Min(Ty),
     Max(Ty),
+    /// Of each half of 32 bits by itself.
+    Min2(Ty),
+    Max2(Ty),
     FAdd(FM),
     FSub(FM),
     FMul(FM),
@@ -235,52 +257,118 @@ pub enum Op {
     Lop3(u8),
     Shl(Ty),
     Shr(Ty),
-    Shf { left: bool, clamp: bool },
+    Shf {
+        left: bool,
+        clamp: bool,
+    },
     Prmt(u8),
     Bfe(Ty),
     Bfi(Ty),
     Bmsk(bool),
-    Szext { s: bool, clamp: bool },
+    Szext {
+        s: bool,
+        clamp: bool,
+    },
     Brev(Ty),
     Clz(Ty),
     Popc(Ty),
     Fns,
-    Bfind { ty: Ty, amt: bool },
-    Dp4a { as_: bool, bs: bool },
-    Dp2a { as_: bool, bs: bool, hi: bool },
-    Setp { cmp: Cmp, ty: Ty, bop: BoolOp, ftz: bool },
-    Set { cmp: Cmp, ty: Ty, dty: Ty, bop: BoolOp, ftz: bool },
+    Bfind {
+        ty: Ty,
+        amt: bool,
+    },
+    Dp4a {
+        as_: bool,
+        bs: bool,
+    },
+    Dp2a {
+        as_: bool,
+        bs: bool,
+        hi: bool,
+    },
+    Setp {
+        cmp: Cmp,
+        ty: Ty,
+        bop: BoolOp,
+        ftz: bool,
+    },
+    Set {
+        cmp: Cmp,
+        ty: Ty,
+        dty: Ty,
+        bop: BoolOp,
+        ftz: bool,
+    },
     Selp,
-    Slct { ty: Ty, f: bool },
+    Slct {
+        ty: Ty,
+        f: bool,
+    },
     PAnd,
     POr,
     PXor,
     PNot,
     PMov,
     PSet(bool),
-    Cvt { d: Ty, s: Ty, rnd: Rnd, int: bool, ftz: bool, sat: bool, relu: bool, dw: u8 },
-    CvtX2 { d: Ty, rnd: Rnd, relu: bool, satf: bool },
+    Cvt {
+        d: Ty,
+        s: Ty,
+        rnd: Rnd,
+        int: bool,
+        ftz: bool,
+        sat: bool,
+        relu: bool,
+        dw: u8,
+    },
+    CvtX2 {
+        d: Ty,
+        rnd: Rnd,
+        relu: bool,
+        satf: bool,
+    },
     ToGen(Space),
     FromGen(Space),
     IsSp(Space),
     Ld(MemOp),
     St(MemOp),
-    Atom { op: AOp, ty: Ty, m: MemOp },
+    Atom {
+        op: AOp,
+        ty: Ty,
+        m: MemOp,
+    },
     Shfl(Shm),
     Vote(u8),
-    Match { all: bool, w: u8 },
+    Match {
+        all: bool,
+        w: u8,
+    },
     Redux(AOp, Ty),
     Elect,
     ActiveMask,
     BarWarp,
-    Bar { k: BarK, aligned: bool },
-    CpAsync { sz: u8, oa: i64, ob: i64 },
+    Bar {
+        k: BarK,
+        aligned: bool,
+    },
+    CpAsync {
+        sz: u8,
+        oa: i64,
+        ob: i64,
+    },
     CpCommit,
     CpWait(u32),
     Fence,
     Clock(bool),
-    Vprintf { fmt: u32, args: u32, ret: u32 },
-    Assert { msg: u32, file: u32, line: u32 },
+    Vprintf {
+        fmt: u32,
+        args: u32,
+        ret: u32,
+    },
+    Assert {
+        msg: u32,
+        file: u32,
+        line: u32,
+    },
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -1215,8 +1303,11 @@ impl<'a> Lower<'a> {
                 }
                 alu!(if op == "min" { Op::FMin(fm) } else { Op::FMax(fm) }, fcls, 2)
             }
-            "min" | "max" if has("relu") || has("u16x2") || has("s16x2") => {
-                return self.err(p, "not supported");
+            "min" | "max" if has("relu") => return self.err(p, "not supported"),
+            "min" | "max" if has("u16x2") || has("s16x2") => {
+                let half = if has("s16x2") { S16 } else { U16 };
+                let op = if op == "min" { Op::Min2(half) } else { Op::Max2(half) };
+                alu!(op, cls::INT, 2)
             }
             "min" => alu!(Op::Min(ty), cls::INT, 2),
             "max" => alu!(Op::Max(ty), cls::INT, 2),

@@ -477,7 +477,7 @@ fn ints(t: &T) -> R {
     let a: Vec<u32> = (0..n).map(|_| pick(&mut r)).collect();
     let b: Vec<u32> = (0..n).map(|_| pick(&mut r)).collect();
     let (da, db) = (t.d.s.clone_htod(&a)?, t.d.s.clone_htod(&b)?);
-    let mut o = t.d.s.alloc_zeros::<u32>(n * 24)?;
+    let mut o = t.d.s.alloc_zeros::<u32>(n * 28)?;
     let mut w = t.d.s.alloc_zeros::<u64>(n * 12)?;
     let nn = n as i32;
     unsafe {
@@ -507,6 +507,10 @@ fn ints(t: &T) -> R {
         let dp = (0..4).fold(5u32, |s, k| {
             s.wrapping_add(((x >> (8 * k)) as u8 as u32) * ((y >> (8 * k)) as u8 as u32))
         });
+        let halves = |of: &dyn Fn(u16, u16) -> u16| {
+            u32::from(of(x as u16, y as u16))
+                | u32::from(of((x >> 16) as u16, (y >> 16) as u16)) << 16
+        };
         let e = [
             x.wrapping_add(y),
             x.wrapping_sub(y),
@@ -532,9 +536,13 @@ fn ints(t: &T) -> R {
             (x & y) | (!x & 0x1234567),
             v4,
             dp,
+            halves(&|x, y| x.min(y)),
+            halves(&|x, y| x.max(y)),
+            halves(&|x, y| (x as i16).min(y as i16) as u16),
+            halves(&|x, y| (x as i16).max(y as i16) as u16),
         ];
         for (k, v) in e.iter().enumerate() {
-            assert_eq!(o[i * 24 + k], *v, "int op {k} x={x:#x} y={y:#x}");
+            assert_eq!(o[i * 28 + k], *v, "int op {k} x={x:#x} y={y:#x}");
         }
         let (bx, byy) = (((x as u64) << 32) | y as u64, ((y as u64) << 32) | x as u64);
         let e = [

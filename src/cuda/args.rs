@@ -4,7 +4,6 @@
 
 use super::memory::{DeviceMut, DeviceRef, Held};
 use crate::codes::words_per_row;
-use crate::plan::VECTOR_BYTES;
 use crate::{Element, Error, Matrix, Outputs, PackedCodes, Result};
 use cudarc::driver::CudaStream;
 
@@ -50,21 +49,21 @@ impl Input {
     }
 }
 
-/// Whether every row of a matrix of `T` starts at a multiple of a vector, its columns side by side.
-fn by_vectors<T>(data: u64, row_stride: u64, col_stride: u64) -> bool {
-    let bytes = VECTOR_BYTES as u64;
-    data % bytes == 0 && row_stride * size_of::<T>() as u64 % bytes == 0 && col_stride == 1
+/// Whether every row of a matrix of `T` starts at a multiple of `elements`, its columns side by side.
+fn by<T>(elements: usize, data: u64, row_stride: u64, col_stride: u64) -> bool {
+    let bytes = (elements * size_of::<T>()) as u64;
+    data % bytes == 0 && row_stride % elements as u64 == 0 && col_stride == 1
 }
 
 impl Input {
-    pub(super) fn by_vectors<T>(&self) -> bool {
-        by_vectors::<T>(self.data, self.row_stride, self.col_stride)
+    pub(super) fn by<T>(&self, elements: usize) -> bool {
+        by::<T>(elements, self.data, self.row_stride, self.col_stride)
     }
 }
 
 impl Output {
-    pub(super) fn by_vectors<T>(&self) -> bool {
-        by_vectors::<T>(self.data, self.row_stride, 1)
+    pub(super) fn by<T>(&self, elements: usize) -> bool {
+        by::<T>(elements, self.data, self.row_stride, 1)
     }
 }
 
@@ -158,7 +157,7 @@ impl Codes {
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub(super) struct Signs {
-    dense: Output,
+    pub(super) dense: Output,
     dense_i8: Output,
     pub(super) codes: Codes,
     pub(super) counts: u64,
@@ -179,6 +178,10 @@ impl Signs {
 
     pub(super) fn has_codes(&self) -> bool {
         self.codes.data != 0
+    }
+
+    pub(super) fn dense_alone(&self) -> bool {
+        self.dense.data != 0 && self.dense_i8.data == 0 && !self.has_codes() && self.counts == 0
     }
 }
 

@@ -5,7 +5,7 @@ use super::args::{Codes, Grad, Input, Output, Shape, Signs as SignsArgs, optiona
 use super::memory::{DeviceMut, DeviceRef, Held, Workspace};
 use super::stream::Cuda;
 use crate::ops::{bihalf, threshold};
-use crate::plan::{self, Bihalf, BihalfStep, Kernel};
+use crate::plan::{self, Asked, Bihalf, BihalfStep, Kernel, VECTOR_BYTES};
 use crate::{Element, Matrix, Ones, Outputs, Pull, Result, Signs, Storage};
 
 #[repr(C)]
@@ -90,6 +90,7 @@ pub(super) const ARGS: &[(Kernel, usize)] = &[
     (Kernel::BihalfHistogram4096, size_of::<Forward>()),
     (Kernel::BihalfNetwork32, size_of::<Forward>()),
     (Kernel::BihalfNetwork64, size_of::<Forward>()),
+    (Kernel::BihalfPairs32, size_of::<Forward>()),
     (Kernel::BihalfSlices128, size_of::<Forward>()),
     (Kernel::BihalfSlices256, size_of::<Forward>()),
     (Kernel::BihalfSlices1024, size_of::<Forward>()),
@@ -139,18 +140,22 @@ impl Cuda {
         ws: &mut Workspace,
     ) -> Result<()> {
         let stream = self.stream();
-        let (size, packed) = ((shape.rows, shape.cols), out.codes.is_some());
-        let plan = plan::bihalf(size, k, T::DTYPE, packed, self.kernels().limits());
-        let dense_alone = out.dense.is_some()
-            && out.dense_i8.is_none()
-            && out.counts.is_none()
-            && threshold.is_none();
-        let dense_alone = u32::from(dense_alone && !packed);
-        let ws = ws.hold(plan.workspace_bytes(), stream)?;
         let (u, _u) = Input::of("U", u, stream)?;
         let (threshold, _threshold) =
             optional(threshold, |t| t.hold("the threshold", stream).map(Held::addressed))?;
         let (out, _out) = SignsArgs::of(out, stream)?;
+        let dense_alone = threshold == 0 && out.dense_alone();
+        let asked = if out.has_codes() {
+            Asked::Packed
+        } else if dense_alone && shape.cols % 2 == 0 && u.by::<T>(2) && out.dense.by::<T>(2) {
+            Asked::Pairs
+        } else {
+            Asked::Unpacked
+        };
+        let size = (shape.rows, shape.cols);
+        let plan = plan::bihalf(size, k, T::DTYPE, asked, self.kernels().limits());
+        let ws = ws.hold(plan.workspace_bytes(), stream)?;
+        let dense_alone = u32::from(dense_alone);
         self.bind()?;
 
         let radix = match plan {
@@ -235,12 +240,13 @@ impl Cuda {
         if shape.is_empty() {
             return Ok(());
         }
-        let aligned = u.by_vectors::<T>() && grad.by_vectors::<T>() && out.by_vectors::<T>();
+        let vector = VECTOR_BYTES / size_of::<T>();
+        let aligned = u.by::<T>(vector) && grad.by::<T>(vector) && out.by::<T>(vector);
         let (by_vectors, lanes_log2) = (0, 0);
         match b {
             Signs::Dense(b) => {
                 let (b, _b) = Input::of("B", b, stream)?;
-                let aligned = aligned && b.by_vectors::<T>();
+                let aligned = aligned && b.by::<T>(vector);
                 let args = Backward { u, grad, targets: b, out, shape, c, by_vectors, lanes_log2 };
                 // SAFETY: the kernel's argument; views have been checked, and are held.
                 unsafe { self.backward::<T, _>(Kernel::BihalfBackwardDense, args, aligned) }

@@ -3,7 +3,7 @@
 
 use super::driver::refused;
 use crate::ops::check_rows;
-use crate::plan::{self, Limits};
+use crate::plan::{self, Asked, Limits};
 use crate::{Element, Error, ReadStorage, Result, Storage};
 use cudarc::driver::sys::CUdeviceptr;
 use cudarc::driver::{
@@ -205,7 +205,7 @@ pub fn workspace_bytes<T: Element>(rows: usize, cols: usize, limits: &Limits) ->
     let shape = super::args::Shape::new(rows, cols)?;
     let (m, k) = (shape.rows, shape.cols);
     // As many ones as rows: the selection that needs the most.
-    let bihalf = plan::bihalf((m, k), m, T::DTYPE, true, limits).workspace_bytes();
+    let bihalf = plan::bihalf((m, k), m, T::DTYPE, Asked::Packed, limits).workspace_bytes();
     let rank = plan::rank(m, k, T::DTYPE, limits).workspace_bytes();
     let losses = plan::cosine_workspace_bytes(rows).max(plan::penalty_workspace_bytes(cols));
     Ok(bihalf.max(rank).max(losses))

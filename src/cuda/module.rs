@@ -69,6 +69,10 @@ impl Kernels {
             multiprocessors: attribute(
                 CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT,
             )?,
+            capability: (
+                attribute(CUdevice_attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR)?,
+                attribute(CUdevice_attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR)?,
+            ),
         };
         // SAFETY: a whole fatbin, which tells its own length.
         let module = unsafe { result::module::load_data(image.as_ptr().cast()) }

@@ -1,5 +1,7 @@
 //! Plan of the Bi-half forward pass.
 
+use Does::{All, Pairs, Unpacked};
+
 use super::walk::padded;
 use super::{DType, Kernel, Launch, Limits, column_blocks};
 
@@ -70,6 +72,29 @@ pub struct Digit {
     pub first: bool,
 }
 
+/// What is asked for, as far as it decides which kernels can do it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// Packed codes, among others: their pad bits are written too.
+    Packed,
+    /// No packed codes.
+    Unpacked,
+    /// Dense output alone, where columns come in pairs: their number is even, those of a row lie
+    /// side by side, and rows of input and output start at multiples of a pair.
+    Pairs,
+}
+
+/// What of a matrix a kernel can do.
+#[derive(Debug)]
+enum Does {
+    /// Whatever is asked for.
+    All,
+    /// All but packed codes, whose bits of a word or a byte must come from one warp.
+    Unpacked,
+    /// [`Asked::Pairs`] alone, on devices that compare two 16-bit integers in one instruction.
+    Pairs,
+}
+
 /// A kernel that does all in one launch, without a workspace.
 #[derive(Debug)]
 struct Candidate {
@@ -81,8 +106,7 @@ struct Candidate {
     /// Whether it pads a column so that `k` becomes half of `rows`: then neither the ones nor the
     /// others may be more than that.
     pads: bool,
-    /// Whether it can write packed codes, whose bits of a word or a byte come from one warp.
-    packs: bool,
+    does: Does,
     /// Cycles from the first load to the last store of a block alone on its multiprocessor.
     latency: u32,
     /// Instructions of warps for a column.
@@ -95,23 +119,24 @@ const ISSUED_PER_CYCLE: u64 = 3;
 /// The one-launch kernels, for f32. Latencies are those of a simulator of one architecture, or three
 /// cycles an instruction of a lone warp: an order of magnitude, which is all that the choice needs.
 const CANDIDATES: &[Candidate] = &[
-    //        kernel                       rows  columns pads  packs  latency instructions
-    candidate(Kernel::BihalfCounting32, 32, 1, false, false, 1_050, 420),
-    candidate(Kernel::BihalfCounting32x8, 32, 8, false, true, 1_311, 186),
-    candidate(Kernel::BihalfNetwork32, 32, 32, true, true, 2_200, 24),
-    candidate(Kernel::BihalfCounting64, 64, 1, false, false, 1_307, 1_136),
-    candidate(Kernel::BihalfCounting64x8, 64, 8, false, true, 2_447, 640),
-    candidate(Kernel::BihalfNetwork64, 64, 32, true, true, 4_900, 51),
-    candidate(Kernel::BihalfCounting128, 128, 1, false, false, 2_289, 3_408),
-    candidate(Kernel::BihalfHistogram256, 256, 1, false, false, 2_809, 1_136),
-    candidate(Kernel::BihalfHistogram1024, 1024, 1, false, false, 4_742, 2_688),
-    candidate(Kernel::BihalfHistogram4096, 4096, 1, false, false, 10_955, 6_656),
-    candidate(Kernel::BihalfSlices128, 128, 32, false, true, 9_000, 158),
-    candidate(Kernel::BihalfSlices256, 256, 32, false, true, 15_000, 316),
-    candidate(Kernel::BihalfSlices1024, 1024, 8, false, true, 17_964, 1_338),
-    candidate(Kernel::BihalfSlices2048, 2048, 8, false, true, 29_400, 2_190),
-    candidate(Kernel::BihalfSlices4096, 4096, 8, false, true, 51_900, 3_862),
-    candidate(Kernel::BihalfSlices8192, 8192, 8, false, true, 60_000, 6_100),
+    //        kernel                       rows  columns pads does latency instructions
+    candidate(Kernel::BihalfCounting32, 32, 1, false, Unpacked, 1_050, 420),
+    candidate(Kernel::BihalfCounting32x8, 32, 8, false, All, 1_311, 186),
+    candidate(Kernel::BihalfNetwork32, 32, 32, true, All, 2_200, 24),
+    candidate(Kernel::BihalfPairs32, 32, 64, true, Pairs, 2_500, 13),
+    candidate(Kernel::BihalfCounting64, 64, 1, false, Unpacked, 1_307, 1_136),
+    candidate(Kernel::BihalfCounting64x8, 64, 8, false, All, 2_447, 640),
+    candidate(Kernel::BihalfNetwork64, 64, 32, true, All, 4_900, 51),
+    candidate(Kernel::BihalfCounting128, 128, 1, false, Unpacked, 2_289, 3_408),
+    candidate(Kernel::BihalfHistogram256, 256, 1, false, Unpacked, 2_809, 1_136),
+    candidate(Kernel::BihalfHistogram1024, 1024, 1, false, Unpacked, 4_742, 2_688),
+    candidate(Kernel::BihalfHistogram4096, 4096, 1, false, Unpacked, 10_955, 6_656),
+    candidate(Kernel::BihalfSlices128, 128, 32, false, All, 9_000, 158),
+    candidate(Kernel::BihalfSlices256, 256, 32, false, All, 15_000, 316),
+    candidate(Kernel::BihalfSlices1024, 1024, 8, false, All, 17_964, 1_338),
+    candidate(Kernel::BihalfSlices2048, 2048, 8, false, All, 29_400, 2_190),
+    candidate(Kernel::BihalfSlices4096, 4096, 8, false, All, 51_900, 3_862),
+    candidate(Kernel::BihalfSlices8192, 8192, 8, false, All, 60_000, 6_100),
 ];
 
 const fn candidate(
@@ -119,17 +144,22 @@ const fn candidate(
     rows: u32,
     columns: u32,
     pads: bool,
-    packs: bool,
+    does: Does,
     latency: u32,
     instructions: u32,
 ) -> Candidate {
-    Candidate { kernel, rows, columns, pads, packs, latency, instructions }
+    Candidate { kernel, rows, columns, pads, does, latency, instructions }
 }
 
 impl Candidate {
-    fn takes(&self, rows: u32, k: u32, dtype: DType, packed: bool) -> bool {
+    fn takes(&self, rows: u32, k: u32, dtype: DType, asked: Asked, limits: &Limits) -> bool {
         let fits = if self.pads { k.max(rows - k) <= self.rows / 2 } else { rows <= self.rows };
-        fits && (self.packs || !packed) && self.kernel.dtypes().contains(&dtype)
+        let does = match self.does {
+            All => true,
+            Unpacked => asked != Asked::Packed,
+            Pairs => asked == Asked::Pairs && limits.capability >= (9, 0),
+        };
+        fits && does && self.kernel.dtypes().contains(&dtype)
     }
 
     /// Cycles that the launch takes, about: while the device is not full, those of one block; then
@@ -141,20 +171,19 @@ impl Candidate {
     }
 }
 
-/// The plan for `k` ones a column. `packed` tells whether packed codes are asked for, whose pad bits
-/// are written too.
+/// The plan for `k` ones a column.
 pub fn bihalf(
     (rows, cols): (u32, u32),
     k: u32,
     dtype: DType,
-    packed: bool,
+    asked: Asked,
     limits: &Limits,
 ) -> Bihalf {
     if cols == 0 {
         return Bihalf::Nothing;
     }
-    let padded_cols = if packed { padded(cols) } else { cols };
-    let candidates = CANDIDATES.iter().filter(|c| c.takes(rows, k, dtype, packed));
+    let padded_cols = if asked == Asked::Packed { padded(cols) } else { cols };
+    let candidates = CANDIDATES.iter().filter(|c| c.takes(rows, k, dtype, asked, limits));
     if let Some(best) = candidates.min_by_key(|candidate| candidate.cycles(cols, limits)) {
         return Bihalf::OneLaunch(launch(best.kernel, (padded_cols.div_ceil(best.columns), 1)));
     }

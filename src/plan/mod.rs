@@ -21,7 +21,7 @@ mod loss;
 mod rank;
 mod walk;
 
-pub use bihalf::{Bihalf, Digit, Radix, Step as BihalfStep, bihalf};
+pub use bihalf::{Asked, Bihalf, Digit, Radix, Step as BihalfStep, bihalf};
 pub use loss::{cosine, cosine_workspace_bytes, penalty, penalty_workspace_bytes};
 pub use rank::{Rank, Step as RankStep, rank};
 pub(crate) use walk::VECTOR_BYTES;
@@ -81,6 +81,8 @@ pub struct Limits {
     pub grid_y: u32,
     /// Streaming multiprocessors.
     pub multiprocessors: u32,
+    /// Compute capability, major and minor.
+    pub capability: (u32, u32),
 }
 
 impl Limits {
@@ -97,7 +99,12 @@ impl Limits {
             (12, 0) => (99, 170),
             _ => return None,
         };
-        Some(Self { shared_bytes_optin: kilobytes << 10, grid_y: 65_535, multiprocessors })
+        Some(Self {
+            shared_bytes_optin: kilobytes << 10,
+            grid_y: 65_535,
+            multiprocessors,
+            capability: (major, minor),
+        })
     }
 }
 
@@ -198,6 +205,8 @@ kernels! {
     BihalfNetwork32 = "bihalf_network32", WARP, ALL;
     /// `bihalf.cu`: forward by a network, up to 64 rows.
     BihalfNetwork64 = "bihalf_network64", WARP, UP_TO_32_BITS;
+    /// `bihalf.cu`: forward by a network of two columns a lane, up to 32 rows.
+    BihalfPairs32 = "bihalf_pairs32", WARP, UP_TO_16_BITS;
     /// `bihalf.cu`: forward by bit slices, up to 128 rows.
     BihalfSlices128 = "bihalf_slices128", 4 * WARP, ALL;
     /// `bihalf.cu`: forward by bit slices, up to 256 rows.
