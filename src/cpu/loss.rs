@@ -72,14 +72,15 @@ impl Pair {
     }
 
     /// Gradient of `weight * loss` for the element `from` of one row, `to` of the other;
-    /// `squared` is the squared norm of the row of `from`.
+    /// `squared` is the squared norm of the row of `from`. Never -0, so that the gradient for a bit
+    /// and for its opposite differ in nothing but the sign.
     fn gradient(&self, weight: f64, from: f64, to: f64, squared: f64) -> f64 {
         if self.codes.has_zero() {
             return 0.0;
         }
         let cosine = self.codes.cosine();
         let of_cosine = to / self.codes.norms() - cosine * from / squared;
-        2.0 * weight * (cosine - self.target) * of_cosine
+        2.0 * weight * (cosine - self.target) * of_cosine + 0.0 // -0 becomes +0
     }
 }
 

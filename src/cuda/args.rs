@@ -47,6 +47,37 @@ impl Input {
         let (row_stride, col_stride) = (layout.row_stride() as u64, layout.col_stride() as u64);
         Ok((Self { data: held.address, row_stride, col_stride }, held))
     }
+
+    /// Whether each row may be read in accesses of 16 bytes, elements being of `size` bytes.
+    fn has_vectors(&self, size: u64) -> bool {
+        const VECTOR_BYTES: u64 = 16;
+        let row_bytes = self.row_stride.wrapping_mul(size);
+        self.col_stride == 1 && (self.data | row_bytes) % VECTOR_BYTES == 0
+    }
+}
+
+/// An input whose type the kernel is told; see `Features` in `kernels/loss.cu`.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(super) struct Features {
+    data: Input,
+    cols: u32,
+    dtype: u32,
+    aligned: u32,
+    unused: u32,
+}
+
+impl Features {
+    pub(super) fn of<'a, X: Element>(
+        what: &'static str,
+        m: Matrix<DeviceRef<'a, X>>,
+        stream: &'a CudaStream,
+    ) -> Result<(Self, Held<'a>)> {
+        let cols = Shape::new(m.rows(), m.cols())?.cols;
+        let (data, held) = Input::of(what, m, stream)?;
+        let aligned = u32::from(data.has_vectors(size_of::<X>() as u64));
+        Ok((Self { data, cols, dtype: X::DTYPE as u32, aligned, unused: 0 }, held))
+    }
 }
 
 /// A gradient that an operation reads, and where its result goes.

@@ -21,10 +21,10 @@
 //! - **NaN** and infinities propagate.
 //! - **Rounding**: products and sums are in `f64`, in a fixed order; the result is rounded to the
 //!   element type once. The same bits for any number of threads.
-//! - **On CUDA**: `cosine_targets`, `cosine_pairs` and `loss_mean`; `penalty_means`, `penalty_grad` and
-//!   `loss_mean`: 3 launches each, 4 M and 8 K bytes of workspace. Sums are in `f64` too, in another
-//!   fixed order: the same bits on every run, and within a few ulps of `f64` of the host's, so an
-//!   element of a gradient may round to the neighbour of the host's.
+//! - **On CUDA**: `cosine_dense` and `entropy_penalty`, one launch each, with 4 M bytes of workspace
+//!   and 8 for 32 bits. Sums are in `f64` too, in another fixed order: the same bits on every run, and
+//!   within a few ulps of `f64` of the host's, so an element of a gradient may round to the neighbour
+//!   of the host's.
 //! - **Gradients** are written, not added.
 //! - **Errors**: [`Error::Shape`](crate::Error::Shape);
 //!   [`Error::Parameter`](crate::Error::Parameter) when alpha is not finite.

@@ -245,16 +245,10 @@ kernels! {
     CodesUnpack = "codes_unpack", WARPS * WARP, ALL;
     /// `codes.cu`: ones of each bit.
     CodesOnes = "codes_ones", WARPS * WARP, NONE;
-    /// `loss.cu`: cosines of the features of pairs.
-    CosineTargets = "cosine_targets", WARPS * WARP, ALL;
-    /// `loss.cu`: losses and gradients of the codes of pairs.
-    CosinePairs = "cosine_pairs", WARPS * WARP, ALL;
-    /// `loss.cu`: means of the columns.
-    PenaltyMeans = "penalty_means", WARPS * WARP, ALL;
-    /// `loss.cu`: gradient of the penalty.
-    PenaltyGrad = "penalty_grad", WARPS * WARP, ALL;
-    /// `loss.cu`: the mean that is the loss.
-    LossMean = "loss_mean", WARPS * WARP, NONE;
+    /// `loss.cu`: cosine loss of dense codes, with its gradient.
+    CosineDense = "cosine_dense", WARPS * WARP, ALL;
+    /// `loss.cu`: entropy penalty, with its gradient.
+    EntropyPenalty = "entropy_penalty", 32 * WARP, ALL;
 }
 
 /// Tiles of 32 columns.
