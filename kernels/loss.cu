@@ -6,11 +6,13 @@
 // have cosine 0 and gradient 0; no gradient is -0.
 //
 //   cosine_dense      a block a pair of rows: loss and gradient of the codes
+//   cosine_packed     the same from packed codes of +1 and -1: loss, and two slopes a pair
+//   cosine_backward   warps walk down pairs of rows: dU, from U, the codes and their slopes
 //   entropy_penalty   a block a tile of 32 columns: means and gradient
 //
-// The blocks of both leave a number each; the block that finishes last adds them up.
+// The blocks that make a loss leave a number each; the block that finishes last adds them up.
 //
-//   the pair (p, p + half) in cosine_dense; v is a vector of 16 bytes, t the thread that reads it
+//   the pair (p, p + half) in cosine_dense and cosine_packed; v is a vector of 16 bytes, t the thread that reads it
 //
 //     row p           v v v ... v  v v ... v  x x      the tail: less than a vector, read by the
 //     row p + half    v v v ... v  v v ... v  x x      thread whose turn it is
@@ -256,6 +258,80 @@ __device__ void cosine_dense(const Dense<T>& args) {
     add_up<THREADS>(args.total, loss, 1, half);
 }
 
+// The gradient for an element b of a code of +1 and -1 is b times one of these.
+enum Slope { AGREE, DIFFER, SLOPES };  // as the element of the other row does
+
+struct Packed {
+    Features x;
+    Codes<const uint32_t> codes;
+    double* slopes;  // [half, SLOPES]
+    Total total;
+    Shape shape;
+};
+
+// Sums of +1 and -1 are exact, so that the cosine is (bits - 2 hamming) / bits, rounded once.
+__device__ inline void cosine_packed(const Packed& args) {
+    const uint32_t half = args.shape.rows / 2, bits = args.shape.cols;
+    const uint64_t p = blockIdx.x, k = p + half;
+    double loss = 0;
+    if (p < half) {
+        Products codes = {0, 0, 0};
+        for (uint64_t n = threadIdx.x; n * WARP < bits; n += THREADS) {
+            const int there = int(min(uint64_t(WARP), bits - n * WARP));
+            codes.dot += there - 2 * __popc(args.codes.at(p, n) ^ args.codes.at(k, n));
+            codes.left += there;
+        }
+        codes.right = codes.left;
+        const Pair& pair = pair_of(args.x, half, codes);
+        if (threadIdx.x < SLOPES) {
+            const double to = threadIdx.x == AGREE ? 1 : -1;
+            args.slopes[p * SLOPES + threadIdx.x] = pair.gradient(1, to, pair.codes.left);
+        }
+        loss = pair.loss;
+    }
+    add_up<THREADS>(args.total, loss, 1, half);
+}
+
+template <class T>
+struct Backward {
+    Input<T> u;
+    Codes<const uint32_t> codes;
+    const double* slopes;  // [half, SLOPES]
+    Output<T> out;         // dU; may be the memory of u
+    Shape shape;
+    double c;  // gamma / (M * K)
+};
+
+// One element of dU: the gradient for its bit, rounded to T, and the pull of Bi-half.
+template <class T>
+__device__ void pull(const Backward<T>& args, uint64_t i, const Place& at, bool is_one,
+                     double slope) {
+    // As in Pair::gradient, there is no -0.
+    const T grad = Element<T>::of_double(__dadd_rn(is_one ? slope : -slope, 0.0));
+    const RealOf<T> b = one<RealOf<T>>(is_one);
+    args.out.at(i, at.col) = pulled(grad, args.u.at(i, at.col), b, RealOf<T>(args.c));
+}
+
+// Warps walk down the pairs of their tiles. The last row of an odd batch has no partner: it is the
+// second row of a pair without a first one, and its gradient is 0.
+template <class T>
+__device__ void cosine_backward(const Backward<T>& args) {
+    const Place at(args.shape.cols);
+    if (!at.in) return;
+    const uint64_t half = args.shape.rows / 2, pairs = args.shape.rows - half;
+    for (uint64_t p = at.row; p < pairs; p += at.row_step) {
+        const uint64_t k = p + half;
+        const bool lower = args.codes.at(k, at.tile) >> at.lane & 1;
+        double slope = 0;
+        if (p < half) {
+            const bool upper = args.codes.at(p, at.tile) >> at.lane & 1;
+            slope = args.slopes[p * SLOPES + (upper == lower ? AGREE : DIFFER)];
+            pull(args, p, at, upper, slope);
+        }
+        pull(args, k, at, lower, slope);
+    }
+}
+
 // ---------------------------------------------------------------------------------------------
 // Entropy penalty
 // ---------------------------------------------------------------------------------------------
@@ -313,8 +389,11 @@ __device__ void entropy_penalty(const Penalty<T>& args) {
 
 }  // namespace loss
 
-#define EXPORT(T, NAME)                                                      \
-    KERNEL(cosine_dense_##NAME, THREADS, loss::cosine_dense, loss::Dense<T>) \
+#define EXPORT(T, NAME)                                                               \
+    KERNEL(cosine_dense_##NAME, THREADS, loss::cosine_dense, loss::Dense<T>)          \
+    KERNEL(cosine_backward_##NAME, THREADS, loss::cosine_backward, loss::Backward<T>) \
     KERNEL(entropy_penalty_##NAME, loss::PENALTY_THREADS, loss::entropy_penalty, loss::Penalty<T>)
 FOR_EACH_ELEMENT_TYPE(EXPORT)
 #undef EXPORT
+
+KERNEL(cosine_packed, THREADS, loss::cosine_packed, loss::Packed)

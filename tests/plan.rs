@@ -257,9 +257,13 @@ fn walks_and_losses_fit_a_grid() {
             let penalty = plan::penalty(cols);
             assert_launchable(penalty, DType::F32, &limits);
             assert_eq!(penalty.grid.0, cols.div_ceil(32));
-            let cosine = plan::cosine(rows);
-            assert_launchable(cosine, DType::F32, &limits);
-            assert_eq!(cosine.grid.0, (rows / 2).max(1));
+            for cosine in [plan::cosine(rows), plan::cosine_packed(rows)] {
+                assert_launchable(cosine, DType::F32, &limits);
+                assert_eq!(cosine.grid.0, (rows / 2).max(1));
+            }
+            let backward = plan::cosine_backward(rows, cols, &limits);
+            assert_launchable(backward, DType::F32, &limits);
+            assert_eq!(backward.grid.0, cols.div_ceil(32));
         }
     }
 }

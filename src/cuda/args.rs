@@ -109,8 +109,7 @@ impl<'a, T: Element> Grad<'a, T> {
             }
             Self::InPlace(grad) => {
                 let (out, held) = Output::of("the gradient", grad, stream)?;
-                let grad = Input { data: out.data, row_stride: out.row_stride, col_stride: 1 };
-                Ok((grad, out, [Some(held), None]))
+                Ok((out.to_read(), out, [Some(held), None]))
             }
         }
     }
@@ -132,6 +131,11 @@ impl Output {
         let row_stride = m.layout().row_stride() as u64;
         let held = m.into_data().hold(what, stream)?;
         Ok((Self { data: held.address, row_stride }, held))
+    }
+
+    /// The same matrix, for operations in place.
+    pub(super) fn to_read(self) -> Input {
+        Input { data: self.data, row_stride: self.row_stride, col_stride: 1 }
     }
 }
 

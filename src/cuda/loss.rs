@@ -1,14 +1,14 @@
 //! Host side of `kernels/loss.cu`.
 #![allow(unsafe_code)]
 
-use super::args::{Features, Input, Output, Shape};
+use super::args::{Codes, Features, Input, Output, Shape};
 use super::memory::{DeviceMut, DeviceRef, Workspace};
 use super::stream::Cuda;
 use crate::ops::{check_length, loss};
 use crate::plan;
 #[cfg(test)]
 use crate::plan::Kernel;
-use crate::{Element, Matrix, Result, Storage};
+use crate::{Element, Matrix, PackedCodes, Pull, Result, Storage};
 
 /// Where blocks leave their numbers, and where their sum goes.
 #[repr(C)]
@@ -28,6 +28,25 @@ struct CosineDense {
 }
 
 #[repr(C)]
+struct CosinePacked {
+    x: Features,
+    codes: Codes,
+    slopes: u64,
+    total: Total,
+    shape: Shape,
+}
+
+#[repr(C)]
+struct CosineBackward {
+    u: Input,
+    codes: Codes,
+    slopes: u64,
+    out: Output,
+    shape: Shape,
+    c: f64,
+}
+
+#[repr(C)]
 struct Penalty {
     b: Input,
     grad: Output,
@@ -41,8 +60,18 @@ struct Penalty {
 #[cfg(test)]
 pub(super) const ARGS: &[(Kernel, usize)] = &[
     (Kernel::CosineDense, size_of::<CosineDense>()),
+    (Kernel::CosinePacked, size_of::<CosinePacked>()),
+    (Kernel::CosineBackward, size_of::<CosineBackward>()),
     (Kernel::EntropyPenalty, size_of::<Penalty>()),
 ];
+
+/// `U`, and where `dU` goes.
+pub(super) enum Activations<'a, T> {
+    /// To memory of its own.
+    Into(Matrix<DeviceRef<'a, T>>, Matrix<DeviceMut<'a, T>>),
+    /// To the same memory.
+    InPlace(Matrix<DeviceMut<'a, T>>),
+}
 
 impl Cuda {
     pub(super) fn cosine_with_grad<X: Element, T: Element>(
@@ -71,6 +100,76 @@ impl Cuda {
         // SAFETY: the kernel's argument; views have been checked against the shapes and are held, as
         // is the workspace, which has a number for each block and a counter that is 0.
         unsafe { self.launch::<T, _>(plan::cosine(shape.rows), &args) }
+    }
+
+    pub(super) fn cosine_packed<X: Element>(
+        &self,
+        x: Matrix<DeviceRef<'_, X>>,
+        codes: PackedCodes<DeviceRef<'_, u64>>,
+        loss: DeviceMut<'_, f64>,
+        slopes: DeviceMut<'_, f64>,
+        ws: &mut Workspace,
+    ) -> Result<()> {
+        check_length("loss", "one value", 1, loss.len())?;
+        loss::check_cosine_packed(x.rows(), codes.rows(), slopes.len())?;
+        let shape = Shape::new(codes.rows(), codes.bits())?;
+
+        let stream = self.stream();
+        let needed = plan::cosine_workspace_bytes(codes.rows());
+        let (ws, finished) = ws.hold_with_counter(needed, stream)?;
+        let (x, _x) = Features::of("X", x, stream)?;
+        let (codes, _codes) = Codes::to_read(codes, stream)?;
+        let slopes = slopes.hold("slopes", stream)?;
+        let loss = loss.hold("loss", stream)?;
+        self.bind()?;
+
+        let total = Total { values: ws.address, finished, loss: loss.address };
+        let args = CosinePacked { x, codes, slopes: slopes.address, total, shape };
+        // SAFETY: the kernel's argument; views have been checked against the shapes and are held, as
+        // are the slopes, two a pair, and the workspace, which has a number for each block and a
+        // counter that is 0.
+        unsafe { self.launch::<X, _>(plan::cosine_packed(shape.rows), &args) }
+    }
+
+    pub(super) fn cosine_backward<T: Element>(
+        &self,
+        u: Activations<'_, T>,
+        codes: PackedCodes<DeviceRef<'_, u64>>,
+        slopes: DeviceRef<'_, f64>,
+        pull: Pull,
+    ) -> Result<()> {
+        let (u_shape, out_shape) = match &u {
+            Activations::Into(u, out) => (u.shape(), out.shape()),
+            Activations::InPlace(u) => (u.shape(), u.shape()),
+        };
+        let len = slopes.len();
+        let c = loss::check_cosine_backward(u_shape, codes.shape(), len, out_shape, pull)?;
+        let shape = Shape::new(u_shape.0, u_shape.1)?;
+        if shape.is_empty() {
+            return Ok(());
+        }
+
+        let stream = self.stream();
+        let (u, out, _held) = match u {
+            Activations::Into(u, out) => {
+                let (u, held_u) = Input::of("U", u, stream)?;
+                let (out, held_out) = Output::of("the output", out, stream)?;
+                (u, out, [Some(held_u), Some(held_out)])
+            }
+            Activations::InPlace(u) => {
+                let (out, held) = Output::of("U", u, stream)?;
+                (out.to_read(), out, [Some(held), None])
+            }
+        };
+        let (codes, _codes) = Codes::to_read(codes, stream)?;
+        let slopes = slopes.hold("slopes", stream)?;
+        self.bind()?;
+
+        let launch = plan::cosine_backward(shape.rows, shape.cols, self.kernels().limits());
+        let args = CosineBackward { u, codes, slopes: slopes.address, out, shape, c };
+        // SAFETY: the kernel's argument; views have been checked against the shape and are held, as
+        // are the slopes, two a pair.
+        unsafe { self.launch::<T, _>(launch, &args) }
     }
 
     pub(super) fn entropy_penalty_with_grad<T: Element>(

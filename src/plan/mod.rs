@@ -22,7 +22,10 @@ mod rank;
 mod walk;
 
 pub use bihalf::{Bihalf, Radix, Step as BihalfStep, bihalf};
-pub use loss::{cosine, cosine_workspace_bytes, penalty, penalty_workspace_bytes};
+pub use loss::{
+    cosine, cosine_backward, cosine_packed, cosine_workspace_bytes, penalty,
+    penalty_workspace_bytes,
+};
 pub use rank::{Rank, Step as RankStep, rank};
 pub use walk::{walk, walk_words};
 
@@ -247,6 +250,10 @@ kernels! {
     CodesOnes = "codes_ones", WARPS * WARP, NONE;
     /// `loss.cu`: cosine loss of dense codes, with its gradient.
     CosineDense = "cosine_dense", WARPS * WARP, ALL;
+    /// `loss.cu`: cosine loss of packed codes, with the slopes of its gradient.
+    CosinePacked = "cosine_packed", WARPS * WARP, NONE;
+    /// `loss.cu`: gradient of the cosine loss back through Bi-half, from packed codes.
+    CosineBackward = "cosine_backward", WARPS * WARP, ALL;
     /// `loss.cu`: entropy penalty, with its gradient.
     EntropyPenalty = "entropy_penalty", 32 * WARP, ALL;
 }
