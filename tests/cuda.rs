@@ -337,10 +337,8 @@ impl Step {
         let (u, x) = Self::batch(seed);
         let b = naive::bihalf(&u, m, k, m / 2);
         assert_eq!(cuda.download(&self.words).unwrap(), naive::pack(&b, m, k));
-        let rows = |values: Vec<f64>, cols: usize| -> Vec<Vec<f64>> {
-            values.chunks(cols).map(<[f64]>::to_vec).collect()
-        };
-        let expected = naive::cosine_loss(&rows(as_f64(x), Self::DIMS), &rows(b.clone(), k));
+        let expected =
+            naive::cosine_loss(&naive::rows_of(&x, m, Self::DIMS), &naive::rows_of(&b, m, k));
         let loss = cuda.download(&self.loss).unwrap()[0];
         assert!((loss - expected).abs() <= 1e-12 * expected, "{loss}, expected {expected}");
         let slopes = cuda.download(&self.slopes).unwrap();

@@ -7,6 +7,7 @@ mod codes;
 #[cfg(feature = "cuda")]
 mod cuda;
 mod loss;
+mod loss_packed;
 mod matrix;
 mod plan;
 mod properties;
