@@ -1,8 +1,12 @@
 //! The losses with their gradients against loops in `f32`.
 
 use crate::common::{group, id, random};
-use bihalf::ops::loss::{cosine_with_grad_into, entropy_penalty_with_grad_into};
-use bihalf::{MatMut, MatRef};
+use bihalf::ops::bihalf::backward_in_place;
+use bihalf::ops::loss::{
+    cosine_packed_backward_into, cosine_packed_into, cosine_with_grad_into,
+    entropy_penalty_with_grad_into, slopes_len,
+};
+use bihalf::{Codes, MatMut, MatRef, Pull, Signs};
 use criterion::Criterion;
 use std::hint::black_box;
 
@@ -74,6 +78,8 @@ pub fn bench(c: &mut Criterion) {
         });
         g.finish();
 
+        from_codes(c, (rows, d, k), x, b);
+
         let loss = penalty(&mut ours) as f32;
         assert_near(&[loss], &[penalty_loop(&codes, (rows, k), &mut theirs)]);
         assert_near(&ours, &theirs);
@@ -84,4 +90,50 @@ pub fn bench(c: &mut Criterion) {
         });
         g.finish();
     }
+}
+
+/// Loss and gradient back through Bi-half, from packed codes, from dense ones, and by loops.
+fn from_codes(
+    c: &mut Criterion,
+    (rows, d, k): (usize, usize, usize),
+    x: MatRef<'_, f32>,
+    u: MatRef<'_, f32>,
+) {
+    let codes = Codes::from_dense(u).unwrap();
+    let signs = codes.to_dense::<f32>();
+    let b = MatRef::new(&signs, rows, k).unwrap();
+    let (gamma, pull) = (6.0, Pull::new(6.0));
+    let mut slopes = vec![0.0; slopes_len(rows)];
+    let mut packed = |du: &mut [f32]| {
+        let loss = cosine_packed_into(black_box(x), codes.as_ref(), &mut slopes).unwrap();
+        let du = MatMut::new(du, rows, k).unwrap();
+        cosine_packed_backward_into(u, codes.as_ref(), &slopes, du, pull).unwrap();
+        loss
+    };
+    let dense = |du: &mut [f32]| {
+        let loss =
+            cosine_with_grad_into(black_box(x), b, MatMut::new(du, rows, k).unwrap()).unwrap();
+        let du = MatMut::new(du, rows, k).unwrap();
+        backward_in_place(u, Signs::Dense(b), du, pull).unwrap();
+        loss
+    };
+    let by_loop = |du: &mut [f32]| {
+        let loss = cosine_loop(black_box(x.data()), &signs, (rows, d, k), du);
+        for ((g, u), b) in du.iter_mut().zip(*u.data()).zip(&signs) {
+            *g += gamma / (rows * k) as f32 * (u - b);
+        }
+        loss
+    };
+    let [mut ours, mut other, mut theirs] = [(); 3].map(|()| vec![0.0; rows * k]);
+    let losses = (packed(&mut ours), dense(&mut other), by_loop(&mut theirs));
+    assert_eq!(losses.0, losses.1);
+    assert_eq!(ours, other);
+    assert_near(&[losses.0 as f32], &[losses.2]);
+    assert_near(&ours, &theirs);
+
+    let mut g = group(c, "cosine_loss_and_backward", rows * (d + k));
+    g.bench_function(id("cpu_packed", (rows, d)), |b| b.iter(|| packed(&mut ours)));
+    g.bench_function(id("cpu_dense", (rows, d)), |b| b.iter(|| dense(&mut other)));
+    g.bench_function(id("loop", (rows, d)), |b| b.iter(|| by_loop(&mut theirs)));
+    g.finish();
 }

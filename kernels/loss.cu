@@ -1,37 +1,47 @@
 // Losses on a batch of codes, with their gradients: the cosine-preserving loss of pairs of rows and
-// the entropy penalty.
+// the entropy penalty, one launch each.
 //
-// Contract: sums run in double in an order that depends on the shape alone (each thread adds every
-// THREADS-th term, threads are added pairwise), so results are the same bits on every run; each
-// result is rounded once. Zero vectors have cosine 0 and gradient 0.
+// Contract: sums run in double in an order that depends on the shape and the type alone, so results
+// are the same bits on every run, wherever a matrix lies; each result is rounded once. Zero vectors
+// have cosine 0 and gradient 0; no gradient is -0.
 //
-//   cosine loss     cosine_targets   a block a pair: cosine of the features of rows p and p + half
-//                   cosine_pairs     a block a pair: loss and gradient of the codes of the pair
-//                   loss_mean        one block: mean of the pairs' losses
-//   penalty         penalty_means    a block a tile: mean of every column
-//                   penalty_grad     warps walk down their tiles: gradient
-//                   loss_mean        one block: mean of the squared means
+//   cosine_dense      a block a pair of rows: loss and gradient of the codes
+//   cosine_packed     the same from packed codes of +1 and -1: loss, and two slopes a pair
+//   cosine_backward   warps walk down pairs of rows: dU, from U, the codes and their slopes
+//   entropy_penalty   a block a tile of 32 columns: means and gradient
+//
+// The blocks that make a loss leave a number each; the block that finishes last adds them up.
+//
+//   the pair (p, p + half) in cosine_dense and cosine_packed; v is a vector of 16 bytes, t the
+//   thread that reads it
+//
+//     row p           v v v ... v  v v ... v  x x      the tail: less than a vector, read by the
+//     row p + half    v v v ... v  v v ... v  x x      thread whose turn it is
+//                     t 0 1 2 ...255 0 1 ...  t
+//
+//   1. Each thread adds up the products of its vectors: features, then codes.
+//   2. A warp for each of the six sums adds up those of all threads.
+//   3. Thread 0 makes cosines of them, and the pair's loss.
+//   4. All threads write the gradient, or the two slopes that it takes.
+//   5. The last block adds up the losses.
 #include "common.cuh"
+#include "sums.cuh"
 
 namespace loss {
 
-// The sum over all threads of a block, for all threads. Whole blocks call it.
-__device__ inline double block_sum(double mine) {
-    __shared__ double of_warp[WARPS];
-    for (unsigned step = WARP / 2; step > 0; step /= 2) {
-        mine += __shfl_xor_sync(ALL_LANES, mine, step);
-    }
-    if (threadIdx.x % WARP == 0) of_warp[threadIdx.x / WARP] = mine;
-    __syncthreads();
-    double sum = 0;
-    for (unsigned warp = 0; warp < WARPS; warp++) sum += of_warp[warp];
-    __syncthreads();  // before the next sum reuses the memory
-    return sum;
-}
+// ---------------------------------------------------------------------------------------------
+// Cosine loss
+// ---------------------------------------------------------------------------------------------
 
 // Dot product and squared norms of two vectors.
 struct Products {
     double dot, left, right;
+
+    __device__ void add(double l, double r) {
+        dot = __fma_rn(l, r, dot);
+        left = __fma_rn(l, l, left);
+        right = __fma_rn(r, r, right);
+    }
 
     __device__ bool has_zero() const { return left == 0 || right == 0; }
 
@@ -46,147 +56,287 @@ struct Products {
     __device__ double cosine() const { return has_zero() ? 0 : dot / norms(); }
 };
 
-template <class T>
-__device__ Products products(const Input<T>& m, uint32_t cols, uint64_t i, uint64_t k) {
-    double dot = 0, left = 0, right = 0;
-    for (uint64_t j = threadIdx.x; j < cols; j += THREADS) {
-        const double l = Element<T>::widen(m.at(i, j)), r = Element<T>::widen(m.at(k, j));
-        dot += l * r;
-        left += l * l;
-        right += r * r;
+// The largest access of a thread.
+constexpr unsigned VECTOR_BYTES = 16;
+
+// Vectors of each row that a thread has under way.
+constexpr unsigned UNDER_WAY = 4;
+
+// Elements j.. of a row, as many as a vector has: one access where rows are known to be of aligned
+// vectors, else one for each element.
+template <class X, bool ALIGNED, unsigned N>
+__device__ void load(const Input<X>& x, uint64_t row, uint64_t j, X (&to)[N]) {
+    static_assert(N * sizeof(X) == VECTOR_BYTES, "a vector");
+    if (ALIGNED) {
+        const uint4 vector = *reinterpret_cast<const uint4*>(x.data + row * x.row_stride + j);
+        memcpy(to, &vector, VECTOR_BYTES);
+    } else {
+#pragma unroll
+        for (unsigned n = 0; n < N; n++) to[n] = x.at(row, j + n);
     }
-    dot = block_sum(dot);
-    left = block_sum(left);
-    return {dot, left, block_sum(right)};
 }
 
-template <class X>
-struct Targets {
-    Input<X> x;
-    double* targets;  // [half]
-    uint32_t cols, half;
+// Step 1: this thread's part of the products of rows i and k. Which elements those are does not
+// depend on how they are read.
+template <class X, bool ALIGNED>
+__device__ Products products(const Input<X>& x, uint64_t cols, uint64_t i, uint64_t k) {
+    constexpr unsigned N = VECTOR_BYTES / sizeof(X);
+    Products sum = {0, 0, 0};
+    uint64_t j = uint64_t(threadIdx.x) * N;
+#pragma unroll UNDER_WAY
+    for (; j + N <= cols; j += THREADS * N) {
+        X left[N], right[N];
+        load<X, ALIGNED>(x, i, j, left);
+        load<X, ALIGNED>(x, k, j, right);
+#pragma unroll
+        for (unsigned n = 0; n < N; n++) {
+            sum.add(Element<X>::widen(left[n]), Element<X>::widen(right[n]));
+        }
+    }
+    for (; j < cols; j++) sum.add(Element<X>::widen(x.at(i, j)), Element<X>::widen(x.at(k, j)));
+    return sum;
+}
+
+// Element types as numbers: `DType` of src/plan/mod.rs.
+constexpr uint32_t F32 = 0, F64 = 1, F16 = 2;  // and bf16
+
+// Features of a type that is known at run time, so that there is not a kernel for every pair of
+// types: all threads of a launch take the same way.
+struct Features {
+    const void* data;
+    uint64_t row_stride, col_stride;  // as those of Input, in elements
+    uint32_t cols;
+    uint32_t type;
+    uint32_t aligned;  // each row is of vectors that may be read at once
+    uint32_t unused;
+
+    template <class X>
+    __device__ Products products_of(uint64_t i, uint64_t k) const {
+        const Input<X> x = {static_cast<const X*>(data), row_stride, col_stride};
+        return aligned ? products<X, true>(x, cols, i, k) : products<X, false>(x, cols, i, k);
+    }
+
+    __device__ Products products_of_rows(uint64_t i, uint64_t k) const {
+        switch (type) {
+            case F32:
+                return products_of<float>(i, k);
+            case F64:
+                return products_of<double>(i, k);
+            case F16:
+                return products_of<__half>(i, k);
+            default:
+                return products_of<__nv_bfloat16>(i, k);
+        }
+    }
 };
 
-template <class X>
-__device__ void cosine_targets(const Targets<X>& args) {
-    const uint64_t pair = blockIdx.x;
-    const double cosine = products(args.x, args.cols, pair, pair + args.half).cosine();
-    if (threadIdx.x == 0) args.targets[pair] = cosine;
+// What the gradient of a pair's loss needs.
+struct Pair {
+    Products codes;
+    double norms, cosine;
+    double loss;   // of the pair
+    double outer;  // derivative of the loss of the batch for the cosine of the codes
+
+    // The gradient for the element `from` of one row, whose squared norm is `squared`; `to` is the
+    // element of the other row.
+    __device__ double gradient(double from, double to, double squared) const {
+        if (codes.has_zero()) return 0;
+        const double of_cosine = to / norms - cosine * from / squared;
+        return __dadd_rn(outer * of_cosine, 0.0);  // -0 becomes +0
+    }
+};
+
+// Steps 1 to 3, for the pair of this block. `codes` is this thread's part of the products of codes.
+// Whole blocks call it, once.
+__device__ inline const Pair& pair_of(const Features& x, uint32_t half, const Products& codes) {
+    __shared__ Pair pair;
+    const Products features = x.products_of_rows(blockIdx.x, uint64_t(blockIdx.x) + half);
+    double sums[] = {features.dot, features.left, features.right,
+                     codes.dot,    codes.left,    codes.right};
+    block_sums<6, THREADS>(sums);
+    if (threadIdx.x == 0) {
+        const double target = Products{sums[0], sums[1], sums[2]}.cosine();
+        const Products of_codes = {sums[3], sums[4], sums[5]};
+        const double cosine = of_codes.cosine(), miss = cosine - target;
+        const double weight = 1.0 / double(half);
+        pair = {of_codes, of_codes.norms(), cosine, miss * miss, 2 * weight * miss};
+    }
+    __syncthreads();
+    return pair;
 }
 
 template <class T>
-struct Pairs {
+struct Dense {
+    Features x;
     Input<T> b;
     Output<T> grad;
-    double* values;  // [half]: the targets, become the losses
+    Total total;
     Shape shape;
 };
 
-// The gradient of `weight * (cosine - target)^2` for the element `from` of one row, whose squared
-// norm is `squared`; `to` is the element of the other row.
-__device__ inline double cosine_gradient(const Products& codes, double target, double weight,
-                                         double from, double to, double squared) {
-    if (codes.has_zero()) return 0;
-    const double cosine = codes.cosine();
-    const double of_cosine = to / codes.norms() - cosine * from / squared;
-    return 2 * weight * (cosine - target) * of_cosine;
-}
-
-// Block 0 also clears the gradient of the last row of an odd batch, which has no partner.
+// Block 0 also clears the gradient of the last row of an odd batch, which has no partner; it is
+// there where there is no pair, too.
 template <class T>
-__device__ void cosine_pairs(const Pairs<T>& args) {
+__device__ void cosine_dense(const Dense<T>& args) {
     const Shape shape = args.shape;
-    const uint64_t half = shape.rows / 2, pair = blockIdx.x;
-    if (pair == 0 && shape.rows % 2 == 1) {
+    const uint32_t half = shape.rows / 2;
+    const uint64_t p = blockIdx.x, k = p + half;
+    if (p == 0 && shape.rows % 2 == 1) {
         for (uint64_t j = threadIdx.x; j < shape.cols; j += THREADS) {
             args.grad.at(shape.rows - 1, j) = Element<T>::of_double(0);
         }
     }
-    if (pair >= half) return;
-
-    const Products codes = products(args.b, shape.cols, pair, pair + half);
-    const double target = args.values[pair], weight = 1.0 / double(half);
-    for (uint64_t j = threadIdx.x; j < shape.cols; j += THREADS) {
-        const double l = Element<T>::widen(args.b.at(pair, j));
-        const double r = Element<T>::widen(args.b.at(pair + half, j));
-        args.grad.at(pair, j) =
-            Element<T>::of_double(cosine_gradient(codes, target, weight, l, r, codes.left));
-        args.grad.at(pair + half, j) =
-            Element<T>::of_double(cosine_gradient(codes, target, weight, r, l, codes.right));
+    double loss = 0;
+    if (p < half) {
+        const Products codes = products<T, false>(args.b, shape.cols, p, k);
+        const Pair& pair = pair_of(args.x, half, codes);
+        for (uint64_t j = threadIdx.x; j < shape.cols; j += THREADS) {
+            const double l = Element<T>::widen(args.b.at(p, j));
+            const double r = Element<T>::widen(args.b.at(k, j));
+            args.grad.at(p, j) = Element<T>::of_double(pair.gradient(l, r, pair.codes.left));
+            args.grad.at(k, j) = Element<T>::of_double(pair.gradient(r, l, pair.codes.right));
+        }
+        loss = pair.loss;
     }
-    __syncthreads();  // all have read the target
-    const double miss = codes.cosine() - target;
-    if (threadIdx.x == 0) args.values[pair] = miss * miss;
+    add_up<THREADS>(args.total, loss, 1, half);
 }
 
-struct Mean {
-    const double* values;
-    double* loss;
-    double factor;  // loss = factor * mean(values), or of their squares
-    uint32_t count;
-    uint32_t squared;
-};
+// The gradient for an element b of a code of +1 and -1 is b times one of these.
+enum Slope { AGREE, DIFFER, SLOPES };  // as the element of the other row does
 
-__device__ inline void mean(const Mean& args) {
-    double mine = 0;
-    for (uint64_t i = threadIdx.x; i < args.count; i += THREADS) {
-        mine += args.squared ? args.values[i] * args.values[i] : args.values[i];
-    }
-    const double sum = block_sum(mine);
-    if (threadIdx.x == 0) *args.loss = args.factor * (sum / double(args.count));
-}
-
-template <class T>
-struct ColumnMeans {
-    Input<T> b;
-    double* means;  // [cols]
+struct Packed {
+    Features x;
+    Codes<const uint32_t> codes;
+    double* slopes;  // [half, SLOPES]
+    Total total;
     Shape shape;
 };
 
+// Sums of +1 and -1 are exact, so that the cosine is (bits - 2 hamming) / bits, rounded once.
+__device__ inline void cosine_packed(const Packed& args) {
+    const uint32_t half = args.shape.rows / 2, bits = args.shape.cols;
+    const uint64_t p = blockIdx.x, k = p + half;
+    double loss = 0;
+    if (p < half) {
+        Products codes = {0, 0, 0};
+        for (uint64_t n = threadIdx.x; n * WARP < bits; n += THREADS) {
+            const int there = int(min(uint64_t(WARP), bits - n * WARP));
+            codes.dot += there - 2 * __popc(args.codes.at(p, n) ^ args.codes.at(k, n));
+            codes.left += there;
+        }
+        codes.right = codes.left;
+        const Pair& pair = pair_of(args.x, half, codes);
+        if (threadIdx.x < SLOPES) {
+            const double to = threadIdx.x == AGREE ? 1 : -1;
+            args.slopes[p * SLOPES + threadIdx.x] = pair.gradient(1, to, pair.codes.left);
+        }
+        loss = pair.loss;
+    }
+    add_up<THREADS>(args.total, loss, 1, half);
+}
+
 template <class T>
-__device__ void penalty_means(const ColumnMeans<T>& args) {
-    __shared__ double of_warp[WARPS][WARP];
+struct Backward {
+    Input<T> u;
+    Codes<const uint32_t> codes;
+    const double* slopes;  // [half, SLOPES]
+    Output<T> out;         // dU; may be the memory of u
+    Shape shape;
+    double c;  // gamma / (M * K)
+};
+
+// One element of dU: the gradient for its bit, rounded to T, and the pull of Bi-half.
+template <class T>
+__device__ void pull(const Backward<T>& args, uint64_t i, const Place& at, bool is_one,
+                     double slope) {
+    // As in Pair::gradient, there is no -0.
+    const T grad = Element<T>::of_double(__dadd_rn(is_one ? slope : -slope, 0.0));
+    const RealOf<T> b = one<RealOf<T>>(is_one);
+    args.out.at(i, at.col) = pulled(grad, args.u.at(i, at.col), b, RealOf<T>(args.c));
+}
+
+// Warps walk down the pairs of their tiles. The last row of an odd batch has no partner: it is the
+// second row of a pair without a first one, and its gradient is 0.
+template <class T>
+__device__ void cosine_backward(const Backward<T>& args) {
+    const Place at(args.shape.cols);
+    if (!at.in) return;
+    const uint64_t half = args.shape.rows / 2, pairs = args.shape.rows - half;
+    for (uint64_t p = at.row; p < pairs; p += at.row_step) {
+        const uint64_t k = p + half;
+        const bool lower = args.codes.at(k, at.tile) >> at.lane & 1;
+        double slope = 0;
+        if (p < half) {
+            const bool upper = args.codes.at(p, at.tile) >> at.lane & 1;
+            slope = args.slopes[p * SLOPES + (upper == lower ? AGREE : DIFFER)];
+            pull(args, p, at, upper, slope);
+        }
+        pull(args, k, at, lower, slope);
+    }
+}
+
+// ---------------------------------------------------------------------------------------------
+// Entropy penalty
+// ---------------------------------------------------------------------------------------------
+
+// Warps of a block that goes down all rows of its tile, twice: as many as a block may have.
+constexpr unsigned PENALTY_WARPS = 32;
+constexpr unsigned PENALTY_THREADS = PENALTY_WARPS * WARP;
+
+template <class T>
+struct Penalty {
+    Input<T> b;
+    Output<T> grad;
+    Total total;
+    Shape shape;
+    double scale;   // alpha / (M * K): gradient = scale * mean of the column
+    double factor;  // alpha / 2: loss = factor * mean of the squares
+};
+
+// 1. Each warp adds up its rows of the tile, lane by lane, then warp 0 adds up the warps.
+// 2. All warps write the gradient, which is the same for all rows.
+// 3. The last block adds up the squares of all tiles.
+template <class T>
+__device__ void entropy_penalty(const Penalty<T>& args) {
+    __shared__ double of_warp[PENALTY_WARPS][WARP], of_column[WARP];
     const Place at(args.shape.cols);
     double mine = 0;
     if (at.in) {
+#pragma unroll 4
         for (uint64_t i = at.row; i < args.shape.rows; i += at.row_step) {
             mine += Element<T>::widen(args.b.at(i, at.col));
         }
     }
     of_warp[at.warp][at.lane] = mine;
     __syncthreads();
-    if (at.warp > 0 || !at.in) return;
-    double sum = 0;
-    for (unsigned warp = 0; warp < WARPS; warp++) sum += of_warp[warp][at.lane];
-    args.means[at.col] = sum / double(args.shape.rows);
-}
-
-template <class T>
-struct PenaltyGrad {
-    const double* means;  // [cols]
-    Output<T> grad;
-    Shape shape;
-    double scale;
-};
-
-template <class T>
-__device__ void penalty_grad(const PenaltyGrad<T>& args) {
-    const Place at(args.shape.cols);
-    if (!at.in) return;
-    const T value = Element<T>::of_double(args.scale * args.means[at.col]);
-    for (uint64_t i = at.row; i < args.shape.rows; i += at.row_step) {
-        args.grad.at(i, at.col) = value;
+    double squares = 0;
+    if (at.warp == 0) {
+        double sum = 0;
+        for (unsigned warp = 0; warp < PENALTY_WARPS; warp++) sum += of_warp[warp][at.lane];
+        const double mean = sum / double(args.shape.rows);
+        of_column[at.lane] = mean;
+        squares = mean * mean;  // 0 where there is no column
+        for (unsigned step = WARP / 2; step > 0; step /= 2) {
+            squares += __shfl_xor_sync(ALL_LANES, squares, step);
+        }
     }
+    __syncthreads();
+    if (at.in) {
+        const T value = Element<T>::of_double(args.scale * of_column[at.lane]);
+        for (uint64_t i = at.row; i < args.shape.rows; i += at.row_step) {
+            args.grad.at(i, at.col) = value;
+        }
+    }
+    add_up<PENALTY_THREADS>(args.total, squares, args.factor, args.shape.cols);
 }
 
 }  // namespace loss
 
-#define EXPORT(T, NAME)                                                              \
-    KERNEL(cosine_targets_##NAME, THREADS, loss::cosine_targets, loss::Targets<T>)   \
-    KERNEL(cosine_pairs_##NAME, THREADS, loss::cosine_pairs, loss::Pairs<T>)         \
-    KERNEL(penalty_means_##NAME, THREADS, loss::penalty_means, loss::ColumnMeans<T>) \
-    KERNEL(penalty_grad_##NAME, THREADS, loss::penalty_grad, loss::PenaltyGrad<T>)
+#define EXPORT(T, NAME)                                                               \
+    KERNEL(cosine_dense_##NAME, THREADS, loss::cosine_dense, loss::Dense<T>)          \
+    KERNEL(cosine_backward_##NAME, THREADS, loss::cosine_backward, loss::Backward<T>) \
+    KERNEL(entropy_penalty_##NAME, loss::PENALTY_THREADS, loss::entropy_penalty, loss::Penalty<T>)
 FOR_EACH_ELEMENT_TYPE(EXPORT)
 #undef EXPORT
 
-KERNEL(loss_mean, THREADS, loss::mean, loss::Mean)
+KERNEL(cosine_packed, THREADS, loss::cosine_packed, loss::Packed)

@@ -49,6 +49,13 @@ RULES = [
      "cosine: zero vectors"),
     ("loss.cu", "return normal ? sqrt(product) : sqrt(left) * sqrt(right);", "return sqrt(product);",
      "cosine: products that leave the range"),
+    ("loss.cu", "return __dadd_rn(outer * of_cosine, 0.0);", "return outer * of_cosine;", "cosine: gradients of -0"),
+    ("sums.cuh", "atomicInc(args.finished, gridDim.x - 1)", "atomicAdd(args.finished, 1u)",
+     "losses: the counter of finished blocks stays"),
+    ("loss.cu", "if (p == 0 && shape.rows % 2 == 1)", "if (false)", "cosine: the last row of an odd batch"),
+    ("loss.cu", "upper == lower ? AGREE : DIFFER", "upper == lower ? DIFFER : AGREE", "cosine: slopes exchanged"),
+    ("loss.cu", "is_one ? slope : -slope", "slope", "cosine: the slope of -1 is that of +1"),
+    ("loss.cu", "return aligned ?", "return true ?", "cosine: unaligned features are read by vectors"),
 ]
 
 

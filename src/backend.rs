@@ -291,6 +291,44 @@ pub trait Backend {
         ws: &mut Self::Workspace,
     ) -> Result<()>;
 
+    /// [`ops::loss::cosine_packed_into`]; the loss goes to `loss`, one element.
+    ///
+    /// # Errors
+    /// See there; [`Error::Length`](crate::Error::Length) when `loss` is not one element.
+    fn cosine_packed_into<X: Element>(
+        &self,
+        x: Matrix<Self::Slice<'_, X>>,
+        codes: PackedCodes<Self::Slice<'_, u64>>,
+        loss: Self::SliceMut<'_, f64>,
+        slopes: Self::SliceMut<'_, f64>,
+        ws: &mut Self::Workspace,
+    ) -> Result<()>;
+
+    /// [`ops::loss::cosine_packed_backward_into`].
+    ///
+    /// # Errors
+    /// See there.
+    fn cosine_packed_backward_into<T: Element>(
+        &self,
+        u: Matrix<Self::Slice<'_, T>>,
+        codes: PackedCodes<Self::Slice<'_, u64>>,
+        slopes: Self::Slice<'_, f64>,
+        out: Matrix<Self::SliceMut<'_, T>>,
+        pull: Pull,
+    ) -> Result<()>;
+
+    /// [`ops::loss::cosine_packed_backward_in_place`].
+    ///
+    /// # Errors
+    /// See there.
+    fn cosine_packed_backward_in_place<T: Element>(
+        &self,
+        u: Matrix<Self::SliceMut<'_, T>>,
+        codes: PackedCodes<Self::Slice<'_, u64>>,
+        slopes: Self::Slice<'_, f64>,
+        pull: Pull,
+    ) -> Result<()>;
+
     /// [`ops::loss::entropy_penalty_with_grad_into`]; the loss goes to `loss`, one element.
     ///
     /// # Errors

@@ -33,7 +33,7 @@
 //! | [`ops::threshold`] | batch medians and their moving average |
 //! | [`ops::rank`] | rank and argsort of each column |
 //! | [`ops::codes`], [`codes`] | packing and unpacking; the packed format |
-//! | [`ops::loss`] | cosine-preserving loss, entropy penalty |
+//! | [`ops::loss`] | cosine-preserving loss, dense or packed, and back through Bi-half; entropy penalty |
 //! | [`ops::stats`] | P(+1), bit entropy, correlation, histogram, transport cost |
 //! | [`ops::retrieval`] | Hamming ranking, mAP, precision, recall |
 //!

@@ -56,6 +56,7 @@ fn into_and_in_place_forms_allocate_nothing() {
     let mut cut = vec![0.0f32; K];
     let mut codes = Codes::zeros(M, K).unwrap();
     let mut pairs = vec![0u32; M * M];
+    let mut slopes = vec![0.0f64; ops::loss::slopes_len(M)];
     let mut ws = Workspace::for_shape::<f32>(M, K).unwrap();
 
     assert_allocates_nothing("bihalf forward", || {
@@ -97,6 +98,12 @@ fn into_and_in_place_forms_allocate_nothing() {
         ops::loss::cosine_with_grad_into(u, u, grad).unwrap();
         let grad = MatMut::new(&mut dense, M, K).unwrap();
         ops::loss::entropy_penalty_with_grad_into(u, 1.0, grad).unwrap();
+        let codes = packed.as_ref();
+        ops::loss::cosine_packed_into(u, codes, &mut slopes).unwrap();
+        let (du, pull) = (MatMut::new(&mut dense, M, K).unwrap(), Pull::new(1.0));
+        ops::loss::cosine_packed_backward_into(u, codes, &slopes, du, pull).unwrap();
+        let du = MatMut::new(&mut dense, M, K).unwrap();
+        ops::loss::cosine_packed_backward_in_place(du, codes, &slopes, pull).unwrap();
     });
     assert_allocates_nothing("codes", || {
         ops::codes::unpack_into(packed.as_ref(), MatMut::new(&mut dense, M, K).unwrap()).unwrap();

@@ -6,10 +6,10 @@ use crate::common::patterns::Pattern;
 use crate::common::*;
 use bihalf::cuda::{self, Cuda, DeviceMut, DeviceRef, Kernels, Workspace};
 use bihalf::cudarc::driver::sys::{self, CUgraphInstantiate_flags, CUstreamCaptureMode};
-use bihalf::cudarc::driver::{CudaContext, DevicePtr, DevicePtrMut};
+use bihalf::cudarc::driver::{CudaContext, CudaSlice, DevicePtr, DevicePtrMut};
 use bihalf::plan::Kernel;
 use bihalf::{
-    Backend, Element, Error, Matrix, Ones, Order, Outputs, PackedCodes, Pull, Signs, Storage,
+    Backend, Element, Error, Matrix, Ones, Order, Outputs, PackedCodes, Pull, Signs, Storage, ops,
 };
 use std::sync::Arc;
 
@@ -255,6 +255,187 @@ fn a_captured_graph_replays_on_new_data() {
     }
 }
 
+/// A training step from packed codes: forward, loss, backward.
+struct Step {
+    u: CudaSlice<f32>,
+    x: CudaSlice<f32>,
+    words: CudaSlice<u64>,
+    slopes: CudaSlice<f64>,
+    loss: CudaSlice<f64>,
+    du: CudaSlice<f32>,
+    ws: Workspace,
+}
+
+impl Step {
+    const ROWS: usize = 33;
+    const COLS: usize = 65;
+    const DIMS: usize = 12;
+
+    fn new(cuda: &Cuda) -> Self {
+        let (m, k) = (Self::ROWS, Self::COLS);
+        Self {
+            u: cuda.zeros(m * k).unwrap(),
+            x: cuda.zeros(m * Self::DIMS).unwrap(),
+            words: cuda.zeros(m * k.div_ceil(64)).unwrap(),
+            slopes: cuda.zeros(ops::loss::slopes_len(m)).unwrap(),
+            loss: cuda.zeros(1).unwrap(),
+            du: cuda.zeros(m * k).unwrap(),
+            ws: cuda.workspace::<f32>(m, k).unwrap(),
+        }
+    }
+
+    /// Another batch.
+    fn fill(&mut self, cuda: &Cuda, seed: u64) {
+        let (u, x) = Self::batch(seed);
+        cuda.stream().memcpy_htod(&u, &mut self.u).unwrap();
+        cuda.stream().memcpy_htod(&x, &mut self.x).unwrap();
+    }
+
+    fn batch(seed: u64) -> (Vec<f32>, Vec<f32>) {
+        let u = Pattern::FewDistinct.fill((Self::ROWS, Self::COLS), seed);
+        (u, Pattern::Random.fill((Self::ROWS, Self::DIMS), seed + 1))
+    }
+
+    fn run(&mut self, cuda: &Cuda) {
+        let (m, k) = (Self::ROWS, Self::COLS);
+        let u = || Matrix::new(DeviceRef::from(&self.u), m, k).unwrap();
+        let x = Matrix::new(DeviceRef::from(&self.x), m, Self::DIMS).unwrap();
+        let codes = PackedCodes::new(DeviceMut::from(&mut self.words), m, k).unwrap();
+        let out = Outputs::none().codes(codes);
+        cuda.bihalf_forward_into(u(), Ones::Half, out, None, &mut self.ws).unwrap();
+        let codes = || PackedCodes::new(DeviceRef::from(&self.words), m, k).unwrap();
+        let loss = DeviceMut::from(&mut self.loss);
+        let slopes = DeviceMut::from(&mut self.slopes);
+        cuda.cosine_packed_into(x, codes(), loss, slopes, &mut self.ws).unwrap();
+        let slopes = DeviceRef::from(&self.slopes);
+        let du = Matrix::new(DeviceMut::from(&mut self.du), m, k).unwrap();
+        cuda.cosine_packed_backward_into(u(), codes(), slopes, du, Pull::new(6.0)).unwrap();
+    }
+
+    /// Against the host, whose sums have another order.
+    #[track_caller]
+    fn assert_is_of(&self, cuda: &Cuda, seed: u64) {
+        let (m, k) = (Self::ROWS, Self::COLS);
+        let (u, x) = Self::batch(seed);
+        let b = naive::bihalf(&u, m, k, m / 2);
+        assert_eq!(cuda.download(&self.words).unwrap(), naive::pack(&b, m, k));
+        let expected =
+            naive::cosine_loss(&naive::rows_of(&x, m, Self::DIMS), &naive::rows_of(&b, m, k));
+        let loss = cuda.download(&self.loss).unwrap()[0];
+        assert!((loss - expected).abs() <= 1e-12 * expected, "{loss}, expected {expected}");
+        let slopes = cuda.download(&self.slopes).unwrap();
+        let grad = naive::of_slopes(&b, &slopes, m, k);
+        let expected = naive::pull(&u, &b, &grad, 6.0 / (m * k) as f64);
+        assert_same(&cuda.download(&self.du).unwrap(), &expected);
+    }
+}
+
+/// On the emulator, which writes down every launch.
+#[test]
+fn a_training_step_from_packed_codes_is_three_launches() {
+    if device::is_child() {
+        let cuda = need_cuda!();
+        let mut step = Step::new(&cuda);
+        step.fill(&cuda, 1);
+        step.run(&cuda);
+        step.assert_is_of(&cuda, 1);
+        return;
+    }
+    let Some(cuda) = device::cuda() else { return };
+    if !device::is_emulated(&cuda) {
+        device::say("a_training_step_...: SKIPPED: only the emulator counts launches");
+        return;
+    }
+    let file = format!("{}/step-{}", env!("CARGO_TARGET_TMPDIR"), std::process::id());
+    device::child(
+        "cuda::a_training_step_from_packed_codes_is_three_launches",
+        &[("CUDAEMU_STATS", &file)],
+    );
+    let launches = std::fs::read_to_string(&file).unwrap();
+    std::fs::remove_file(&file).unwrap();
+    let name = |line: &str| line.split("\"kernel\":\"").nth(1).map(|rest| rest.to_owned());
+    let names: Vec<String> = launches.lines().filter_map(name).collect();
+    let expected = ["bihalf_", "cosine_packed\"", "cosine_backward_f32\""];
+    assert_eq!(names.len(), expected.len(), "{launches}");
+    for (name, expected) in names.iter().zip(expected) {
+        assert!(name.starts_with(expected), "{name}, expected {expected}");
+    }
+}
+
+/// In a process of its own, as the other capture.
+#[test]
+fn a_captured_training_step_replays_on_new_data() {
+    if !device::is_child() {
+        if device::cuda().is_some() {
+            device::child("cuda::a_captured_training_step_replays_on_new_data", &[]);
+        }
+        return;
+    }
+    let cuda = need_cuda!();
+    let stream = cuda.stream();
+    // SAFETY: one stream, so there is nothing that events would order.
+    unsafe { stream.context().disable_event_tracking() };
+    let mut step = Step::new(&cuda);
+    stream.begin_capture(CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_GLOBAL).unwrap();
+    step.run(&cuda);
+    let graph = stream.end_capture(CUgraphInstantiate_flags(0)).unwrap().expect("a graph");
+    for seed in 1..4 {
+        step.fill(&cuda, seed);
+        graph.launch().unwrap();
+        step.assert_is_of(&cuda, seed);
+        // Between replays the workspace serves other operations, the same ones too.
+        let (u, _) = Step::batch(seed);
+        let input = Input::new(&cuda, &u, (Step::ROWS, Step::COLS), Lay::Dense);
+        let mut ranks = Guarded::<_, u32>::new(&cuda, (Step::ROWS, Step::COLS));
+        cuda.rank_into(input.view(), Order::Ascending, ranks.view(), &mut step.ws).unwrap();
+        step.run(&cuda);
+        step.assert_is_of(&cuda, seed);
+    }
+}
+
+/// Blocks finish in another order every time, on several threads of the emulator too.
+#[test]
+fn a_loss_is_the_same_bits_on_every_run_and_in_turn_with_other_operations() {
+    let cuda = need_cuda!();
+    let (rows, cols) = (1100, 9);
+    let u: Vec<f64> = Pattern::Random.fill((rows, cols), 4);
+    let input = Input::new(&cuda, &u, (rows, cols), Lay::Dense);
+    // Ranks of so many rows fill the workspace, and are read from it.
+    let mut ws = cuda.workspace::<f64>(rows, cols).unwrap();
+    let expected_ranks = naive::rank(&u, rows, cols, false);
+    let mut first = None;
+    for _ in 0..4 {
+        let mut ranks = Guarded::<_, u32>::new(&cuda, (rows, cols));
+        cuda.rank_into(input.view(), Order::Ascending, ranks.view(), &mut ws).unwrap();
+        let mut cosine = guarded_row::<_, f64>(&cuda, 1);
+        let mut penalty = guarded_row::<_, f64>(&cuda, 1);
+        let mut grad = Guarded::<_, f64>::new(&cuda, (rows, cols));
+        let (x, b, out) = (input.view(), input.view(), grad.view());
+        cuda.cosine_with_grad_into(x, b, cosine.vector(), out, &mut ws).unwrap();
+        let (b, out) = (input.view(), grad.view());
+        cuda.entropy_penalty_with_grad_into(b, 1.0, penalty.vector(), out, &mut ws).unwrap();
+        assert_eq!(ranks.take(&cuda), expected_ranks);
+        let got = [cosine.take(&cuda)[0].to_bits(), penalty.take(&cuda)[0].to_bits()];
+        assert_eq!(got, *first.get_or_insert(got));
+    }
+}
+
+#[test]
+fn losses_on_two_streams_with_a_workspace_each_do_not_meet() {
+    let (first, second) = (need_cuda!(), need_cuda!());
+    let (mut a, mut b) = (Step::new(&first), Step::new(&second));
+    for seed in [1, 3, 5] {
+        a.fill(&first, seed);
+        b.fill(&second, seed + 1);
+        a.run(&first);
+        b.run(&second);
+        // The second stream takes over what the first one has written and counted.
+        a.run(&second);
+        b.assert_is_of(&second, seed + 1);
+        a.assert_is_of(&first, seed);
+    }
+}
+
 /// A second context on the same device. cudarc has this only for some releases of CUDA, so the
 /// driver is called itself, by a name that all of them have.
 fn another_context(of: &CudaContext) -> Arc<CudaContext> {
@@ -379,6 +560,12 @@ fn launch_everything<T: Element + Guard>() {
         let mut value = cuda.zeros::<f64>(1).unwrap();
         let loss = DeviceMut::from(&mut value);
         cuda.cosine_with_grad_into(input.view(), input.view(), loss, du!(), &mut ws).unwrap();
+        let loss = DeviceMut::from(&mut value);
+        let mut slopes = cuda.zeros::<f64>(ops::loss::slopes_len(rows)).unwrap();
+        let into = DeviceMut::from(&mut slopes);
+        cuda.cosine_packed_into(input.view(), codes(), loss, into, &mut ws).unwrap();
+        let (slopes, pull) = (DeviceRef::from(&slopes), Pull::new(1.0));
+        cuda.cosine_packed_backward_in_place(du!(), codes(), slopes, pull).unwrap();
         let loss = DeviceMut::from(&mut value);
         cuda.entropy_penalty_with_grad_into(input.view(), 1.0, loss, du!(), &mut ws).unwrap();
         cuda.stream().synchronize().unwrap();

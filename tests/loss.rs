@@ -3,13 +3,7 @@
 use crate::common::patterns::{FINITE, Pattern};
 use crate::common::*;
 use approx::assert_relative_eq;
-use bihalf::{Backend, Codes, Element, Error, MatRef, Signs, ops::loss};
-
-fn rows_of<T: Element>(dense: &[T], rows: usize, cols: usize) -> Vec<Vec<f64>> {
-    (0..rows)
-        .map(|i| dense[i * cols..(i + 1) * cols].iter().map(|x| x.to_f64()).collect())
-        .collect()
-}
+use bihalf::{Backend, Element, Error, MatRef, Signs, ops::loss};
 
 /// Relative and absolute: one rounding to the type (f16 has denormals from 6e-5 on), and the
 /// cancellation in the gradient, whose terms of order 1 / |b| may cancel to nothing.
@@ -22,26 +16,6 @@ fn tolerance<T: Element>() -> (f64, f64) {
     }
 }
 
-/// The gradient for row `i`, straight from the quotient rule.
-fn cosine_gradient(x: &[Vec<f64>], b: &[Vec<f64>], i: usize) -> Vec<f64> {
-    let h = b.len() / 2;
-    let none = vec![0.0; b[i].len()];
-    let k = match i {
-        i if i < h => i + h,
-        i if i < 2 * h => i - h,
-        _ => return none,
-    };
-    let squared = |v: &[f64]| v.iter().map(|v| v * v).sum::<f64>();
-    let (nb, nk) = (squared(&b[i]), squared(&b[k]));
-    if nb * nk == 0.0 {
-        return none;
-    }
-    let c = naive::cosine(&b[i], &b[k]);
-    let outer = 2.0 / h as f64 * (c - naive::cosine(&x[i], &x[k]));
-    let partial = |j: usize| b[k][j] / (nb * nk).sqrt() - c * b[i][j] / nb;
-    (0..b[i].len()).map(|j| outer * partial(j)).collect()
-}
-
 fn losses_equal_the_oracle<T: Element + Guard, B: Backend>(backend: &B) {
     for (seed, shape) in (1..).zip(shapes()) {
         let (rows, cols) = shape;
@@ -52,7 +26,7 @@ fn losses_equal_the_oracle<T: Element + Guard, B: Backend>(backend: &B) {
             let _context = Context::new::<T, B>(backend, (shape, pattern, seed, lay));
             let features: Vec<f32> = pattern.fill((rows, 5), seed);
             let dense: Vec<T> = pattern.fill(shape, seed + 1);
-            let (x, b) = (rows_of(&features, rows, 5), rows_of(&dense, rows, cols));
+            let (x, b) = (naive::rows_of(&features, rows, 5), naive::rows_of(&dense, rows, cols));
             let x_in = Input::new(backend, &features, (rows, 5), lay);
             let b_in = Input::new(backend, &dense, shape, lay);
 
@@ -74,7 +48,7 @@ fn losses_equal_the_oracle<T: Element + Guard, B: Backend>(backend: &B) {
                 max_relative = 1e-10,
                 epsilon = 1e-20
             );
-            let expected = (0..rows).flat_map(|i| cosine_gradient(&x, &b, i));
+            let expected = (0..rows).flat_map(|i| naive::cosine_gradient(&x, &b, i));
             for (got, expected) in grad.take(backend).into_iter().zip(expected) {
                 let got = got.to_f64();
                 assert_relative_eq!(got, expected, max_relative = relative, epsilon = absolute);
@@ -112,8 +86,43 @@ fn losses_and_gradients_match_the_oracle() {
     on_each_backend_and_type!(losses_equal_the_oracle);
 }
 
+fn places_of_features<T: Element + Guard, B: Backend>(backend: &B) {
+    // Fewer than a vector, whole vectors, a tail; more than all threads of a block read at once,
+    // and more than they have under way.
+    for dims in [0, 1, 3, 8, 16, 37, 1030, 2064, 9000] {
+        let rows = 5;
+        let features: Vec<T> = Pattern::Random.fill((rows, dims), 1);
+        let b: Vec<T> = Pattern::Random.fill((rows, 3), 2);
+        let b_in = Input::new(backend, &b, (rows, 3), Lay::Dense);
+        let mut ws = backend.workspace::<T>(rows, 3).unwrap();
+        let expected = naive::cosine_loss(
+            &naive::rows_of(&features, rows, dims),
+            &naive::rows_of(&b, rows, 3),
+        );
+        let mut values = LAYS.map(|lay| {
+            let _context = Context::new::<T, B>(backend, (dims, lay));
+            let x = Input::new(backend, &features, (rows, dims), lay);
+            let mut value = guarded_row::<B, f64>(backend, 1);
+            let mut grad = Guarded::<B, T>::new(backend, (rows, 3));
+            backend
+                .cosine_with_grad_into(x.view(), b_in.view(), value.vector(), grad.view(), &mut ws)
+                .unwrap();
+            let value = value.take(backend)[0];
+            assert_relative_eq!(value, expected, max_relative = 1e-10);
+            value.to_bits()
+        });
+        values.sort_unstable();
+        assert_eq!(values[0], values[2], "{} {dims}", T::NAME);
+    }
+}
+
+#[test]
+fn a_loss_does_not_depend_on_where_the_features_lie() {
+    on_each_backend_and_type!(places_of_features);
+}
+
 /// Central difference of `f` for each element of `b`.
-fn differences(b: &[f64], f: impl Fn(&[f64]) -> f64) -> Vec<f64> {
+pub fn differences(b: &[f64], f: impl Fn(&[f64]) -> f64) -> Vec<f64> {
     let h = 1e-6;
     let mut moved = b.to_vec();
     let mut at = |n: usize, value: f64| {
@@ -160,7 +169,7 @@ fn a_loss_is_the_same_with_and_without_its_gradient() {
 }
 
 /// The cosine loss and its gradient for two matrices of `rows` rows.
-fn cosine_with_grad<T: Element + Guard, B: Backend>(
+pub fn cosine_with_grad<T: Element + Guard, B: Backend>(
     backend: &B,
     rows: usize,
     x: &[T],
@@ -226,20 +235,6 @@ fn zero_vectors<B: Backend>(backend: &B) {
 #[test]
 fn zero_vectors_have_cosine_zero_and_no_gradient() {
     on_each_backend!(zero_vectors);
-}
-
-#[test]
-fn packed_and_dense_codes_give_the_same_loss() {
-    for (rows, bits) in [(0, 4), (1, 4), (2, 0), (6, 1), (7, 65), (200, 32)] {
-        let x: Vec<f32> = Pattern::Random.fill((rows, 9), 1);
-        let x = MatRef::new(&x, rows, 9).unwrap();
-        let dense: Vec<f32> = Pattern::Random.fill((rows, bits), 2);
-        let codes = Codes::from_dense(MatRef::new(&dense, rows, bits).unwrap()).unwrap();
-        let dense: Vec<f32> = codes.to_dense();
-        let of_dense = loss::cosine(x, Signs::Dense(MatRef::new(&dense, rows, bits).unwrap()));
-        let of_codes = loss::cosine::<_, f32>(x, Signs::Packed(codes.as_ref()));
-        assert_eq!(of_dense.unwrap(), of_codes.unwrap(), "{rows} x {bits}");
-    }
 }
 
 fn tiny_and_huge_vectors<B: Backend>(backend: &B) {

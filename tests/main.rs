@@ -9,6 +9,7 @@ mod cuda;
 #[cfg(bihalf_kernels)]
 mod instructions;
 mod loss;
+mod loss_packed;
 mod matrix;
 mod plan;
 mod properties;

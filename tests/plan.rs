@@ -287,16 +287,16 @@ fn walks_and_losses_fit_a_grid() {
                 assert!(u64::from(launch.grid.0) * columns >= u64::from(cols));
                 assert!(u64::from(launch.grid.0 - 1) * columns < u64::from(cols));
             }
-            for launch in plan::penalty(rows, cols, &limits) {
-                assert_launchable(launch, DType::F32, &limits);
+            let penalty = plan::penalty(cols);
+            assert_launchable(penalty, DType::F32, &limits);
+            assert_eq!(penalty.grid.0, cols.div_ceil(32));
+            for cosine in [plan::cosine(rows), plan::cosine_packed(rows)] {
+                assert_launchable(cosine, DType::F32, &limits);
+                assert_eq!(cosine.grid.0, (rows / 2).max(1));
             }
-            let [targets, pairs, mean] = plan::cosine(rows);
-            assert_launchable(pairs, DType::F32, &limits);
-            assert_launchable(mean, DType::F32, &limits);
-            if rows >= 2 {
-                assert_launchable(targets, DType::F32, &limits);
-                assert_eq!(targets.grid.0, rows / 2);
-            }
+            let backward = plan::cosine_backward(rows, cols, &limits);
+            assert_launchable(backward, DType::F32, &limits);
+            assert_eq!(backward.grid.0, cols.div_ceil(32));
         }
     }
 }
@@ -307,6 +307,7 @@ fn kernels_have_the_same_constants() {
     let common = include_str!("../kernels/common.cuh");
     let radix = include_str!("../kernels/bihalf_radix.cuh");
     let rank = include_str!("../kernels/rank.cu");
+    let loss = include_str!("../kernels/loss.cu");
     for (file, line) in [
         (common, "constexpr unsigned WARP = 32;"),
         (common, "constexpr unsigned WARPS = 8;"),
@@ -317,9 +318,13 @@ fn kernels_have_the_same_constants() {
         (rank, "(rank::sort<T, 8, 8>)"),
         (rank, "EXPORT_SIZES(float, f32, 16)"),
         (rank, "EXPORT_SIZES(double, f64, 8)"),
+        (loss, "constexpr unsigned VECTOR_BYTES = 16;"),
+        (loss, "constexpr uint32_t F32 = 0, F64 = 1, F16 = 2;"),
+        (loss, "constexpr unsigned PENALTY_WARPS = 32;"),
     ] {
         assert!(file.contains(line), "{line}");
     }
+    assert_eq!(DType::ALL.map(|dtype| dtype as u32), [0, 1, 2, 3], "of F32, F64, F16, bf16");
     let limits = Limits::of_capability(8, 0).unwrap();
     let tile = |rows, dtype| plan::rank(rows, 8, dtype, &limits).tile_rows();
     assert_eq!([32, 256, 1024].map(|rows| tile(rows, DType::F32)), [32, 256, 1024]);

@@ -14,8 +14,8 @@ struct Results {
     dense: Vec<f32>,
     codes: Codes,
     ranks: Vec<u32>,
-    gradients: [Vec<f32>; 4],
-    losses: [u64; 2],
+    gradients: [Vec<f32>; 5],
+    losses: [u64; 3],
     distances: Vec<u32>,
 }
 
@@ -31,16 +31,19 @@ fn compute() -> Results {
     let b = MatRef::new(&dense, ROWS, COLS).unwrap();
     let (cosine, cosine_grad) = ops::loss::cosine_with_grad(x, x).unwrap();
     let (penalty, penalty_grad) = ops::loss::entropy_penalty_with_grad(x, 1.0).unwrap();
+    let (packed, slopes) = ops::loss::cosine_packed(x, codes.as_ref()).unwrap();
+    let back = ops::loss::cosine_packed_backward;
     let gradients = [
         ops::bihalf::backward(u, Signs::Dense(b), x, Pull::new(3.0)).unwrap(),
         ops::relax::backward(x, 0.7, x).unwrap(),
         cosine_grad,
+        back(u, codes.as_ref(), &slopes, Pull::new(3.0)).unwrap(),
         penalty_grad,
     ];
     Results {
         ranks: ops::rank::rank(u, Order::Ascending).unwrap(),
         gradients,
-        losses: [cosine.to_bits(), penalty.to_bits()],
+        losses: [cosine.to_bits(), packed.to_bits(), penalty.to_bits()],
         distances: ops::retrieval::hamming(codes.as_ref(), codes.as_ref()).unwrap(),
         dense,
         codes,

@@ -198,6 +198,40 @@ impl Backend for Cpu {
         Ok(())
     }
 
+    fn cosine_packed_into<X: Element>(
+        &self,
+        x: MatRef<'_, X>,
+        codes: CodesRef<'_>,
+        loss: &mut [f64],
+        slopes: &mut [f64],
+        _: &mut Workspace,
+    ) -> Result<()> {
+        ops::check_length("loss", "one value", 1, loss.len())?;
+        loss[0] = ops::loss::cosine_packed_into(x, codes, slopes)?;
+        Ok(())
+    }
+
+    fn cosine_packed_backward_into<T: Element>(
+        &self,
+        u: MatRef<'_, T>,
+        codes: CodesRef<'_>,
+        slopes: &[f64],
+        out: MatMut<'_, T>,
+        pull: Pull,
+    ) -> Result<()> {
+        ops::loss::cosine_packed_backward_into(u, codes, slopes, out, pull)
+    }
+
+    fn cosine_packed_backward_in_place<T: Element>(
+        &self,
+        u: MatMut<'_, T>,
+        codes: CodesRef<'_>,
+        slopes: &[f64],
+        pull: Pull,
+    ) -> Result<()> {
+        ops::loss::cosine_packed_backward_in_place(u, codes, slopes, pull)
+    }
+
     fn entropy_penalty_with_grad_into<T: Element>(
         &self,
         b: MatRef<'_, T>,

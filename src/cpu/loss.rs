@@ -2,7 +2,7 @@
 //! results do not depend on threads; a result is rounded to the element type once.
 
 use super::threads::{for_each_chunk, for_each_chunk_pair, for_each_row};
-use crate::{Element, MatMut, MatRef, Signs};
+use crate::{CodesRef, Element, MatMut, MatRef, Signs};
 
 /// Pairs whose losses wait on the stack until they are added up in order.
 const TILE: usize = 64;
@@ -72,14 +72,15 @@ impl Pair {
     }
 
     /// Gradient of `weight * loss` for the element `from` of one row, `to` of the other;
-    /// `squared` is the squared norm of the row of `from`.
+    /// `squared` is the squared norm of the row of `from`. Never -0, so that the gradient for a bit
+    /// and for its opposite differ in nothing but the sign.
     fn gradient(&self, weight: f64, from: f64, to: f64, squared: f64) -> f64 {
         if self.codes.has_zero() {
             return 0.0;
         }
         let cosine = self.codes.cosine();
         let of_cosine = to / self.codes.norms() - cosine * from / squared;
-        2.0 * weight * (cosine - self.target) * of_cosine
+        2.0 * weight * (cosine - self.target) * of_cosine + 0.0 // -0 becomes +0
     }
 }
 
@@ -98,11 +99,7 @@ pub(crate) fn cosine_with_grad<X: Element, T: Element>(
     if rows % 2 == 1 {
         grad.rows_mut().last().into_iter().for_each(|row| row.fill(T::from_f64(0.0)));
     }
-    let layout = grad.layout();
-    let (stride, data) = (layout.row_stride(), &mut grad.into_data()[..layout.span()]);
-    // `lower` ends with the last row of an odd batch; zipped with `upper` it is never reached.
-    let (upper, lower) = data.split_at_mut(data.len().min(half * stride));
-
+    let (upper, lower, stride) = halves(grad);
     let weight = 1.0 / half as f64;
     mean_over_pairs(x, Signs::Dense(b), half, |first, pairs| {
         let (left, right) = (tile_rows(upper, first, stride), tile_rows(lower, first, stride));
@@ -117,6 +114,63 @@ pub(crate) fn cosine_with_grad<X: Element, T: Element>(
             }
         });
     })
+}
+
+/// The loss; `slopes` get two numbers a pair: the gradient for a bit of +1 where the bits of the pair
+/// agree, and where they differ.
+pub(crate) fn cosine_packed<X: Element>(
+    x: MatRef<'_, X>,
+    codes: CodesRef<'_>,
+    slopes: &mut [f64],
+) -> f64 {
+    let half = x.rows() / 2;
+    let weight = 1.0 / half as f64;
+    mean_over_pairs(x, Signs::<X>::Packed(codes), half, |first, pairs| {
+        for (slopes, pair) in slopes[2 * first..].chunks_exact_mut(2).zip(pairs) {
+            slopes[0] = pair.gradient(weight, 1.0, 1.0, pair.codes.left);
+            slopes[1] = pair.gradient(weight, 1.0, -1.0, pair.codes.left);
+        }
+    })
+}
+
+/// Turns `U` into `dU`.
+pub(crate) fn cosine_packed_backward<T: Element>(
+    mut u: MatMut<'_, T>,
+    codes: CodesRef<'_>,
+    slopes: &[f64],
+    coefficient: T::Real,
+) {
+    let (rows, cols) = u.shape();
+    let half = rows / 2;
+    let one = |u: &mut T, bit: bool, slope: f64| {
+        // For -1 the negative slope, but +0 for 0, as `gradient` has it.
+        let grad = T::from_f64(if bit { slope } else { -slope } + 0.0);
+        let b = T::plus_or_minus_one(bit);
+        *u = T::narrow(grad.widen() + coefficient * (u.widen() - b.widen()));
+    };
+    if rows % 2 == 1 {
+        let alone = u.rows_mut().last().into_iter().flatten();
+        alone.zip(codes.row_bits(rows - 1)).for_each(|(u, bit)| one(u, bit, 0.0));
+    }
+    let (upper, lower, stride) = halves(u);
+    for_each_chunk_pair((upper, stride), (lower, stride), rows * cols, |p, left, right| {
+        let bits = codes.row_bits(p).zip(codes.row_bits(p + half));
+        let elements = left[..cols].iter_mut().zip(&mut right[..cols]);
+        for ((left, right), (l, r)) in elements.zip(bits) {
+            let slope = slopes[2 * p + usize::from(l != r)];
+            one(left, l, slope);
+            one(right, r, slope);
+        }
+    });
+}
+
+/// The rows of the first half, those of the second, and their stride. The second ends with the last
+/// row of an odd batch; zipped with the first it is never reached.
+fn halves<T>(m: MatMut<'_, T>) -> (&mut [T], &mut [T], usize) {
+    let (layout, half) = (m.layout(), m.rows() / 2);
+    let (stride, data) = (layout.row_stride(), &mut m.into_data()[..layout.span()]);
+    let (upper, lower) = data.split_at_mut(data.len().min(half * stride));
+    (upper, lower, stride)
 }
 
 /// The rows of a tile that starts at row `first`.

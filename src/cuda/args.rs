@@ -47,6 +47,37 @@ impl Input {
         let (row_stride, col_stride) = (layout.row_stride() as u64, layout.col_stride() as u64);
         Ok((Self { data: held.address, row_stride, col_stride }, held))
     }
+
+    /// Whether each row may be read in accesses of 16 bytes, elements being of `size` bytes.
+    fn has_vectors(&self, size: u64) -> bool {
+        const VECTOR_BYTES: u64 = 16;
+        let row_bytes = self.row_stride.wrapping_mul(size);
+        self.col_stride == 1 && (self.data | row_bytes) % VECTOR_BYTES == 0
+    }
+}
+
+/// An input whose type the kernel is told; see `Features` in `kernels/loss.cu`.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(super) struct Features {
+    data: Input,
+    cols: u32,
+    dtype: u32,
+    aligned: u32,
+    unused: u32,
+}
+
+impl Features {
+    pub(super) fn of<'a, X: Element>(
+        what: &'static str,
+        m: Matrix<DeviceRef<'a, X>>,
+        stream: &'a CudaStream,
+    ) -> Result<(Self, Held<'a>)> {
+        let cols = Shape::new(m.rows(), m.cols())?.cols;
+        let (data, held) = Input::of(what, m, stream)?;
+        let aligned = u32::from(data.has_vectors(size_of::<X>() as u64));
+        Ok((Self { data, cols, dtype: X::DTYPE as u32, aligned, unused: 0 }, held))
+    }
 }
 
 /// Whether every row of a matrix of `T` starts at a multiple of `elements`, its columns side by side.
@@ -96,8 +127,7 @@ impl<'a, T: Element> Grad<'a, T> {
             }
             Self::InPlace(grad) => {
                 let (out, held) = Output::of("the gradient", grad, stream)?;
-                let grad = Input { data: out.data, row_stride: out.row_stride, col_stride: 1 };
-                Ok((grad, out, [Some(held), None]))
+                Ok((out.to_read(), out, [Some(held), None]))
             }
         }
     }
@@ -119,6 +149,11 @@ impl Output {
         let row_stride = m.layout().row_stride() as u64;
         let held = m.into_data().hold(what, stream)?;
         Ok((Self { data: held.address, row_stride }, held))
+    }
+
+    /// The same matrix, for operations in place.
+    pub(super) fn to_read(self) -> Input {
+        Input { data: self.data, row_stride: self.row_stride, col_stride: 1 }
     }
 }
 

@@ -1,64 +1,77 @@
 //! Host side of `kernels/loss.cu`.
 #![allow(unsafe_code)]
 
-use super::args::{Input, Output, Shape};
+use super::args::{Codes, Features, Input, Output, Shape};
 use super::memory::{DeviceMut, DeviceRef, Workspace};
 use super::stream::Cuda;
 use crate::ops::{check_length, loss};
 use crate::plan;
 #[cfg(test)]
 use crate::plan::Kernel;
-use crate::{Element, Matrix, Result, Storage};
+use crate::{Element, Matrix, PackedCodes, Pull, Result, Storage};
 
+/// Where blocks leave their numbers, and where their sum goes.
 #[repr(C)]
-struct Targets {
-    x: Input,
-    targets: u64,
-    cols: u32,
-    half: u32,
-}
-
-#[repr(C)]
-struct Pairs {
-    b: Input,
-    grad: Output,
+struct Total {
     values: u64,
-    shape: Shape,
-}
-
-#[repr(C)]
-struct Mean {
-    values: u64,
+    finished: u64,
     loss: u64,
-    factor: f64,
-    count: u32,
-    squared: u32,
 }
 
 #[repr(C)]
-struct ColumnMeans {
+struct CosineDense {
+    x: Features,
     b: Input,
-    means: u64,
+    grad: Output,
+    total: Total,
     shape: Shape,
 }
 
 #[repr(C)]
-struct PenaltyGrad {
-    means: u64,
+struct CosinePacked {
+    x: Features,
+    codes: Codes,
+    slopes: u64,
+    total: Total,
+    shape: Shape,
+}
+
+#[repr(C)]
+struct CosineBackward {
+    u: Input,
+    codes: Codes,
+    slopes: u64,
+    out: Output,
+    shape: Shape,
+    c: f64,
+}
+
+#[repr(C)]
+struct Penalty {
+    b: Input,
     grad: Output,
+    total: Total,
     shape: Shape,
     scale: f64,
+    factor: f64,
 }
 
 /// Size of each kernel's argument.
 #[cfg(test)]
 pub(super) const ARGS: &[(Kernel, usize)] = &[
-    (Kernel::CosineTargets, size_of::<Targets>()),
-    (Kernel::CosinePairs, size_of::<Pairs>()),
-    (Kernel::PenaltyMeans, size_of::<ColumnMeans>()),
-    (Kernel::PenaltyGrad, size_of::<PenaltyGrad>()),
-    (Kernel::LossMean, size_of::<Mean>()),
+    (Kernel::CosineDense, size_of::<CosineDense>()),
+    (Kernel::CosinePacked, size_of::<CosinePacked>()),
+    (Kernel::CosineBackward, size_of::<CosineBackward>()),
+    (Kernel::EntropyPenalty, size_of::<Penalty>()),
 ];
+
+/// `U`, and where `dU` goes.
+pub(super) enum Activations<'a, T> {
+    /// To memory of its own.
+    Into(Matrix<DeviceRef<'a, T>>, Matrix<DeviceMut<'a, T>>),
+    /// To the same memory.
+    InPlace(Matrix<DeviceMut<'a, T>>),
+}
 
 impl Cuda {
     pub(super) fn cosine_with_grad<X: Element, T: Element>(
@@ -72,37 +85,91 @@ impl Cuda {
         check_length("loss", "one value", 1, loss.len())?;
         loss::check_cosine(x.rows(), b.shape(), grad.shape())?;
         let shape = Shape::new(b.rows(), b.cols())?;
-        let features = Shape::new(x.rows(), x.cols())?;
-        let half = shape.rows / 2;
 
         let stream = self.stream();
-        let ws = ws.hold(plan::cosine_workspace_bytes(b.rows()), stream)?;
-        let (x, _x) = Input::of("X", x, stream)?;
+        let needed = plan::cosine_workspace_bytes(b.rows());
+        let (ws, finished) = ws.hold_with_counter(needed, stream)?;
+        let (x, _x) = Features::of("X", x, stream)?;
         let (b, _b) = Input::of("B", b, stream)?;
         let (grad, _grad) = Output::of("the gradient", grad, stream)?;
         let loss = loss.hold("loss", stream)?;
-        let values = ws.address;
         self.bind()?;
 
-        let [targets, pairs, mean] = plan::cosine(shape.rows);
-        // SAFETY: each argument is the struct of its kernel; views have been checked against the
-        // shapes and are held, as is the workspace, which has a number for each pair.
-        unsafe {
-            if half == 0 {
-                self.fill_zero(loss.address, size_of::<f64>())?;
-            } else {
-                let args = Targets { x, targets: values, cols: features.cols, half };
-                self.launch::<X, _>(targets, &args)?;
-            }
-            if shape.rows > 0 {
-                self.launch::<T, _>(pairs, &Pairs { b, grad, values, shape })?;
-            }
-            if half > 0 {
-                let (loss, count) = (loss.address, half);
-                self.launch::<T, _>(mean, &Mean { values, loss, factor: 1.0, count, squared: 0 })?;
-            }
+        let total = Total { values: ws.address, finished, loss: loss.address };
+        let args = CosineDense { x, b, grad, total, shape };
+        // SAFETY: the kernel's argument; views have been checked against the shapes and are held, as
+        // is the workspace, which has a number for each block and a counter that is 0.
+        unsafe { self.launch::<T, _>(plan::cosine(shape.rows), &args) }
+    }
+
+    pub(super) fn cosine_packed<X: Element>(
+        &self,
+        x: Matrix<DeviceRef<'_, X>>,
+        codes: PackedCodes<DeviceRef<'_, u64>>,
+        loss: DeviceMut<'_, f64>,
+        slopes: DeviceMut<'_, f64>,
+        ws: &mut Workspace,
+    ) -> Result<()> {
+        check_length("loss", "one value", 1, loss.len())?;
+        loss::check_cosine_packed(x.rows(), codes.rows(), slopes.len())?;
+        let shape = Shape::new(codes.rows(), codes.bits())?;
+
+        let stream = self.stream();
+        let needed = plan::cosine_workspace_bytes(codes.rows());
+        let (ws, finished) = ws.hold_with_counter(needed, stream)?;
+        let (x, _x) = Features::of("X", x, stream)?;
+        let (codes, _codes) = Codes::to_read(codes, stream)?;
+        let slopes = slopes.hold("slopes", stream)?;
+        let loss = loss.hold("loss", stream)?;
+        self.bind()?;
+
+        let total = Total { values: ws.address, finished, loss: loss.address };
+        let args = CosinePacked { x, codes, slopes: slopes.address, total, shape };
+        // SAFETY: the kernel's argument; views have been checked against the shapes and are held, as
+        // are the slopes, two a pair, and the workspace, which has a number for each block and a
+        // counter that is 0.
+        unsafe { self.launch::<X, _>(plan::cosine_packed(shape.rows), &args) }
+    }
+
+    pub(super) fn cosine_backward<T: Element>(
+        &self,
+        u: Activations<'_, T>,
+        codes: PackedCodes<DeviceRef<'_, u64>>,
+        slopes: DeviceRef<'_, f64>,
+        pull: Pull,
+    ) -> Result<()> {
+        let (u_shape, out_shape) = match &u {
+            Activations::Into(u, out) => (u.shape(), out.shape()),
+            Activations::InPlace(u) => (u.shape(), u.shape()),
+        };
+        let len = slopes.len();
+        let c = loss::check_cosine_backward(u_shape, codes.shape(), len, out_shape, pull)?;
+        let shape = Shape::new(u_shape.0, u_shape.1)?;
+        if shape.is_empty() {
+            return Ok(());
         }
-        Ok(())
+
+        let stream = self.stream();
+        let (u, out, _held) = match u {
+            Activations::Into(u, out) => {
+                let (u, held_u) = Input::of("U", u, stream)?;
+                let (out, held_out) = Output::of("the output", out, stream)?;
+                (u, out, [Some(held_u), Some(held_out)])
+            }
+            Activations::InPlace(u) => {
+                let (out, held) = Output::of("U", u, stream)?;
+                (out.to_read(), out, [Some(held), None])
+            }
+        };
+        let (codes, _codes) = Codes::to_read(codes, stream)?;
+        let slopes = slopes.hold("slopes", stream)?;
+        self.bind()?;
+
+        let launch = plan::cosine_backward(shape.rows, shape.cols, self.kernels().limits());
+        let args = CosineBackward { u, codes, slopes: slopes.address, out, shape, c };
+        // SAFETY: the kernel's argument; views have been checked against the shape and are held, as
+        // are the slopes, two a pair.
+        unsafe { self.launch::<T, _>(launch, &args) }
     }
 
     pub(super) fn entropy_penalty_with_grad<T: Element>(
@@ -118,26 +185,22 @@ impl Cuda {
         let shape = Shape::new(b.rows(), b.cols())?;
 
         let stream = self.stream();
-        let ws = ws.hold(plan::penalty_workspace_bytes(b.cols()), stream)?;
+        let needed = plan::penalty_workspace_bytes(b.cols());
+        let (ws, finished) = ws.hold_with_counter(needed, stream)?;
         let (b, _b) = Input::of("B", b, stream)?;
         let (grad, _grad) = Output::of("the gradient", grad, stream)?;
         let loss = loss.hold("loss", stream)?;
-        let means = ws.address;
         self.bind()?;
 
-        // SAFETY: each argument is the struct of its kernel; views have been checked against the
-        // shape and are held, as is the workspace, which has a number for each column.
-        unsafe {
-            if shape.is_empty() {
-                return self.fill_zero(loss.address, size_of::<f64>());
-            }
-            let limits = self.kernels().limits();
-            let [column_means, gradient, mean] = plan::penalty(shape.rows, shape.cols, limits);
-            self.launch::<T, _>(column_means, &ColumnMeans { b, means, shape })?;
-            let scale = alpha / (f64::from(shape.rows) * f64::from(shape.cols));
-            self.launch::<T, _>(gradient, &PenaltyGrad { means, grad, shape, scale })?;
-            let (values, loss, factor, count) = (means, loss.address, alpha / 2.0, shape.cols);
-            self.launch::<T, _>(mean, &Mean { values, loss, factor, count, squared: 1 })
+        if shape.is_empty() {
+            // SAFETY: one value, which is held.
+            return unsafe { self.fill_zero(loss.address, size_of::<f64>()) };
         }
+        let scale = alpha / (f64::from(shape.rows) * f64::from(shape.cols));
+        let total = Total { values: ws.address, finished, loss: loss.address };
+        let args = Penalty { b, grad, total, shape, scale, factor: alpha / 2.0 };
+        // SAFETY: the kernel's argument; views have been checked against the shape and are held, as
+        // is the workspace, which has a number for each tile and a counter that is 0.
+        unsafe { self.launch::<T, _>(plan::penalty(shape.cols), &args) }
     }
 }

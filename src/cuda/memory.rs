@@ -161,38 +161,67 @@ fn check_context(
 }
 
 /// Scratch memory on a device, for one stream at a time.
+///
+/// ```text
+/// | head: counter, 0 between operations | body: `bytes()` bytes, any content |
+/// ```
+///
+/// The blocks of a launch count in the head which of them finishes last. It is zeroed once, when the
+/// workspace is made; the last block sets it back to 0, and no operation writes it otherwise. So any
+/// operation may follow any other, also when a graph replays them, but two that run at the same time
+/// need a workspace each.
 #[derive(Debug)]
 pub struct Workspace {
     memory: CudaSlice<u64>,
 }
 
+/// Words of the head: as many bytes as allocations are aligned to, so that the body is aligned too.
+const HEAD_WORDS: usize = 256 / size_of::<u64>();
+
 impl Workspace {
-    /// Room for `bytes` bytes. The memory is allocated on the stream, and not filled.
+    /// Room for `bytes` bytes. The memory is allocated on the stream; its head is zeroed there, the
+    /// body is not filled.
     ///
     /// # Errors
     /// [`Error::Driver`] when there is not so much memory.
     pub fn new(stream: &Arc<CudaStream>, bytes: usize) -> Result<Self> {
-        // SAFETY: kernels write a workspace before they read it.
-        let memory = unsafe { stream.alloc(bytes.div_ceil(size_of::<u64>()).max(1)) };
-        Ok(Self { memory: memory.map_err(refused("allocate a workspace"))? })
+        let words = HEAD_WORDS + bytes.div_ceil(size_of::<u64>());
+        // SAFETY: the head is zeroed below, and kernels write the body before they read it.
+        let memory = unsafe { stream.alloc::<u64>(words) };
+        let mut memory = memory.map_err(refused("allocate a workspace"))?;
+        let head = &mut memory.slice_mut(..HEAD_WORDS);
+        stream.memset_zeros(head).map_err(refused("zero the head of a workspace"))?;
+        Ok(Self { memory })
     }
 
-    /// Bytes held.
+    /// Bytes that operations may use.
     pub fn bytes(&self) -> usize {
-        self.memory.num_bytes()
+        self.memory.num_bytes() - HEAD_WORDS * size_of::<u64>()
     }
 
-    /// The address, for a call that needs `needed` bytes.
+    /// The address of the body, for a call that needs `needed` bytes.
     pub(super) fn hold<'a>(
         &'a mut self,
         needed: usize,
         stream: &'a CudaStream,
     ) -> Result<Held<'a>> {
+        Ok(self.hold_with_counter(needed, stream)?.0)
+    }
+
+    /// The address of the body, for a call that needs `needed` bytes, and that of the counter.
+    pub(super) fn hold_with_counter<'a>(
+        &'a mut self,
+        needed: usize,
+        stream: &'a CudaStream,
+    ) -> Result<(Held<'a>, CUdeviceptr)> {
         let got = self.bytes();
         if got < needed {
             return Err(Error::WorkspaceTooSmall { needed, got });
         }
-        DeviceMut::from(&mut self.memory).hold("the workspace", stream)
+        let mut held = DeviceMut::from(&mut self.memory).hold("the workspace", stream)?;
+        let counter = held.address;
+        held.address += (HEAD_WORDS * size_of::<u64>()) as u64;
+        Ok((held, counter))
     }
 }
 

@@ -38,7 +38,7 @@
 //!   streams, and later work for them, as cudarc's own launches do.
 //!   A stream of another library becomes one of cudarc's by `CudaContext::wrap_borrowed_stream`.
 //! - [`Workspace`]s are the caller's; [`workspace_bytes`] tells their size. Calls that share one are
-//!   ordered by their stream; give every stream its own.
+//!   ordered by their stream; give every stream its own. Make them before a capture.
 //! - Which kernels run, and how, is the [`plan`](crate::plan).
 //!
 //! # Unsafe code

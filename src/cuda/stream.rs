@@ -3,6 +3,7 @@
 
 use super::args::{Grad, Shape};
 use super::driver::refused;
+use super::loss::Activations;
 use super::memory::{DeviceMut, DeviceRef, Workspace, workspace_bytes};
 use super::module::Kernels;
 use super::rank::Wanted;
@@ -319,6 +320,38 @@ impl Backend for Cuda {
         ws: &mut Workspace,
     ) -> Result<()> {
         self.cosine_with_grad(x, b, loss, grad, ws)
+    }
+
+    fn cosine_packed_into<X: Element>(
+        &self,
+        x: Matrix<DeviceRef<'_, X>>,
+        codes: PackedCodes<DeviceRef<'_, u64>>,
+        loss: DeviceMut<'_, f64>,
+        slopes: DeviceMut<'_, f64>,
+        ws: &mut Workspace,
+    ) -> Result<()> {
+        self.cosine_packed(x, codes, loss, slopes, ws)
+    }
+
+    fn cosine_packed_backward_into<T: Element>(
+        &self,
+        u: Matrix<DeviceRef<'_, T>>,
+        codes: PackedCodes<DeviceRef<'_, u64>>,
+        slopes: DeviceRef<'_, f64>,
+        out: Matrix<DeviceMut<'_, T>>,
+        pull: Pull,
+    ) -> Result<()> {
+        self.cosine_backward(Activations::Into(u, out), codes, slopes, pull)
+    }
+
+    fn cosine_packed_backward_in_place<T: Element>(
+        &self,
+        u: Matrix<DeviceMut<'_, T>>,
+        codes: PackedCodes<DeviceRef<'_, u64>>,
+        slopes: DeviceRef<'_, f64>,
+        pull: Pull,
+    ) -> Result<()> {
+        self.cosine_backward(Activations::InPlace(u), codes, slopes, pull)
     }
 
     fn entropy_penalty_with_grad_into<T: Element>(

@@ -4,6 +4,10 @@
 //! cosine            L = mean over p < h of (cos(B[p], B[p + h]) - cos(X[p], X[p + h]))^2,  h = floor(M / 2)
 //!                   dL/dB[p] = 2 / h * (cos_b - cos_x) * (B[p + h] / (|B[p]| |B[p + h]|) - cos_b B[p] / |B[p]|^2)
 //!                   and the same for B[p + h] with the two rows exchanged
+//! packed codes      cos_b = (K - 2 hamming(B[p], B[p + h])) / K
+//!                   slopes[p] = 2 / h * (cos_b - cos_x) * [(1 - cos_b) / K, -(1 + cos_b) / K]
+//!                   dL/dB[i, j] = B[i, j] * slopes[p][0 where B[p, j] = B[p + h, j], else 1],  i = p or p + h
+//! and back to U     dU = dL/dB + gamma / (M K) * (U - B)
 //! entropy penalty   L = alpha / 2 * mean over j of (mean over i of B[i, j])^2
 //!                   dL/dB[i, j] = alpha / (M K) * mean over i of B[i, j]
 //! ```
@@ -12,36 +16,60 @@
 //! (Li and van Gemert, AAAI 2021, section 3.3, on frozen features). The entropy penalty is the soft
 //! rival of the Bi-half layer: it pushes each bit's mean to 0 through the loss.
 //!
-//! - **Shapes**: features `X [M, D]`, codes `B [M, K]`, gradient `[M, K]`. `B` may be any numbers
-//!   (a relaxed code too); +1 and -1 may come packed where no gradient is asked for.
-//! - **Odd M**: pairs are (i, i + floor(M / 2)); the last row has no partner and gradient 0.
-//!   **M < 2**: loss 0, gradient 0. **M = 0 or K = 0**: penalty 0.
+//! Where the codes are those of the Bi-half layer, they need never be dense: [`cosine_packed_into`]
+//! leaves two slopes a pair, and [`cosine_packed_backward_into`] makes `dU` of them. Both give the
+//! same bits as [`cosine_with_grad_into`] on +1 and -1 and then
+//! [`bihalf::backward_in_place`](super::bihalf::backward_in_place), without a `dB` in memory.
+//!
+//! - **Shapes**: features `X [M, D]`, codes `B [M, K]`, gradient `[M, K]`, slopes `[h, 2]`
+//!   ([`slopes_len`] numbers). `B` may be any numbers (a relaxed code too), or packed.
+//! - **Odd M**: pairs are (i, i + floor(M / 2)); the last row has no partner and gradient 0, so its
+//!   `dU` is the pull alone. **M < 2**: loss 0, gradient 0, no slopes. **K = 0**: codes without a
+//!   bit are zero vectors. **M = 0 or K = 0**: penalty 0.
 //! - **Zero vectors**, on either side: cosine 0; where one is in `B`, the gradient of both rows of
-//!   the pair is 0. **Equal or opposite codes** sit at an extremum of the cosine: gradient 0.
-//! - **NaN** and infinities propagate.
+//!   the pair is 0. **Equal or opposite codes** sit at an extremum of the cosine: gradient 0. A
+//!   gradient of the cosine loss is never -0, but for what is too small for a 16-bit type or `f32`.
+//! - **NaN** and infinities propagate: a NaN in the features of a pair makes the loss NaN, and of
+//!   the gradients those of the pair.
 //! - **Rounding**: products and sums are in `f64`, in a fixed order; the result is rounded to the
-//!   element type once. The same bits for any number of threads.
-//! - **On CUDA**: `cosine_targets`, `cosine_pairs` and `loss_mean`; `penalty_means`, `penalty_grad` and
-//!   `loss_mean`: 3 launches each, 4 M and 8 K bytes of workspace. Sums are in `f64` too, in another
-//!   fixed order: the same bits on every run, and within a few ulps of `f64` of the host's, so an
-//!   element of a gradient may round to the neighbour of the host's.
+//!   element type once. `dU` is that gradient, rounded, and then the pull as on the page
+//!   [`bihalf`](super::bihalf).
+//! - **Determinism**: the same bits for any number of threads, on every run, and wherever a matrix
+//!   lies.
+//! - **On CUDA**: one launch each: `cosine_dense`, `cosine_packed`, `cosine_backward`,
+//!   `entropy_penalty`. So a training step from packed codes is three, with the forward pass of
+//!   Bi-half. Workspace: 4 M bytes (backward: none), and 8 bytes for 32 bits of the penalty. Sums
+//!   are in `f64` too, in another fixed order and fused with the products: within a few ulps of
+//!   `f64` of the host's, so an element of a gradient may round to the neighbour of the host's.
+//!   Features whose rows are vectors of 16 bytes (unit column stride; address and row stride
+//!   multiples of 16 bytes) are read 16 bytes at a time, with the same result.
 //! - **Gradients** are written, not added.
-//! - **Errors**: [`Error::Shape`](crate::Error::Shape);
-//!   [`Error::Parameter`](crate::Error::Parameter) when alpha is not finite.
-//! - **Cost**: O(M (D + K)) time, no extra memory beyond a few KB of stack.
+//! - **Errors**: [`Error::Shape`](crate::Error::Shape), [`Error::Length`](crate::Error::Length);
+//!   [`Error::Parameter`](crate::Error::Parameter) when alpha or gamma is not finite.
+//! - **Cost**: O(M (D + K)) time, no extra memory beyond a few KB of stack. From packed codes, the
+//!   backward pass reads and writes `U` and `dU` and 1 bit an element: 8.2 bytes for `f32`.
 //!
 //! ```
-//! use bihalf::{MatRef, Signs, ops::loss};
+//! use bihalf::{MatRef, Ones, Pull, Signs, ops, ops::loss};
 //!
 //! let x = MatRef::new(&[1.0f32, 0.0, 0.0, 1.0], 2, 2)?; // orthogonal features
 //! let b = MatRef::new(&[1.0f32, 1.0, 1.0, 1.0], 2, 2)?; // equal codes
 //! assert_eq!(loss::cosine(x, Signs::Dense(b))?, 1.0);
 //! assert_eq!(loss::entropy_penalty(b, 1.0)?, 0.5); // every bit is always +1
+//!
+//! // A training step from packed codes: forward, loss, backward.
+//! let u = MatRef::new(&[0.5f32, -0.25, 0.125, 2.0], 2, 2)?;
+//! let codes = ops::bihalf::forward_packed(u, Ones::Half)?; // +1 -1 and -1 +1: opposite codes
+//! let (value, slopes) = loss::cosine_packed(x, codes.as_ref())?;
+//! assert_eq!((value, &slopes[..]), (1.0, &[-2.0, 0.0][..])); // no bits agree, an extremum
+//! let du = loss::cosine_packed_backward(u, codes.as_ref(), &slopes, Pull::new(4.0))?;
+//! assert_eq!(du, [-0.5, 0.75, 1.125, 1.0]); // the pull alone
 //! # Ok::<(), bihalf::Error>(())
 //! ```
 
-use super::{allocate, check_length, check_parameter, check_shape};
-use crate::{Element, MatMut, MatRef, Result, Signs, cpu};
+use super::{allocate, check_length, check_parameter, check_shape, copy_into};
+use crate::element::Real;
+use crate::{CodesRef, Element, MatMut, MatRef, Pull, Result, Signs, cpu};
 
 /// The cosine-preserving loss. See the [page](self).
 ///
@@ -77,6 +105,85 @@ pub fn cosine_with_grad_into<X: Element, T: Element>(
 ) -> Result<f64> {
     check_cosine(x.rows(), b.shape(), grad.shape())?;
     Ok(cpu::loss::cosine_with_grad(x, b, grad))
+}
+
+/// The cosine-preserving loss of packed codes, and the slopes that [`cosine_packed_backward`] needs.
+///
+/// # Errors
+/// As [`cosine`].
+pub fn cosine_packed<X: Element>(x: MatRef<'_, X>, codes: CodesRef<'_>) -> Result<(f64, Vec<f64>)> {
+    check_pairs(x.rows(), codes.rows())?;
+    let mut slopes = allocate((1, slopes_len(codes.rows())), 0.0)?;
+    let loss = cosine_packed_into(x, codes, &mut slopes)?;
+    Ok((loss, slopes))
+}
+
+/// The cosine-preserving loss of packed codes, its slopes into a buffer of the caller.
+///
+/// # Errors
+/// As [`cosine`]; [`Error::Length`](crate::Error::Length) when `slopes` are not [`slopes_len`]
+/// numbers.
+pub fn cosine_packed_into<X: Element>(
+    x: MatRef<'_, X>,
+    codes: CodesRef<'_>,
+    slopes: &mut [f64],
+) -> Result<f64> {
+    check_cosine_packed(x.rows(), codes.rows(), slopes.len())?;
+    Ok(cpu::loss::cosine_packed(x, codes, slopes))
+}
+
+/// How many slopes a batch of `rows` rows has: two for each pair.
+pub fn slopes_len(rows: usize) -> usize {
+    rows / 2 * 2
+}
+
+/// `dU` from the slopes that [`cosine_packed`] has made of the codes of `U`, row-major.
+///
+/// # Errors
+/// See the [page](self).
+pub fn cosine_packed_backward<T: Element>(
+    u: MatRef<'_, T>,
+    codes: CodesRef<'_>,
+    slopes: &[f64],
+    pull: Pull,
+) -> Result<Vec<T>> {
+    check_cosine_backward(u.shape(), codes.shape(), slopes.len(), u.shape(), pull)?;
+    let mut du = allocate(u.shape(), T::default())?;
+    let out = MatMut::new(&mut du, u.rows(), u.cols())?;
+    cosine_packed_backward_into(u, codes, slopes, out, pull)?;
+    Ok(du)
+}
+
+/// `dU` into a buffer of the caller.
+///
+/// # Errors
+/// See the [page](self).
+pub fn cosine_packed_backward_into<T: Element>(
+    u: MatRef<'_, T>,
+    codes: CodesRef<'_>,
+    slopes: &[f64],
+    mut out: MatMut<'_, T>,
+    pull: Pull,
+) -> Result<()> {
+    check_cosine_backward(u.shape(), codes.shape(), slopes.len(), out.shape(), pull)?;
+    copy_into(u, out.reborrow());
+    cosine_packed_backward_in_place(out, codes, slopes, pull)
+}
+
+/// Turns `U` into `dU`.
+///
+/// # Errors
+/// See the [page](self).
+pub fn cosine_packed_backward_in_place<T: Element>(
+    u: MatMut<'_, T>,
+    codes: CodesRef<'_>,
+    slopes: &[f64],
+    pull: Pull,
+) -> Result<()> {
+    let (shape, len) = (u.shape(), slopes.len());
+    let coefficient = check_cosine_backward(shape, codes.shape(), len, shape, pull)?;
+    cpu::loss::cosine_packed_backward(u, codes, slopes, T::Real::of(coefficient));
+    Ok(())
 }
 
 /// The entropy penalty. See the [page](self).
@@ -119,6 +226,29 @@ pub fn entropy_penalty_with_grad_into<T: Element>(
 pub(crate) fn check_cosine(x_rows: usize, b: (usize, usize), grad: (usize, usize)) -> Result<()> {
     check_pairs(x_rows, b.0)?;
     check_shape("the gradient", "B", b, grad)
+}
+
+pub(crate) fn check_cosine_packed(x_rows: usize, rows: usize, slopes: usize) -> Result<()> {
+    check_pairs(x_rows, rows)?;
+    check_slopes(rows, slopes)
+}
+
+/// The factor of `U - B`. `out`: the shape of `dU`.
+pub(crate) fn check_cosine_backward(
+    u: (usize, usize),
+    codes: (usize, usize),
+    slopes: usize,
+    out: (usize, usize),
+    pull: Pull,
+) -> Result<f64> {
+    check_shape("the codes", "U", u, codes)?;
+    check_shape("the output", "U", u, out)?;
+    check_slopes(u.0, slopes)?;
+    pull.coefficient(u)
+}
+
+fn check_slopes(rows: usize, got: usize) -> Result<()> {
+    check_length("slopes", "two for each pair of rows", slopes_len(rows), got)
 }
 
 pub(crate) fn check_penalty(b: (usize, usize), alpha: f64, grad: (usize, usize)) -> Result<()> {

@@ -22,7 +22,10 @@ mod rank;
 mod walk;
 
 pub use bihalf::{Asked, Bihalf, Digit, Radix, Step as BihalfStep, bihalf};
-pub use loss::{cosine, cosine_workspace_bytes, penalty, penalty_workspace_bytes};
+pub use loss::{
+    cosine, cosine_backward, cosine_packed, cosine_workspace_bytes, penalty,
+    penalty_workspace_bytes,
+};
 pub use rank::{Rank, Step as RankStep, rank};
 pub(crate) use walk::VECTOR_BYTES;
 pub use walk::{by_vectors, walk, walk_words};
@@ -253,16 +256,14 @@ kernels! {
     CodesUnpack = "codes_unpack", WARPS * WARP, ALL;
     /// `codes.cu`: ones of each bit.
     CodesOnes = "codes_ones", WARPS * WARP, NONE;
-    /// `loss.cu`: cosines of the features of pairs.
-    CosineTargets = "cosine_targets", WARPS * WARP, ALL;
-    /// `loss.cu`: losses and gradients of the codes of pairs.
-    CosinePairs = "cosine_pairs", WARPS * WARP, ALL;
-    /// `loss.cu`: means of the columns.
-    PenaltyMeans = "penalty_means", WARPS * WARP, ALL;
-    /// `loss.cu`: gradient of the penalty.
-    PenaltyGrad = "penalty_grad", WARPS * WARP, ALL;
-    /// `loss.cu`: the mean that is the loss.
-    LossMean = "loss_mean", WARPS * WARP, NONE;
+    /// `loss.cu`: cosine loss of dense codes, with its gradient.
+    CosineDense = "cosine_dense", WARPS * WARP, ALL;
+    /// `loss.cu`: cosine loss of packed codes, with the slopes of its gradient.
+    CosinePacked = "cosine_packed", WARPS * WARP, NONE;
+    /// `loss.cu`: gradient of the cosine loss back through Bi-half, from packed codes.
+    CosineBackward = "cosine_backward", WARPS * WARP, ALL;
+    /// `loss.cu`: entropy penalty, with its gradient.
+    EntropyPenalty = "entropy_penalty", 32 * WARP, ALL;
 }
 
 /// Tiles of 32 columns.

@@ -87,6 +87,50 @@ pub fn cosine_loss(x: &[Vec<f64>], b: &[Vec<f64>]) -> f64 {
     if h == 0 { 0.0 } else { (0..h).map(|i| gap(i).powi(2)).sum::<f64>() / h as f64 }
 }
 
+/// The rows of a dense matrix.
+pub fn rows_of<T: Element>(dense: &[T], rows: usize, cols: usize) -> Vec<Vec<f64>> {
+    (0..rows)
+        .map(|i| dense[i * cols..(i + 1) * cols].iter().map(|x| x.to_f64()).collect())
+        .collect()
+}
+
+/// The gradient of the cosine loss for row `i` of `b`, straight from the quotient rule.
+pub fn cosine_gradient(x: &[Vec<f64>], b: &[Vec<f64>], i: usize) -> Vec<f64> {
+    let h = b.len() / 2;
+    let none = vec![0.0; b[i].len()];
+    let k = match i {
+        i if i < h => i + h,
+        i if i < 2 * h => i - h,
+        _ => return none,
+    };
+    let squared = |v: &[f64]| v.iter().map(|v| v * v).sum::<f64>();
+    let (nb, nk) = (squared(&b[i]), squared(&b[k]));
+    if nb * nk == 0.0 {
+        return none;
+    }
+    let c = cosine(&b[i], &b[k]);
+    let outer = 2.0 / h as f64 * (c - cosine(&x[i], &x[k]));
+    let partial = |j: usize| b[k][j] / (nb * nk).sqrt() - c * b[i][j] / nb;
+    (0..b[i].len()).map(|j| outer * partial(j)).collect()
+}
+
+/// The gradient that slopes stand for: an element b of a pair has b times the first of the pair's two
+/// where its bits agree, else b times the second; a row without a partner has 0.
+pub fn of_slopes<T: Element>(b: &[f64], slopes: &[f64], rows: usize, cols: usize) -> Vec<T> {
+    let h = rows / 2;
+    let one = |n: usize| {
+        let (i, j) = (n / cols, n % cols);
+        if i >= 2 * h {
+            return T::from_f64(0.0);
+        }
+        let p = i % h;
+        let agree = b[p * cols + j] == b[(p + h) * cols + j];
+        let slope = slopes[2 * p + usize::from(!agree)];
+        T::from_f64(if slope == 0.0 { 0.0 } else { b[n] * slope })
+    };
+    (0..rows * cols).map(one).collect()
+}
+
 /// alpha / 2 times the mean over columns of the squared column mean.
 pub fn entropy_penalty(b: &[Vec<f64>], cols: usize, alpha: f64) -> f64 {
     if b.is_empty() || cols == 0 {
