@@ -654,11 +654,13 @@ impl State {
             0
         };
         use crate::lower::{Op as L, Space};
-        let ordered = k.code.iter().any(|i| match i.op {
-            L::Fence { .. } => true,
-            L::Ld(m) | L::St(m) => m.strong && m.sp != Space::Shared,
-            _ => false,
-        });
+        // blocks of a cluster may also wait for one another in shared memory
+        let ordered = k.ordering_atomics
+            || k.code.iter().any(|i| match i.op {
+                L::Fence { .. } => true,
+                L::Ld(m) | L::St(m) => m.strong && (m.sp != Space::Shared || cluster.is_some()),
+                _ => false,
+            });
         let (st, code) = {
             let l = Launch {
                 k: &k,
@@ -1830,8 +1832,7 @@ fn cuFuncGetAttribute(p: *mut c_int, a: u32, f: H) {
             7 => 0,
             8 => x.max_dyn,
             9 => x.carve,
-            // a size in the header satisfies .explicitcluster
-            10 => (x.k.cluster.explicit && x.k.cluster.required == [0; 3]) as i32,
+            10 => x.k.cluster.explicit as i32,
             11..=13 => x.required_cluster(a as usize - 11),
             14 => x.non_portable as i32,
             15 => 0,
@@ -1853,7 +1854,7 @@ fn cuFuncSetAttribute(f: H, a: u32, v: c_int) {
                 x.cluster[a as usize - 11] = v as u32;
             }
             14 => x.non_portable = v != 0,
-            10 | 15 => {}
+            15 => {}
             _ => return INVALID_VALUE,
         }
         OK

@@ -2703,7 +2703,7 @@ impl<'a> Block<'a> {
     ) -> Res<*mut u8> {
         let off = a.wrapping_sub(SH_BASE);
         if off >= self.shared.len() as u64 || off + n as u64 > self.shared.len() as u64 {
-            if a >= TAG {
+            if a >= TAG && self.member.is_some() {
                 return self.far_at(wi, pc, lane, a, n, kind, new, used);
             }
             let what = rw(kind != 0 && kind != 3);

@@ -510,6 +510,8 @@ pub struct Kernel {
     pub cluster: ClusterDecl,
     /// has instructions that need to know the block's cluster
     pub uses_cluster: bool,
+    /// has atomics that acquire or release
+    pub ordering_atomics: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -579,6 +581,7 @@ pub fn lower(m: &Module, f: &Func, globals: &HashMap<String, u64>) -> Res<Kernel
             reqntid: f.reqntid,
             cluster: f.cluster,
             uses_cluster: false,
+            ordering_atomics: false,
         },
         cpool: HashMap::new(),
         specials: HashMap::new(),
@@ -1693,6 +1696,7 @@ impl<'a> Lower<'a> {
                     })
                 });
                 let Some(aop) = aop else { return self.err(p, "atomic operation") };
+                self.k.ordering_atomics |= has("acquire") || has("release") || has("acq_rel");
                 let (d, ai) = if red { (NONE, 0) } else { (self.dst(p, &o[0])?.0, 1) };
                 let (a, off, implied) = self.addr(p, &o[ai])?;
                 let mut sp = self.space(&md);

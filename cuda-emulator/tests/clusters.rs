@@ -154,6 +154,9 @@ fn programs() {
     assert_eq!(Call::new(m, "exchange", 3, 0).run(&d, &[7])[..3], [7; 3]);
     let o = Call::new(m, "atomics", 8, 4).run(&d, &[3]);
     assert_eq!(o[..4], [4 * 64 * 5, 64, 4 * 64 * 5, 64]);
+    let o = Call::new(m, "widths", 4, 2).run(&d, &[100]);
+    let bytes = o[..128].iter().flat_map(|w| w.to_le_bytes());
+    assert!(bytes.enumerate().all(|(i, b)| b == (100 + i % 128) as u8));
     let o = Call::new(m, "rounds", 4, 2).run(&d, &input);
     assert_eq!(o[..256], rounds(&input[..256]));
     let o = Call::new(m, "through_global", 4, 0).run(&d, &input);
@@ -172,7 +175,7 @@ fn rounds(input: &[i32]) -> Vec<i32> {
         let before = now.clone();
         for i in 0..now.len() {
             work[i] += before[i];
-            now[i] = before[(i / 64 ^ 1) * 64 + 63 - i % 64] + 1;
+            now[i] = before[((i / 64) ^ 1) * 64 + 63 - i % 64] + 1;
         }
         for i in 0..now.len() {
             work[i] += now[i ^ 32] & 1;
@@ -244,9 +247,10 @@ const PLANTED: &[(&str, &str, &str)] = &[
     ("waits_only", "barrier_without_arrive", "LAUNCH_FAILED"),
     ("arrives_twice", "barrier_overrun", "LAUNCH_FAILED"),
     ("stuck", "deadlock", "LAUNCH_FAILED"),
-    // without a fence the kernel could have, so that conflicts are certain
     ("relaxed_arrive", "cluster_race_read_after_write", "LAUNCH_FAILED"),
-    // hints, no errors
+    // no errors
+    ("same_warp", "warp_race_read_after_write", "SUCCESS"),
+    ("handshake", "cluster_race_read_after_write", "SUCCESS"),
     ("some_leave", "barrier_after_exit", "SUCCESS"),
 ];
 const SOUND: &[&str] = &[
@@ -259,6 +263,7 @@ const SOUND: &[&str] = &[
     "not_started_ok",
     "unwritten_ok",
     "diverges_ok",
+    "same_warp_ok",
 ];
 
 fn planted(kernel: &str) {
@@ -288,10 +293,11 @@ fn found_or_silent() {
     ptx(KERNELS, "90");
     let silent = SOUND.iter().map(|&k| (k, "", "SUCCESS"));
     for (kernel, kind, result) in PLANTED.iter().copied().chain(silent) {
-        for seed in ["0", "1", "2"] {
-            let env = [("CUDAEMU_CC", "90"), ("CUDAEMU_SEED", seed), ("CUDAEMU_THREADS", "1")];
+        let seeds = ["0", "1", "2"].map(|s| ("CUDAEMU_SEED", s));
+        for schedule in seeds.into_iter().chain([("CUDAEMU_BLOCK_ORDER", "reverse")]) {
+            let env = [("CUDAEMU_CC", "90"), ("CUDAEMU_THREADS", "1"), schedule];
             let o = child("clusters::found_or_silent", kernel, &env);
-            let what = format!("{kernel} seed {seed}\n{}", o.text());
+            let what = format!("{kernel} {schedule:?}\n{}", o.text());
             assert!(o.ok && o.stdout.contains("launch SUCCESS\n"), "{what}");
             assert!(o.stdout.contains(&format!("result {result}\n")), "{what}");
             let (errors, warnings) = (o.findings("ERROR"), o.findings("warning"));
@@ -379,7 +385,7 @@ fn function_attributes(m: &Module) {
     ];
     let must = F::CU_FUNC_ATTRIBUTE_CLUSTER_SIZE_MUST_BE_SET;
     for (kernel, want, set) in
-        [("four", [4, 1, 1], 0), ("any", [0; 3], 0), ("must_be_set", [0; 3], 1)]
+        [("four", [4, 1, 1], 1), ("any", [0; 3], 0), ("must_be_set", [0; 3], 1)]
     {
         let f = m.function(kernel).unwrap();
         assert_eq!(size.map(|a| attribute(f, a)), want, "{kernel}");

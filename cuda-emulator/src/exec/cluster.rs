@@ -439,65 +439,78 @@ impl<'a> Block<'a> {
     ) -> Res<*mut u8> {
         let wr = !matches!(kind, 0 | 3);
         let off = (a % TAG).wrapping_sub(SH_BASE);
-        let what = format!("{} of {n} bytes at offset {}", rw(wr), off as i64);
-        let oob = |s: &Self, text: String| {
-            Err(s.fault(wi, pc, "oob_shared", E_ILLEGAL_ADDRESS, lane, text))
-        };
-        let (Some(owner), Some(m)) = (self.owner(a / TAG), &mut self.member) else {
-            return oob(
-                self,
-                format!("invalid shared {what} of a block that is not in the cluster"),
-            );
-        };
-        // SAFETY: another block of the cluster: none runs but this one, which has another tag
+        let what = || format!("shared {} of {n} bytes at offset {}", rw(wr), off as i64);
+        let owner = self.open(wi, pc, lane, a / TAG, what)?;
+        // SAFETY: another block of the cluster: none runs but this one
         let owner = unsafe { &mut *owner };
-        let theirs = owner.cta;
-        let space = match self.l.k.code[pc as usize].op {
+        let (size, theirs) = (owner.shared.len() as u64, owner.cta);
+        if off.saturating_add(n as u64) > size {
+            let t = format!("invalid {} of {size} bytes in block {theirs:?}", what());
+            return Err(self.fault(wi, pc, "oob_shared", E_ILLEGAL_ADDRESS, lane, t));
+        }
+        if a & (n as u64 - 1) != 0 {
+            let t = format!("{} in block {theirs:?}", what());
+            return Err(self.fault(wi, pc, "misaligned", E_MISALIGNED, lane, t));
+        }
+        let bytes = off as usize..off as usize + n as usize;
+        let (un, pend) = init_marks(&mut owner.sinit[bytes.clone()], used, wr);
+        self.last_un = un != 0 && !wr;
+        if un | pend != 0 {
+            self.init_findings(wi, pc, lane, bytes.start, n, kind, un, pend, theirs);
+        }
+        let data = &mut owner.shared[bytes.clone()];
+        let same = new.is_some_and(|b| b == data);
+        let p = data.as_mut_ptr();
+        if self.l.opts.race {
+            if let (Some(m), Some(host)) = (&self.member, &mut owner.member) {
+                host.visits[m.rank * self.nwarps + wi] = (self.vc[wi][wi], pc);
+            }
+            self.cluster_race(Some(owner), wi, lane, kind, pc, bytes.start, n, used, same);
+        }
+        Ok(p)
+    }
+
+    /// The block with this tag, if the instruction may access its memory now.
+    fn open(
+        &self,
+        wi: usize,
+        pc: u32,
+        lane: usize,
+        tag: u64,
+        what: impl Fn() -> String,
+    ) -> Res<*mut Block<'a>> {
+        let l = self.l;
+        let (Some(owner), Some(m)) = (self.owner(tag), &self.member) else {
+            let t = format!("{} of a block that is not in the cluster", what());
+            return Err(self.fault(wi, pc, "oob_shared", E_ILLEGAL_ADDRESS, lane, t));
+        };
+        let theirs = || format!("in the memory of block {:?}", self.cta_of(tag as usize - 1));
+        let space = match l.k.code[pc as usize].op {
             Op::Ld(m) | Op::St(m) | Op::Atom { m, .. } => m.sp,
             _ => Space::Shared,
         };
         if space == Space::Shared {
-            let t = format!(
-                "shared {what} in the memory of block {theirs:?} by an instruction without ::cluster,"
-            );
-            return oob(self, t);
+            let t = format!("{} {} by an instruction without ::cluster,", what(), theirs());
+            return Err(self.fault(wi, pc, "oob_shared", E_ILLEGAL_ADDRESS, lane, t));
         }
-        let rank = (a / TAG - 1) as usize;
-        if m.barrier.borrow().gone(rank) {
-            let t = format!("shared {what} in the memory of block {theirs:?}, which has exited,");
+        if m.barrier.borrow().gone(tag as usize - 1) {
+            let t = format!("{} {}, which has exited,", what(), theirs());
             return Err(self.fault(wi, pc, "cluster_exited", E_LAUNCH_FAILED, lane, t));
         }
-        if m.seen[wi] == 0 {
-            let t = format!(
-                "shared {what} in the memory of block {theirs:?} before a barrier of the cluster has shown that it has started,"
-            );
-            let _ = self.fault(wi, pc, "cluster_not_started", E_LAUNCH_FAILED, lane, t);
+        // the barrier of a cooperative grid shows it as well
+        if m.seen[wi] == 0 && l.ws == 0 {
+            l.f.add(&l.k.name, "cluster_not_started", true, pc, 0, || {
+                format!(
+                    "{} {} before a barrier of the cluster has shown that it has started, at {} by thread {:?} of block {:?}",
+                    what(),
+                    theirs(),
+                    place(l.k, pc),
+                    self.thread(wi, lane),
+                    self.cta
+                )
+            });
         }
-        let size = owner.shared.len() as u64;
-        if off.saturating_add(n as u64) > size {
-            return oob(self, format!("invalid shared {what} of {size} bytes in block {theirs:?}"));
-        }
-        if a & (n as u64 - 1) != 0 {
-            let t = format!("shared {what} in block {theirs:?}");
-            return Err(self.fault(wi, pc, "misaligned", E_MISALIGNED, lane, t));
-        }
-        let o = off as usize;
-        let (un, pend) = init_marks(&mut owner.sinit[o..o + n as usize], used, wr);
-        self.last_un = un != 0 && !wr;
-        if un | pend != 0 {
-            self.init_findings(wi, pc, lane, o, n, kind, un, pend, theirs);
-        }
-        let bytes = &mut owner.shared[o..o + n as usize];
-        let same = new.is_some_and(|b| b == bytes);
-        let p = bytes.as_mut_ptr();
-        if self.l.opts.race {
-            let clock = self.vc[wi][wi];
-            if let (Some(m), Some(host)) = (&self.member, &mut owner.member) {
-                host.visits[m.rank * self.nwarps + wi] = (clock, pc);
-            }
-            self.cluster_race(Some(owner), wi, lane, kind, pc, o, n, used, same);
-        }
-        Ok(p)
+        Ok(owner)
     }
 
     /// At the end of a block: may another one still be about to access its memory?
@@ -509,7 +522,7 @@ impl<'a> Block<'a> {
         for (i, &(clock, pc)) in m.visits.iter().enumerate() {
             let (rank, warp) = (i / b.warps, i % b.warps);
             if clock > 0 && !b.knows(seen, rank, warp, clock) {
-                l.f.add(&l.k.name, "cluster_exited", true, pc, 0, || {
+                l.f.add(&l.k.name, "cluster_exited", !l.ordered, pc, 0, || {
                     let other = self.cta_of(rank);
                     format!(
                         "warp {warp} of block {other:?} accesses the shared memory of block {:?} at {}, with no barrier of the cluster between that and the exit of the block",

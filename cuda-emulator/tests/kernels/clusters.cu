@@ -106,15 +106,28 @@ extern "C" __global__ void atomics(int* o, const int* in) {
   unsigned last = cluster.num_blocks() - 1;
   atomicAdd(cluster.map_shared_rank(&count, last), in[0]);
   atomicOr(cluster.map_shared_rank(&bits, last), 1ull << (cluster.thread_rank() & 63));
+  unsigned remote = map_rank(shared_address(&count), last);
   int before;
-  asm volatile("atom.shared::cluster.relaxed.cluster.add.u32 %0, [%1], 1;"
-               : "=r"(before) : "r"(map_rank(shared_address(&count), last)) : "memory");
-  asm volatile("red.shared::cluster.add.u32 [%0], 1;" ::"r"(map_rank(shared_address(&count), last)) : "memory");
+  asm volatile("atom.shared::cluster.relaxed.cluster.add.u32 %0, [%1], 1;" : "=r"(before) : "r"(remote) : "memory");
+  asm volatile("red.shared::cluster.add.u32 [%0], %1;" ::"r"(remote), "r"(before >= 0 ? 1 : 1000) : "memory");
   cluster.sync();
   if (cluster.block_rank() == last && threadIdx.x == 0) {
     o[blockIdx.x / (last + 1) * 2] = count;
     o[blockIdx.x / (last + 1) * 2 + 1] = __popcll(bits);
   }
+}
+
+// Two blocks write every other byte of the first one's array; both read it, 16 bytes at a time.
+extern "C" __global__ void widths(int* o, const int* in) {
+  __shared__ alignas(16) char s[128];
+  cg::cluster_group cluster = cg::this_cluster();
+  unsigned t = threadIdx.x, me = cluster.block_rank();
+  char* first = cluster.map_shared_rank(s, 0);
+  cluster.sync();
+  first[2 * t + me] = (char)(in[0] + 2 * t + me);
+  cluster.sync();
+  if (t < 8) ((int4*)o)[blockIdx.x * 8 + t] = ((const int4*)first)[t];
+  cluster.sync();
 }
 
 // Arrives, works in its own memory, waits; rounds of it, with a barrier of the block between.
@@ -183,7 +196,7 @@ extern "C" __global__ void both_write(int* o) {
   meet();
   if (threadIdx.x == 0) store_remote(map_rank(shared_address(&s), 0), blockIdx.x);
   meet();
-  if (rank_of_block() == 0) o[threadIdx.x] = s;
+  if (rank_of_block() == 0) o[blockIdx.x * 64 + threadIdx.x] = s;
 }
 extern "C" __global__ void both_write_ok(int* o) {
   __shared__ int s;
@@ -192,7 +205,7 @@ extern "C" __global__ void both_write_ok(int* o) {
     if (threadIdx.x == 0 && rank_of_block() == r) store_remote(map_rank(shared_address(&s), 0), r);
     meet();
   }
-  if (rank_of_block() == 0) o[threadIdx.x] = s;
+  if (rank_of_block() == 0) o[blockIdx.x * 64 + threadIdx.x] = s;
 }
 
 // Fault: overwrites what the other block may still be reading.
@@ -257,7 +270,7 @@ __device__ void leave(int* o) {
   meet();
   if (rank_of_block() == 0) {
     if (!SOUND) for (int i = 0; i < 1000; i++) asm volatile("");
-    o[t] = load_remote(map_rank(shared_address(&s[t]), 1));
+    o[blockIdx.x * 64 + t] = load_remote(map_rank(shared_address(&s[t]), 1));
   }
   if (SOUND) meet();
 }
@@ -350,6 +363,38 @@ extern "C" __global__ void wrong_space(int* o) {
   int v;
   asm volatile("ld.shared::cta.s32 %0, [%1];" : "=r"(v) : "r"(map_rank(shared_address(&s), rank_of_block() ^ 1)) : "memory");
   o[blockIdx.x * 64 + threadIdx.x] = v;
+  meet();
+}
+
+// A warning: lanes of one warp, with nothing between them.
+template <bool SOUND>
+__device__ void lanes(int* o) {
+  __shared__ int s[64];
+  unsigned t = threadIdx.x, other = rank_of_block() ^ 1;
+  meet();
+  store_remote(map_rank(shared_address(&s[t]), other), t);
+  if (SOUND) __syncwarp();
+  o[blockIdx.x * 64 + t] = load_remote(map_rank(shared_address(&s[t ^ 1]), other));
+  meet();
+}
+extern "C" __global__ void same_warp(int* o) { lanes<false>(o); }
+extern "C" __global__ void same_warp_ok(int* o) { lanes<true>(o); }
+
+// A hint and no error: a flag orders the two blocks.
+extern "C" __global__ void handshake(int* o) {
+  __shared__ int data, flag;
+  unsigned t = threadIdx.x, me = rank_of_block();
+  if (t == 0) flag = 0;
+  meet();
+  if (me == 0 && t == 0) {
+    store_remote(map_rank(shared_address(&data), 1), 7);
+    asm volatile("red.release.cluster.shared::cluster.add.u32 [%0], 1;" ::"r"(map_rank(shared_address(&flag), 1)) : "memory");
+  }
+  if (me == 1 && t == 0) {
+    int f = 0;
+    while (f == 0) asm volatile("ld.acquire.cluster.shared::cta.s32 %0, [%1];" : "=r"(f) : "r"(shared_address(&flag)) : "memory");
+    o[blockIdx.x * 64] = data;
+  }
   meet();
 }
 
