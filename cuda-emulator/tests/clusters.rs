@@ -235,6 +235,7 @@ fn counters() {
 /// kernel, kinds of the errors, or of the warnings where there is no error; result
 const PLANTED: &[(&str, &str, &str)] = &[
     ("no_barrier", "cluster_race", "LAUNCH_FAILED"),
+    ("after_arriving", "cluster_race", "LAUNCH_FAILED"),
     ("both_write", "cluster_race_write_after_write", "LAUNCH_FAILED"),
     ("overwrites", "cluster_race", "LAUNCH_FAILED"),
     ("past_the_end", "oob_shared", "ILLEGAL_ADDRESS"),
@@ -255,6 +256,7 @@ const PLANTED: &[(&str, &str, &str)] = &[
 ];
 const SOUND: &[&str] = &[
     "no_barrier_ok",
+    "after_arriving_ok",
     "both_write_ok",
     "overwrites_ok",
     "relaxed_arrive_ok",

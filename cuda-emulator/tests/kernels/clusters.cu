@@ -190,6 +190,28 @@ __device__ void late_write(int* o) {
 extern "C" __global__ void no_barrier(int* o) { late_write<false>(o); }
 extern "C" __global__ void no_barrier_ok(int* o) { late_write<true>(o); }
 
+// Fault: writes after it has arrived, which waiting does not show to the other block.
+extern "C" __global__ void after_arriving(int* o) {
+  __shared__ int s[64];
+  unsigned t = threadIdx.x;
+  arrive();
+  s[t] = t;
+  wait();
+  o[blockIdx.x * 64 + t] = load_remote(map_rank(shared_address(&s[t]), rank_of_block() ^ 1));
+  meet();
+}
+// But this arrival of the second warp does: it knows of the write from the block's barrier.
+extern "C" __global__ void after_arriving_ok(int* o) {
+  __shared__ int s[32];
+  unsigned t = threadIdx.x;
+  if (t < 32) { arrive(); s[t] = t; }
+  __syncthreads();
+  if (t >= 32) arrive();
+  wait();
+  o[blockIdx.x * 64 + t] = load_remote(map_rank(shared_address(&s[t & 31]), rank_of_block() ^ 1));
+  meet();
+}
+
 // Fault: both blocks write to the first one's memory.
 extern "C" __global__ void both_write(int* o) {
   __shared__ int s;
