@@ -2,6 +2,7 @@
 //! The CUDA driver API as cudarc calls it. Streams are queues that run only when
 //! somebody waits for them, so that a missing dependency shows.
 
+use crate::cluster::{self, Refused, Rules, Shape};
 use crate::exec::{self, Launch, Opts};
 use crate::fatbin;
 use crate::lower::{Kernel, lower};
@@ -36,6 +37,7 @@ const LAUNCH_FAILED: Er = 719;
 const COOP_TOO_LARGE: Er = 720;
 const NOT_PERMITTED: Er = 800;
 pub const NOT_SUPPORTED: Er = 801;
+const INVALID_CLUSTER_SIZE: Er = 912;
 const CAPTURE_UNSUPPORTED: Er = 900;
 const CAPTURE_UNMATCHED: Er = 903;
 const CAPTURE_IMPLICIT: Er = 906;
@@ -56,6 +58,9 @@ struct Func {
     carve: i32,
     ptx_version: i32,
     registers: i32,
+    /// set by the program; zeros without
+    cluster: [u32; 3],
+    non_portable: bool,
 }
 
 struct Mod {
@@ -73,6 +78,7 @@ enum Op {
         f: Arc<Kernel>,
         grid: [u32; 3],
         block: [u32; 3],
+        cluster: Option<Shape>,
         smem: u32,
         params: Vec<u8>,
         coop: bool,
@@ -608,8 +614,8 @@ impl State {
                     BUSY.with(|b| b.set(false));
                     OK
                 }
-                Op::Kernel { f, grid, block, smem, params, coop } => {
-                    self.kernel(ctx, f, grid, block, smem, params, coop)
+                Op::Kernel { f, grid, block, cluster, smem, params, coop } => {
+                    self.kernel(ctx, f, grid, block, cluster, smem, params, coop)
                 }
             }
         }
@@ -621,10 +627,12 @@ impl State {
         k: Arc<Kernel>,
         grid: [u32; 3],
         block: [u32; 3],
+        cluster: Option<Shape>,
         smem: u32,
         params: Vec<u8>,
         coop: bool,
     ) -> Er {
+        let shape = cluster.unwrap_or(Shape::ONE);
         let ws = if coop {
             match self.mem.alloc(0, 256, 256, "grid workspace", ctx) {
                 Some(p) => {
@@ -646,16 +654,20 @@ impl State {
             0
         };
         use crate::lower::{Op as L, Space};
-        let ordered = k.code.iter().any(|i| match i.op {
-            L::Fence => true,
-            L::Ld(m) | L::St(m) => m.strong && m.sp != Space::Shared,
-            _ => false,
-        });
+        // blocks of a cluster may also wait for one another in shared memory
+        let ordered = k.ordering_atomics
+            || k.code.iter().any(|i| match i.op {
+                L::Fence { .. } => true,
+                L::Ld(m) | L::St(m) => m.strong && (m.sp != Space::Shared || cluster.is_some()),
+                _ => false,
+            });
         let (st, code) = {
             let l = Launch {
                 k: &k,
                 grid,
                 block,
+                cluster: shape,
+                explicit_cluster: cluster.is_some(),
                 dyn_smem: smem,
                 params,
                 view: View::of(&self.mem),
@@ -685,6 +697,7 @@ impl State {
             let li = LaunchInfo {
                 grid,
                 block,
+                cluster: shape.0,
                 dyn_smem: smem,
                 wall_ns: start.elapsed().as_nanos() as u64,
                 code,
@@ -865,10 +878,26 @@ impl State {
         };
         let max_dyn = DEFAULT_SHARED - k.static_shared as i32;
         let h = self.handle();
-        let f = Func { k: Arc::new(k), ctx, module: m, max_dyn, carve: -1, ptx_version, registers };
+        let f = Func {
+            k: Arc::new(k),
+            ctx,
+            module: m,
+            max_dyn,
+            carve: -1,
+            ptx_version,
+            registers,
+            cluster: [0; 3],
+            non_portable: false,
+        };
         self.funcs.insert(h, f);
         self.mods.get_mut(&m).unwrap().funcs.insert(name.into(), h);
         Ok(h)
+    }
+
+    /// Blocks of this launch on one multiprocessor.
+    fn room(&self, f: &Func, c: &LaunchCfg) -> u32 {
+        let threads = c.block.iter().fold(1u32, |n, &d| n.saturating_mul(d));
+        self.occupancy(f, i32::try_from(threads).unwrap_or(0), c.smem as u64) as u32
     }
 
     fn occupancy(&self, f: &Func, block: i32, dynb: u64) -> i32 {
@@ -892,6 +921,7 @@ impl State {
         fh: H,
         grid: [u32; 3],
         block: [u32; 3],
+        cluster: Option<[u32; 3]>,
         smem: u32,
         s: H,
         params: *mut *mut c_void,
@@ -948,9 +978,24 @@ impl State {
                 f.max_dyn
             ));
         }
+        let cluster = match f.shape(cluster, grid, self.opts.cc) {
+            Ok(c) => c,
+            Err(e) => return e,
+        };
+        let room = self.occupancy(f, n as i32, smem as u64) as u32;
+        if cluster.is_some_and(|c| c.resident(room) == 0) {
+            eprintln!(
+                "cudaemu: launch of {} refused: the device has no room for a cluster",
+                f.k.name
+            );
+            return INVALID_CLUSTER_SIZE;
+        }
         if coop {
-            let occ = self.occupancy(f, n as i32, smem as u64) as u64 * d.sms as u64;
-            if grid.iter().map(|&x| x as u64).product::<u64>() > occ {
+            let blocks = match cluster {
+                Some(c) => c.resident(room) as u64 * c.size() as u64,
+                None => room as u64 * d.sms as u64,
+            };
+            if grid.iter().map(|&x| x as u64).product::<u64>() > blocks {
                 return COOP_TOO_LARGE;
             }
         }
@@ -989,7 +1034,7 @@ impl State {
         } else if !f.k.params.is_empty() {
             return bad("no parameters given".into());
         }
-        let op = Op::Kernel { f: f.k.clone(), grid, block, smem, params: buf, coop };
+        let op = Op::Kernel { f: f.k.clone(), grid, block, cluster, smem, params: buf, coop };
         self.push(s, op)
     }
 }
@@ -1000,6 +1045,25 @@ fn default_registers() -> i32 {
 }
 
 impl Func {
+    /// The cluster of a launch. A device without clusters does not support them; every other
+    /// refusal is a cluster misconfiguration, the driver's word for INVALID_CLUSTER_SIZE.
+    fn shape(&self, asked: Option<[u32; 3]>, grid: [u32; 3], cc: u32) -> Result<Option<Shape>, Er> {
+        let rules =
+            Rules { kernel: &self.k, required: self.cluster, non_portable: self.non_portable, cc };
+        rules.shape(asked, grid).map_err(|refused| {
+            let (text, code) = match refused {
+                Refused::NotSupported(t) => (t, NOT_SUPPORTED),
+                Refused::Size(t) => (t, INVALID_CLUSTER_SIZE),
+            };
+            eprintln!("cudaemu: launch of {} refused: {text}", self.k.name);
+            code
+        })
+    }
+    /// A component of the cluster that every launch has; 0 where launches may differ.
+    fn required_cluster(&self, axis: usize) -> i32 {
+        let declared = self.k.cluster.required[axis];
+        if declared > 0 { declared as i32 } else { self.cluster[axis] as i32 }
+    }
     /// Warps of one block, or of one multiprocessor, whose registers fit: a warp takes them in
     /// steps of 256, and each of the four parts of a multiprocessor holds a quarter of them.
     fn register_warps(&self) -> i32 {
@@ -1176,7 +1240,7 @@ const ERR: &[(u32, &str, &str)] = &[
     (909, "CUDA_ERROR_TIMEOUT\0", "timeout\0"),
     (910, "CUDA_ERROR_GRAPH_EXEC_UPDATE_FAILURE\0", "graph exec update failure\0"),
     (911, "CUDA_ERROR_EXTERNAL_DEVICE\0", "external device\0"),
-    (912, "CUDA_ERROR_INVALID_CLUSTER_SIZE\0", "invalid cluster size\0"),
+    (912, "CUDA_ERROR_INVALID_CLUSTER_SIZE\0", "cluster misconfiguration\0"),
     (913, "CUDA_ERROR_FUNCTION_NOT_LOADED\0", "function not loaded\0"),
     (914, "CUDA_ERROR_INVALID_RESOURCE_TYPE\0", "invalid resource type\0"),
     (915, "CUDA_ERROR_INVALID_RESOURCE_CONFIGURATION\0", "invalid resource configuration\0"),
@@ -1238,7 +1302,7 @@ fn attr(a: u32, cc: u32) -> Option<i32> {
         106 => d.blocks_sm,
         111 => d.reserved,
         115 => env_u64("CUDAEMU_POOLS", 1) as i32,
-        120 => 0,
+        120 => (cc >= 90) as i32,
         // known to CUDA, not modelled here
         x if x <= 144 => 0,
         _ => return None,
@@ -1768,7 +1832,10 @@ fn cuFuncGetAttribute(p: *mut c_int, a: u32, f: H) {
             7 => 0,
             8 => x.max_dyn,
             9 => x.carve,
-            10..=15 => 0,
+            10 => x.k.cluster.explicit as i32,
+            11..=13 => x.required_cluster(a as usize - 11),
+            14 => x.non_portable as i32,
+            15 => 0,
             _ => return INVALID_VALUE,
         };
         out!(p, v)
@@ -1781,7 +1848,13 @@ fn cuFuncSetAttribute(f: H, a: u32, v: c_int) {
         match a {
             8 => { if v < 0 || v as i64 + x.k.static_shared as i64 > o as i64 { return INVALID_VALUE } x.max_dyn = v }
             9 => { if !(-1..=100).contains(&v) { return INVALID_VALUE } x.carve = v }
-            10..=15 => {}
+            11..=13 => {
+                if x.k.cluster.required != [0; 3] { return NOT_PERMITTED }
+                if v < 0 { return INVALID_VALUE }
+                x.cluster[a as usize - 11] = v as u32;
+            }
+            14 => x.non_portable = v != 0,
+            15 => {}
             _ => return INVALID_VALUE,
         }
         OK
@@ -1790,21 +1863,17 @@ fn cuFuncSetAttribute(f: H, a: u32, v: c_int) {
 fn cuFuncSetCacheConfig(f: H, _c: u32) { ctx(|s, _| if s.funcs.contains_key(&f) { OK } else { INVALID_HANDLE }) }
 fn cuFuncGetModule(p: *mut H, f: H) { ctx(|s, _| match s.funcs.get(&f) { Some(x) => out!(p, x.module), None => INVALID_HANDLE }) }
 fn cuLaunchKernel(f: H, gx: c_uint, gy: c_uint, gz: c_uint, bx: c_uint, by: c_uint, bz: c_uint, sm: c_uint, h: H, p: *mut *mut c_void, e: *mut *mut c_void) {
-    ctx(|s, _| s.launch(f, [gx, gy, gz], [bx, by, bz], sm, h, p, e, false))
+    ctx(|s, _| s.launch(f, [gx, gy, gz], [bx, by, bz], None, sm, h, p, e, false))
 }
 fn cuLaunchCooperativeKernel(f: H, gx: c_uint, gy: c_uint, gz: c_uint, bx: c_uint, by: c_uint, bz: c_uint, sm: c_uint, h: H, p: *mut *mut c_void) {
-    ctx(|s, _| s.launch(f, [gx, gy, gz], [bx, by, bz], sm, h, p, std::ptr::null_mut(), true))
+    ctx(|s, _| s.launch(f, [gx, gy, gz], [bx, by, bz], None, sm, h, p, std::ptr::null_mut(), true))
 }
 fn cuLaunchKernelEx(cfg: *const LaunchCfg, f: H, p: *mut *mut c_void, e: *mut *mut c_void) {
     ctx(|s, _| {
         let c = &*cfg;
-        // attribute 2 is the cooperative flag; others are hints or not supported
-        let mut coop = false;
-        for i in 0..c.nattr as usize {
-            let a = c.attrs.add(i * 72);
-            match *(a as *const u32) { 2 => coop = *(a.add(8) as *const i32) != 0, 4 => return NOT_SUPPORTED, _ => {} }
-        }
-        s.launch(f, c.grid, c.block, c.smem, c.stream, p, e, coop)
+        // others are hints or not supported
+        let coop = c.attribute(2).is_some_and(|a| a[0] != 0);
+        s.launch(f, c.grid, c.block, c.attribute(4), c.smem, c.stream, p, e, coop)
     })
 }
 // ---- occupancy ----
@@ -1838,6 +1907,28 @@ fn cuOccupancyMaxPotentialBlockSize(mg: *mut c_int, bs: *mut c_int, f: H, cb: Op
     })
 }
 fn cuOccupancyMaxPotentialBlockSizeWithFlags(mg: *mut c_int, bs: *mut c_int, f: H, cb: Option<unsafe extern "C" fn(c_int) -> usize>, d: usize, lim: c_int, _fl: c_uint) { cuOccupancyMaxPotentialBlockSize(mg, bs, f, cb, d, lim) }
+fn cuOccupancyMaxActiveClusters(p: *mut c_int, f: H, cfg: *const LaunchCfg) {
+    ctx(|s, _| {
+        let (Some(x), Some(c)) = (s.funcs.get(&f), cfg.as_ref()) else { return INVALID_VALUE };
+        let shape = match x.shape(c.attribute(4), c.grid, s.opts.cc) {
+            Ok(Some(shape)) => shape,
+            Ok(None) => return INVALID_CLUSTER_SIZE,
+            Err(e) => return e,
+        };
+        out!(p, shape.resident(s.room(x, c)) as c_int)
+    })
+}
+fn cuOccupancyMaxPotentialClusterSize(p: *mut c_int, f: H, cfg: *const LaunchCfg) {
+    ctx(|s, _| {
+        let (Some(x), Some(c)) = (s.funcs.get(&f), cfg.as_ref()) else { return INVALID_VALUE };
+        if s.opts.cc < 90 { return NOT_SUPPORTED }
+        // a processing cluster has room for the largest size if a multiprocessor has for a block
+        if s.room(x, c) == 0 { return INVALID_CLUSTER_SIZE }
+        let most = if x.non_portable { cluster::LARGEST } else { cluster::PORTABLE };
+        let declared = x.k.cluster.most;
+        out!(p, if declared > 0 { most.min(declared) } else { most } as c_int)
+    })
+}
 fn cuProfilerStart() { OK }
 fn cuProfilerStop() { OK }
 }
@@ -1848,6 +1939,27 @@ pub struct LaunchCfg {
     block: [u32; 3],
     smem: u32,
     stream: H,
-    attrs: *const u8,
+    attrs: *const Attribute,
     nattr: u32,
+}
+
+/// CUlaunchAttribute.
+#[repr(C)]
+struct Attribute {
+    id: u32,
+    /// on a boundary of 8 bytes
+    _pad: u32,
+    value: [u32; 16],
+}
+
+impl LaunchCfg {
+    /// The start of the value of this attribute, the last one if it is there more than once.
+    fn attribute(&self, id: u32) -> Option<[u32; 3]> {
+        if self.attrs.is_null() {
+            return None;
+        }
+        // SAFETY: as many as the program says
+        let all = unsafe { std::slice::from_raw_parts(self.attrs, self.nattr as usize) };
+        all.iter().rfind(|a| a.id == id).map(|a| [a.value[0], a.value[1], a.value[2]])
+    }
 }

@@ -1,12 +1,16 @@
 //! Runs one block: warps of 32 lanes, each lane with its own place in the code;
 //! lanes at the same place run together.
 
+use crate::cluster::Shape;
 use crate::fp::{self, Rnd};
 use crate::lower::*;
 use crate::mem::{Bad, Mem, View};
 use crate::report::{Findings, Stats, place};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering::*};
+
+mod cluster;
+use cluster::{Member, TAG};
 
 pub const E_ILLEGAL_ADDRESS: u32 = 700;
 pub const E_TIMEOUT: u32 = 702;
@@ -37,6 +41,9 @@ pub struct Launch<'a> {
     pub k: &'a Kernel,
     pub grid: [u32; 3],
     pub block: [u32; 3],
+    /// `Shape::ONE` for a launch without clusters
+    pub cluster: Shape,
+    pub explicit_cluster: bool,
     pub dyn_smem: u32,
     pub params: Vec<u8>,
     pub view: View,
@@ -55,78 +62,47 @@ pub struct Launch<'a> {
 }
 
 pub fn run(l: &Launch, coop: bool) -> Stats {
-    let nb = l.grid[0] as u64 * l.grid[1] as u64 * l.grid[2] as u64;
-    if coop {
-        let mut bs: Vec<Block> = (0..nb)
-            .map(|b| {
-                let mut x = Block::new(l);
-                x.reset(b);
-                x
-            })
-            .collect();
-        let mut live: Vec<usize> = (0..nb as usize).collect();
-        'o: while !live.is_empty() {
-            let mut moved = false;
-            let mut next = vec![];
-            for &b in &live {
-                match bs[b].step(5000) {
-                    Ok(Step::Done) => moved = true,
-                    Ok(Step::Progress) => {
-                        moved = true;
-                        next.push(b);
-                    }
-                    Ok(Step::Stuck) => next.push(b),
-                    Err(Fault(c)) => {
-                        let _ = l.code.compare_exchange(0, c, Relaxed, Relaxed);
-                        break 'o;
-                    }
-                }
-            }
-            live = next;
-            if !moved && !live.is_empty() {
-                let Fault(c) = bs[live[0]].deadlock();
-                let _ = l.code.compare_exchange(0, c, Relaxed, Relaxed);
-                break;
-            }
+    let order = std::env::var("CUDAEMU_BLOCK_ORDER").unwrap_or_default();
+    let size = l.cluster.size();
+    let clusters = l.cluster.clusters(l.grid).iter().map(|&x| x as u64).product::<u64>();
+    let fail = |Fault(c): Fault| {
+        let _ = l.code.compare_exchange(0, c, Relaxed, Relaxed);
+    };
+    // all clusters of these numbers at once
+    let together = |blocks: &mut [Block], numbers: std::ops::Range<u64>| {
+        let of = numbers.flat_map(|n| (0..size).map(move |r| l.cluster.block(n, r, l.grid)));
+        for (b, lin) in blocks.iter_mut().zip(of) {
+            b.reset(lin);
         }
+        side_by_side(l, blocks, &order)
+    };
+    let sum = |blocks: &[Block]| {
         let mut s = Stats::default();
-        for b in &bs {
-            s.add(&b.st);
-        }
-        return s;
+        blocks.iter().for_each(|b| s.add(&b.st));
+        s
+    };
+    if coop {
+        let mut blocks: Vec<Block> = (0..clusters * size as u64).map(|_| Block::new(l)).collect();
+        together(&mut blocks, 0..clusters).unwrap_or_else(fail);
+        return sum(&blocks);
     }
     let next = AtomicU64::new(0);
-    let order = std::env::var("CUDAEMU_BLOCK_ORDER").unwrap_or_default();
     let worker = || {
-        let mut b = Block::new(l);
+        let mut blocks: Vec<Block> = (0..size).map(|_| Block::new(l)).collect();
         loop {
             let n = next.fetch_add(1, Relaxed);
-            if n >= nb || l.code.load(Relaxed) != 0 {
+            if n >= clusters || l.code.load(Relaxed) != 0 {
                 break;
             }
-            let lin = match order.as_str() {
-                "reverse" => nb - 1 - n,
-                "odd" => {
-                    // odd-numbered blocks first
-                    if n < nb / 2 { n * 2 + 1 } else { (n - nb / 2) * 2 }
-                }
-                _ => n,
-            };
-            b.reset(lin);
-            loop {
-                let r = match b.step(20_000) {
-                    Ok(Step::Done) => break,
-                    Ok(Step::Progress) => continue,
-                    Ok(Step::Stuck) => b.deadlock(),
-                    Err(f) => f,
-                };
-                let _ = l.code.compare_exchange(0, r.0, Relaxed, Relaxed);
-                return b.st;
+            let n = nth(&order, n, clusters);
+            if let Err(f) = together(&mut blocks, n..n + 1) {
+                fail(f);
+                break;
             }
         }
-        b.st
+        sum(&blocks)
     };
-    let nt = (l.opts.threads as u64).min(nb) as usize;
+    let nt = (l.opts.threads as u64).min(clusters) as usize;
     if nt <= 1 {
         return worker();
     }
@@ -140,7 +116,7 @@ pub fn run(l: &Launch, coop: bool) -> Stats {
                     l.f.add(&l.k.name, "emulator_panic", true, 0, 0, || {
                         "the emulator itself failed; see standard error".into()
                     });
-                    let _ = l.code.compare_exchange(0, E_LAUNCH_FAILED, Relaxed, Relaxed);
+                    fail(Fault(E_LAUNCH_FAILED));
                 }
             }
         }
@@ -148,10 +124,70 @@ pub fn run(l: &Launch, coop: bool) -> Stats {
     s
 }
 
+/// What runs as the `n`th of `count`: CUDAEMU_BLOCK_ORDER.
+fn nth(order: &str, n: u64, count: u64) -> u64 {
+    match order {
+        "reverse" => count - 1 - n,
+        // odd numbers first
+        "odd" if n < count / 2 => n * 2 + 1,
+        "odd" => (n - count / 2) * 2,
+        _ => n,
+    }
+}
+
+/// Runs blocks that are on the device together, each for a while in turn: those of a cluster, or of
+/// a cooperative grid.
+fn side_by_side(l: &Launch, blocks: &mut [Block], order: &str) -> Res<()> {
+    let count = blocks.len() as u64;
+    let quantum = if count == 1 { 20_000 } else { 5000 };
+    let first = blocks.as_mut_ptr();
+    // SAFETY: all blocks of these clusters, which stay where they are while they run
+    unsafe { cluster::form(first, blocks.len()) };
+    let mut live: Vec<usize> = (0..count).map(|n| nth(order, n, count) as usize).collect();
+    while !live.is_empty() {
+        if l.opts.seed != 0 && live.len() > 1 {
+            // SAFETY: see below
+            let turn = rng(unsafe { &mut (*first).rng }) as usize;
+            let n = live.len();
+            live.rotate_left(turn % n);
+        }
+        let mut moved = false;
+        let mut left = vec![];
+        for b in live {
+            // SAFETY: one of `blocks`. The blocks of a cluster reach one another through the same
+            // pointer, so no reference to one of them outlives its turn.
+            let step = unsafe { (*first.add(b)).step(quantum)? };
+            moved |= step != Step::Stuck;
+            if step != Step::Done {
+                left.push(b);
+            }
+        }
+        live = left;
+        if !moved {
+            return Err(deadlock(l, blocks, &live));
+        }
+    }
+    Ok(())
+}
+
+/// No thread of these blocks can go on.
+fn deadlock(l: &Launch, blocks: &[Block], live: &[usize]) -> Fault {
+    l.f.add(&l.k.name, "deadlock", true, 0, 0, || {
+        let mut t = String::new();
+        for &b in live.iter().take(4) {
+            t += &format!("block {:?}: no thread can go on: ", blocks[b].cta);
+            t += &blocks[b].state_text();
+        }
+        t
+    });
+    Fault(E_LAUNCH_FAILED)
+}
+
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum St {
     Run,
     Bar(u32),
+    Cluster,
     Sync,
 }
 
@@ -267,6 +303,10 @@ pub struct Block<'a> {
     rng: u64,
     spins: u64,
     last_un: bool,
+    /// in a cluster
+    member: Option<Box<Member<'a>>>,
+    /// own tag in addresses of the cluster's shared memory; 0 without one
+    tag: u64,
 }
 
 fn rng(x: &mut u64) -> u64 {
@@ -336,6 +376,8 @@ impl<'a> Block<'a> {
             rng: 1,
             spins: 0,
             last_un: false,
+            member: Member::of(l, nw, size),
+            tag: 0,
         }
     }
 
@@ -343,17 +385,14 @@ impl<'a> Block<'a> {
         let l = self.l;
         let g = l.grid;
         self.lin = lin;
-        self.cta = [
-            (lin % g[0] as u64) as u32,
-            (lin / g[0] as u64 % g[1] as u64) as u32,
-            (lin / (g[0] as u64 * g[1] as u64)) as u32,
-        ];
+        self.cta = coordinates(lin, g);
         self.rng = l
             .opts
             .seed
             .wrapping_mul(0x9E37_79B9_7F4A_7C15)
             .wrapping_add(lin.wrapping_mul(0xD134_2543_DE82_EF95))
             | 1;
+        let axis = |v: [u32; 3], a: u8| *v.get(a as usize).unwrap_or(&0) as u64;
         let nt = l.block[0] * l.block[1] * l.block[2];
         let fillb = l.mem.fill.unwrap_or(0);
         self.shared.fill(fillb);
@@ -400,18 +439,11 @@ impl<'a> Block<'a> {
             for &(s, r) in &l.k.specials {
                 let mut v = [0u64; 32];
                 for (ln, x) in v.iter_mut().enumerate() {
-                    let t = wi as u32 * 32 + ln as u32;
-                    let tid = [
-                        t % l.block[0],
-                        t / l.block[0] % l.block[1],
-                        t / (l.block[0] * l.block[1]),
-                        0,
-                    ];
                     *x = match s {
-                        Special::Tid(a) => tid[a as usize] as u64,
-                        Special::Ntid(a) => *l.block.get(a as usize).unwrap_or(&0) as u64,
-                        Special::Ctaid(a) => *self.cta.get(a as usize).unwrap_or(&0) as u64,
-                        Special::Nctaid(a) => *l.grid.get(a as usize).unwrap_or(&0) as u64,
+                        Special::Tid(a) => axis(coordinates((wi * 32 + ln) as u64, l.block), a),
+                        Special::Ntid(a) => axis(l.block, a),
+                        Special::Ctaid(a) => axis(self.cta, a),
+                        Special::Nctaid(a) => axis(l.grid, a),
                         Special::Lane => ln as u64,
                         Special::WarpId => wi as u64,
                         Special::NWarp => 64,
@@ -427,7 +459,13 @@ impl<'a> Block<'a> {
                         Special::TotSmem => self.shared.len() as u64,
                         Special::DynBase => SH_BASE + base_dyn,
                         Special::Zero => 0,
-                        Special::One => 1,
+                        Special::ClusterId(a) => axis(l.cluster.id(self.cta), a),
+                        Special::NClusterId(a) => axis(l.cluster.clusters(g), a),
+                        Special::ClusterCtaid(a) => axis(l.cluster.place(self.cta), a),
+                        Special::ClusterNctaid(a) => axis(l.cluster.0, a),
+                        Special::ClusterRank => l.cluster.rank(self.cta) as u64,
+                        Special::ClusterSize => l.cluster.size() as u64,
+                        Special::ExplicitCluster => l.explicit_cluster as u64,
                         Special::Env(1) => l.ws >> 32,
                         Special::Env(2) => l.ws & 0xffff_ffff,
                         Special::Env(_) => 0,
@@ -443,6 +481,7 @@ impl<'a> Block<'a> {
     /// run every warp for a while
     pub fn step(&mut self, quantum: i64) -> Res<Step> {
         let mut progress = false;
+        self.cluster_phase();
         let n = self.nwarps;
         let rot = if self.l.opts.seed != 0 { rng(&mut self.rng) as usize % n } else { 0 };
         let rev = self.l.opts.seed != 0 && rng(&mut self.rng) & 1 == 1;
@@ -459,6 +498,7 @@ impl<'a> Block<'a> {
                         progress = true;
                     }
                 }
+                self.cluster_exit();
             }
         }
         if self.warps.iter().all(|w| w.alive == 0) {
@@ -485,14 +525,6 @@ impl<'a> Block<'a> {
         }
     }
 
-    pub fn deadlock(&mut self) -> Fault {
-        let t = self.state_text();
-        self.l.f.add(&self.l.k.name, "deadlock", true, 0, 0, || {
-            format!("block {:?}: no thread can go on: {t}", self.cta)
-        });
-        Fault(E_LAUNCH_FAILED)
-    }
-
     fn state_text(&self) -> String {
         let mut s = String::new();
         for (wi, w) in self.warps.iter().enumerate() {
@@ -504,6 +536,7 @@ impl<'a> Block<'a> {
                 let what = match g.st {
                     St::Run => "running at".to_string(),
                     St::Bar(b) => format!("waits at barrier {b},"),
+                    St::Cluster => "waits at the barrier of its cluster,".to_string(),
                     St::Sync => "waits for other lanes of its warp at".to_string(),
                 };
                 s +=
@@ -527,6 +560,7 @@ impl<'a> Block<'a> {
                 )
             });
         }
+        self.cluster_leave();
     }
 
     // ---- barriers ----
@@ -605,6 +639,9 @@ impl<'a> Block<'a> {
                 }
             }
         }
+        if let Some(m) = &mut self.member {
+            m.meet(&bar.arrived);
+        }
         let bb = &mut self.bars[b];
         bb.arrived.fill(0);
         bb.any = false;
@@ -615,11 +652,38 @@ impl<'a> Block<'a> {
         bb.extra = 0;
     }
 
+    /// At an aligned barrier: are these all live lanes of the warp? Lanes about to leave are
+    /// forgiven, lanes busy elsewhere are a finding.
+    fn converged(&mut self, wi: usize, pc: u32, em: u32) -> bool {
+        let k = self.l.k;
+        let w = &mut self.warps[wi];
+        let owed = std::mem::take(&mut w.owed) & !em;
+        if em == w.alive && owed == 0 {
+            return true;
+        }
+        let leaving = w
+            .groups
+            .iter()
+            .filter(|x| x.st == St::Run && matches!(k.code[x.pc as usize].op, Op::Exit))
+            .fold(0, |s, x| s | x.mask);
+        let miss = w.alive & !em & !leaving | owed;
+        if miss != 0 {
+            let cta = self.cta;
+            self.l.f.add(&k.name, "barrier_divergence", true, pc, 0, || {
+                format!(
+                    "barrier reached by lanes {em:#010x} of warp {wi} while live lanes {miss:#010x} went elsewhere, at {} in block {cta:?}",
+                    place(k, pc)
+                )
+            });
+        }
+        false
+    }
+
     // ---- the scheduler of one warp ----
     fn run_warp(&mut self, wi: usize, quantum: i64) -> Res<bool> {
         let k = self.l.k;
         let mut budget = quantum;
-        let mut progress = false;
+        let mut progress = self.cluster_wake(wi);
         loop {
             let w = &mut self.warps[wi];
             // lowest rank first; somebody kept waiting long goes first of all
@@ -765,6 +829,12 @@ impl<'a> Block<'a> {
         if r & CONST != 0 { &k.consts[(r & !CONST) as usize] } else { &w.regs[r as usize] }
     }
 
+    /// Coordinates of a thread in its block.
+    fn thread(&self, wi: usize, lane: usize) -> [u32; 3] {
+        let t = wi as u64 * 32 + lane as u64;
+        coordinates(t, self.l.block)
+    }
+
     fn fault(
         &self,
         wi: usize,
@@ -775,8 +845,7 @@ impl<'a> Block<'a> {
         text: String,
     ) -> Fault {
         let l = self.l;
-        let t = wi as u32 * 32 + lane as u32;
-        let tid = [t % l.block[0], t / l.block[0] % l.block[1], t / (l.block[0] * l.block[1])];
+        let tid = self.thread(wi, lane);
         l.f.add(&l.k.name, kind, true, pc, 0, || {
             format!("{text} at {} by thread {tid:?} of block {:?}", place(l.k, pc), self.cta)
         });
@@ -1017,7 +1086,8 @@ impl<'a> Block<'a> {
             }};
         }
         match i.op {
-            Op::Nop | Op::Fence => {}
+            Op::Nop => {}
+            Op::Fence { cluster } => self.cluster_fence(wi, cluster),
             Op::Bra(_) | Op::Exit => unreachable!(),
             Op::Brx(t) => {
                 let tab = &k.tables[t as usize];
@@ -1739,18 +1809,28 @@ impl<'a> Block<'a> {
                 })
             }
             // ---- addresses ----
+            Op::ToGen(Space::Shared | Space::Cluster) => {
+                let own = self.tag * TAG;
+                un!(|a: u64| SH_WIN.wrapping_add(if a < TAG { a | own } else { a }))
+            }
             Op::ToGen(sp) => {
                 let add = match sp {
-                    Space::Shared => SH_WIN,
                     Space::Local => LOC_WIN,
                     Space::Param => PAR_WIN,
                     _ => 0,
                 };
                 un!(|a: u64| a.wrapping_add(add))
             }
+            Op::FromGen(Space::Shared) => {
+                let own = self.tag * TAG;
+                un!(|a: u64| {
+                    let a = a.wrapping_sub(SH_WIN);
+                    if a & !(TAG - 1) == own { a - own } else { a }
+                })
+            }
             Op::FromGen(sp) => {
                 let sub = match sp {
-                    Space::Shared => SH_WIN,
+                    Space::Cluster => SH_WIN,
                     Space::Local => LOC_WIN,
                     Space::Param => PAR_WIN,
                     _ => 0,
@@ -1766,7 +1846,8 @@ impl<'a> Block<'a> {
                     let lo = v.wrapping_sub(LOC_WIN) < WIN;
                     let pa = v.wrapping_sub(PAR_WIN) < WIN;
                     let r = match sp {
-                        Space::Shared => sh,
+                        Space::Shared => sh && self.near(v) < TAG,
+                        Space::Cluster => sh,
                         Space::Local => lo,
                         Space::Param => pa,
                         _ => !sh && !lo && !pa,
@@ -1774,6 +1855,14 @@ impl<'a> Block<'a> {
                     p |= (r as u32) << q;
                 }
                 pput!(i.d, p);
+            }
+            Op::Mapa { generic } => {
+                let (a, rank) = (*s!(i.a), *s!(i.b));
+                slow!(q, self.mapa(wi, g.pc, q, a[q], rank[q], generic)?)
+            }
+            Op::CtaRank { generic } => {
+                let a = *s!(i.a);
+                slow!(q, self.cta_rank(wi, g.pc, q, a[q], generic)?)
             }
             Op::Ld(m) => {
                 w.strong += m.strong as u64;
@@ -1827,28 +1916,7 @@ impl<'a> Block<'a> {
                         format!("barrier number {id}"),
                     ));
                 }
-                let mut split = false;
-                let owed = if aligned { std::mem::take(&mut w.owed) & !em } else { 0 };
-                if aligned && (em != w.alive || owed != 0) {
-                    // lanes about to leave are forgiven; lanes busy elsewhere are not
-                    let miss = w.alive & !em;
-                    let leaving = w
-                        .groups
-                        .iter()
-                        .filter(|x| x.st == St::Run && matches!(k.code[x.pc as usize].op, Op::Exit))
-                        .fold(0, |s, x| s | x.mask);
-                    split = true;
-                    let miss = miss & !leaving | owed;
-                    if miss != 0 {
-                        let cta = self.cta;
-                        l.f.add(&k.name, "barrier_divergence", true, g.pc, 0, || {
-                            format!(
-                                "barrier reached by lanes {em:#010x} of warp {wi} while live lanes {miss:#010x} went elsewhere, at {} in block {cta:?}",
-                                place(k, g.pc)
-                            )
-                        });
-                    }
-                }
+                let split = aligned && !self.converged(wi, g.pc, em);
                 if cnt == 0 && kind != BarK::Arrive {
                     let full: u32 = {
                         let nt = l.block[0] * l.block[1] * l.block[2];
@@ -1909,6 +1977,19 @@ impl<'a> Block<'a> {
                 }
                 return Ok(Out::Repick);
             }
+            Op::ClusterArrive { aligned, release } => {
+                if aligned {
+                    self.converged(wi, g.pc, em);
+                }
+                self.cluster_arrive(wi, g.pc, em, release);
+            }
+            Op::ClusterWait { aligned } => {
+                if aligned {
+                    self.converged(wi, g.pc, em);
+                }
+                self.cluster_wait(wi, g, em);
+                return Ok(Out::Repick);
+            }
             // ---- asynchronous copies ----
             Op::CpAsync { sz, oa, ob } => {
                 let (a, b) = (s!(i.a), s!(i.b));
@@ -1924,7 +2005,7 @@ impl<'a> Block<'a> {
                     }
                     let mut da = a[q].wrapping_add(oa as u64);
                     if da.wrapping_sub(SH_WIN) < WIN {
-                        da -= SH_WIN;
+                        da = self.near(da);
                     }
                     let sa = b[q].wrapping_add(ob as u64);
                     let want = c.map_or(sz as u64, |v| v[q].min(sz as u64));
@@ -2255,6 +2336,7 @@ impl<'a> Block<'a> {
     /// conflicts between blocks: one mark per word for the last writer and the last reader of this launch
     fn grace(
         &self,
+        wi: usize,
         pc: u32,
         a: u64,
         n: u32,
@@ -2297,6 +2379,7 @@ impl<'a> Block<'a> {
                 );
                 if !same {
                     self.ghazard(
+                        wi,
                         if wr { "block_race_write_write" } else { "block_race_read_after_write" },
                         (old >> 24 & 0x7fff) as u32,
                         pc,
@@ -2311,6 +2394,7 @@ impl<'a> Block<'a> {
                     let same = new.is_some_and(|b| unsafe { std::slice::from_raw_parts(host as *const u8, n as usize) } == b);
                     if !same {
                         self.ghazard(
+                            wi,
                             "block_race_write_after_read",
                             (r >> 24 & 0x7fff) as u32,
                             pc,
@@ -2336,7 +2420,10 @@ impl<'a> Block<'a> {
         }
     }
     #[cold]
-    fn ghazard(&self, kind: &'static str, pc1: u32, pc2: u32, other: u64, a: u64) {
+    fn ghazard(&self, wi: usize, kind: &'static str, pc1: u32, pc2: u32, other: u64, a: u64) {
+        if self.has_met(wi, other) {
+            return;
+        }
         let k = self.l.k;
         let e = !self.l.ordered;
         self.l.f.add(&k.name, kind, e, pc1, pc2, || {
@@ -2381,7 +2468,7 @@ impl<'a> Block<'a> {
         match self.l.view.access(a, n, rd, wr) {
             Ok(x) => {
                 if self.l.view.o0 != 0 && self.l.id != 0 {
-                    self.grace(pc, a, n, wr, strong, new, x.0);
+                    self.grace(wi, pc, a, n, wr, strong, new, x.0);
                 }
                 Ok(x)
             }
@@ -2442,7 +2529,7 @@ impl<'a> Block<'a> {
             Op::Bra(_)
             | Op::Exit
             | Op::Nop
-            | Op::Fence
+            | Op::Fence { .. }
             | Op::Trap
             | Op::CpCommit
             | Op::CpWait(_) => {}
@@ -2568,7 +2655,12 @@ impl<'a> Block<'a> {
                 set(w, i.d, 0);
                 pset(w, i.b, 0);
             }
-            Op::BarWarp | Op::Bar { .. } | Op::Vprintf { .. } | Op::Assert { .. } => {}
+            Op::BarWarp
+            | Op::Bar { .. }
+            | Op::ClusterArrive { .. }
+            | Op::ClusterWait { .. }
+            | Op::Vprintf { .. }
+            | Op::Assert { .. } => {}
             Op::ActiveMask | Op::Clock(_) => set(w, i.d, 0),
             _ => {
                 let mut u = r(w, i.a) | r(w, i.b) | r(w, i.c);
@@ -2623,6 +2715,9 @@ impl<'a> Block<'a> {
     ) -> Res<*mut u8> {
         let off = a.wrapping_sub(SH_BASE);
         if off >= self.shared.len() as u64 || off + n as u64 > self.shared.len() as u64 {
+            if a >= TAG && self.member.is_some() {
+                return self.far_at(wi, pc, lane, a, n, kind, new, used);
+            }
             let what = rw(kind != 0 && kind != 3);
             return Err(self.fault(
                 wi,
@@ -2648,8 +2743,7 @@ impl<'a> Block<'a> {
             ));
         }
         let o = off as usize;
-        let mut un = 0u8;
-        let mut pend = 0u8;
+        let (mut un, mut pend) = (0u8, 0u8);
         let wr = kind == 1 || kind == 2 || kind == 4;
         let fast = used == !0
             && unsafe {
@@ -2670,30 +2764,11 @@ impl<'a> Block<'a> {
             };
         self.last_un = false;
         if !fast {
-            for (z, x) in self.sinit[o..o + n as usize].iter_mut().enumerate() {
-                if used >> z & 1 == 1 {
-                    un |= !*x & 1;
-                    pend |= *x & 2;
-                }
-                if kind == 1 || kind == 2 || kind == 4 {
-                    *x |= 1;
-                }
-            }
+            (un, pend) = init_marks(&mut self.sinit[o..o + n as usize], used, wr);
         }
         self.last_un = un != 0 && !wr;
-        if pend != 0 {
-            let t = wi as u32 * 32 + lane as u32;
-            let cta = self.cta;
-            self.l.f.add(&self.l.k.name, "cp_async_in_flight", true, pc, 0, || {
-                format!("shared offset {off} touched while a cp.async to it is in flight, at {} by thread {t} of block {cta:?}", place(self.l.k, pc))
-            });
-        }
-        if un != 0 && (kind == 0 || kind == 2 || kind == 3) && self.l.opts.uninit > 0 {
-            let t = wi as u32 * 32 + lane as u32;
-            let cta = self.cta;
-            self.l.f.add(&self.l.k.name, "uninit_shared", self.l.opts.uninit > 1 || kind == 2, pc, 0, || {
-                format!("shared read of {n} bytes never written at offset {off}, at {} by thread {t} of block {cta:?}", place(self.l.k, pc))
-            });
+        if (un | pend) != 0 {
+            self.init_findings(wi, pc, lane, o, n, kind, un, pend, self.cta);
         }
         let p = unsafe { self.shared.as_mut_ptr().add(o) };
         if self.l.opts.race {
@@ -2731,8 +2806,48 @@ impl<'a> Block<'a> {
                     z += 1;
                 }
             }
+            if self.member.is_some() {
+                self.cluster_race(None, wi, lane, kind, pc, o, n, used, same);
+            }
         }
         Ok(p)
+    }
+
+    /// Findings about memory of block `cta` that was never written or waits for a cp.async.
+    #[cold]
+    fn init_findings(
+        &self,
+        wi: usize,
+        pc: u32,
+        lane: usize,
+        off: usize,
+        n: u32,
+        kind: u8,
+        un: u8,
+        pend: u8,
+        cta: [u32; 3],
+    ) {
+        let l = self.l;
+        let t = wi as u32 * 32 + lane as u32;
+        let whose = if cta == self.cta {
+            String::new()
+        } else {
+            format!(" in the memory of block {cta:?}")
+        };
+        let by = || format!("at {} by thread {t} of block {:?}", place(l.k, pc), self.cta);
+        if pend != 0 {
+            l.f.add(&l.k.name, "cp_async_in_flight", true, pc, 0, || {
+                format!(
+                    "shared offset {off}{whose} touched while a cp.async to it is in flight, {}",
+                    by()
+                )
+            });
+        }
+        if un != 0 && matches!(kind, 0 | 2 | 3) && l.opts.uninit > 0 {
+            l.f.add(&l.k.name, "uninit_shared", l.opts.uninit > 1 || kind == 2, pc, 0, || {
+                format!("shared read of {n} bytes never written at offset {off}{whose}, {}", by())
+            });
+        }
     }
 
     #[inline]
@@ -2864,6 +2979,7 @@ impl<'a> Block<'a> {
         let dst: [R; 4] = if m.vec == 1 { [i.d, NONE, NONE, NONE] } else { k.vregs[i.d as usize] };
         let (mut ga, mut gn) = ([0u64; 32], 0usize);
         let (mut sa, mut sn) = ([(0u32, 0u8); 32], 0usize);
+        let mut far = 0;
         let dm = mask(m.dw as u32);
         let sz = m.sz as usize;
         let mut left = em;
@@ -2910,8 +3026,8 @@ impl<'a> Block<'a> {
                     gn += 1;
                     h as *const u8
                 }
-                Space::Shared => {
-                    let a = a & 0xffff_ffff;
+                Space::Shared | Space::Cluster => {
+                    let a = self.near(a);
                     let p = self.shared_at(
                         wi,
                         pc,
@@ -2922,12 +3038,15 @@ impl<'a> Block<'a> {
                         None,
                         m.used,
                     )?;
-                    sa[sn] = (a as u32, q as u8);
-                    sn += 1;
+                    if a < TAG {
+                        sa[sn] = (a as u32, q as u8);
+                        sn += 1;
+                    } else {
+                        far += 1;
+                    }
                     if self.last_un {
-                        let o = (a - SH_BASE) as usize;
-                        for z in 0..n as usize {
-                            und |= (!self.sinit[o + z] as u32 & 1) << z;
+                        for (z, x) in self.init_at(a, n as usize).iter().enumerate() {
+                            und |= (!*x as u32 & 1) << z;
                         }
                     }
                     p
@@ -3016,6 +3135,7 @@ impl<'a> Block<'a> {
                 self.st.prof[pc as usize][2] += wv - least;
             }
         }
+        count_far(&mut self.st.dld, far, n);
         Ok(())
     }
 
@@ -3032,6 +3152,7 @@ impl<'a> Block<'a> {
         }
         let (mut ga, mut gn) = ([0u64; 32], 0usize);
         let (mut sa, mut sn) = ([(0u32, 0u8); 32], 0usize);
+        let mut far = 0;
         let sz = m.sz as usize;
         let mut left = em;
         while left != 0 {
@@ -3076,8 +3197,8 @@ impl<'a> Block<'a> {
                     gn += 1;
                     h as *mut u8
                 }
-                Space::Shared => {
-                    let a = a & 0xffff_ffff;
+                Space::Shared | Space::Cluster => {
+                    let a = self.near(a);
                     let p = self.shared_at(
                         wi,
                         pc,
@@ -3088,8 +3209,12 @@ impl<'a> Block<'a> {
                         Some(&buf[..n as usize]),
                         !0,
                     )?;
-                    sa[sn] = (a as u32, q as u8);
-                    sn += 1;
+                    if a < TAG {
+                        sa[sn] = (a as u32, q as u8);
+                        sn += 1;
+                    } else {
+                        far += 1;
+                    }
                     p
                 }
                 Space::Local => {
@@ -3132,9 +3257,9 @@ impl<'a> Block<'a> {
                     let r = src[v];
                     if r & CONST == 0 && w.u[r as usize] >> q & 1 == 1 {
                         match sp {
-                            Space::Shared => {
-                                let o = ((a & 0xffff_ffff) - SH_BASE) as usize + v * sz;
-                                for x in &mut self.sinit[o..o + sz] {
+                            Space::Shared | Space::Cluster => {
+                                let a = self.near(a) + (v * sz) as u64;
+                                for x in self.init_at(a, sz) {
                                     *x &= !1;
                                 }
                             }
@@ -3186,6 +3311,7 @@ impl<'a> Block<'a> {
                 self.st.prof[pc as usize][2] += wv - least;
             }
         }
+        count_far(&mut self.st.dst, far, n);
         Ok(())
     }
 
@@ -3208,6 +3334,7 @@ impl<'a> Block<'a> {
         let n = m.sz as u32;
         let (mut ga, mut gn) = ([0u64; 32], 0usize);
         let (mut sa, mut sn) = ([0u32; 32], 0usize);
+        let mut far = 0;
         let rot = if self.l.opts.seed != 0 { (rng(&mut self.rng) & 31) as usize } else { 0 };
         for z in 0..32 {
             let q = (z + rot) & 31;
@@ -3215,17 +3342,21 @@ impl<'a> Block<'a> {
                 continue;
             }
             let mut a = base[q].wrapping_add(m.off as u64);
-            let mut sh = m.sp == Space::Shared;
+            let mut sh = matches!(m.sp, Space::Shared | Space::Cluster);
             if m.sp == Space::Generic && a.wrapping_sub(SH_WIN) < WIN {
                 sh = true;
                 a -= SH_WIN;
             }
             let f = |old: u64| -> u64 { rmw(op, ty, old, b[q], c[q], !sh) };
             let old = if sh {
-                a &= 0xffff_ffff;
+                a = self.near(a);
                 let p = self.shared_at(wi, pc, q, a, n, 2, None, !0)?;
-                sa[sn] = a as u32;
-                sn += 1;
+                if a < TAG {
+                    sa[sn] = a as u32;
+                    sn += 1;
+                } else {
+                    far += 1;
+                }
                 unsafe {
                     match n {
                         2 => {
@@ -3305,6 +3436,7 @@ impl<'a> Block<'a> {
             }
             self.st.sat[2] += best;
         }
+        count_far(&mut self.st.dat, far, n);
         Ok(())
     }
 
@@ -3319,7 +3451,8 @@ impl<'a> Block<'a> {
                 .unwrap_or(0));
         }
         if a.wrapping_sub(SH_WIN) < WIN {
-            return Ok(self.shared.get((a - SH_WIN - SH_BASE) as usize).copied().unwrap_or(0));
+            let off = self.near(a).wrapping_sub(SH_BASE) as usize;
+            return Ok(self.shared.get(off).copied().unwrap_or(0));
         }
         let (h, _) = self.global(wi, pc, q, a, 1, true, false)?;
         Ok(unsafe { *(h as *const u8) })
@@ -3412,6 +3545,36 @@ impl<'a> Block<'a> {
         }
         Ok(out)
     }
+}
+
+/// Notes what an access finds of its bytes: any never written, any waiting for a cp.async.
+fn init_marks(init: &mut [u8], used: u32, wr: bool) -> (u8, u8) {
+    let (mut un, mut pend) = (0, 0);
+    for (z, x) in init.iter_mut().enumerate() {
+        if used >> z & 1 == 1 {
+            un |= !*x & 1;
+            pend |= *x & 2;
+        }
+        if wr {
+            *x |= 1;
+        }
+    }
+    (un, pend)
+}
+
+/// One request, if any of its lanes went to the shared memory of another block.
+fn count_far(count: &mut [u64; 3], lanes: u64, bytes: u32) {
+    if lanes > 0 {
+        count[0] += 1;
+        count[1] += lanes;
+        count[2] += lanes * bytes as u64;
+    }
+}
+
+/// Coordinates of a block in its grid, or of a thread in its block, from its number there.
+fn coordinates(n: u64, dims: [u32; 3]) -> [u32; 3] {
+    let [w, h, _] = dims.map(u64::from);
+    [n % w, n / w % h, n / (w * h)].map(|x| x as u32)
 }
 
 fn rw(w: bool) -> &'static str {

@@ -14,6 +14,7 @@
 // `!(v > 0.0)` is meant to be true of a NaN; equal arms of an `if` name different cases of the ISA.
 #![allow(clippy::neg_cmp_op_on_partial_ord, clippy::if_same_then_else)]
 
+pub mod cluster;
 pub mod driver;
 pub mod exec;
 pub mod fatbin;

@@ -2,7 +2,7 @@
 //! immediates pooled, blocks ranked so that the lowest rank runs first.
 
 use crate::fp::Rnd;
-use crate::parse::{Func, Module, Opnd, PInst, Sp, Stmt, Var};
+use crate::parse::{ClusterDecl, Func, Module, Opnd, PInst, Sp, Stmt, Var};
 use std::collections::HashMap;
 
 pub type R = u32;
@@ -131,6 +131,8 @@ pub enum Space {
     Global,
     Const,
     Shared,
+    /// shared memory of any block of the cluster
+    Cluster,
     Local,
     Param,
 }
@@ -350,6 +352,21 @@ pub enum Op {
         k: BarK,
         aligned: bool,
     },
+    ClusterArrive {
+        aligned: bool,
+        release: bool,
+    },
+    ClusterWait {
+        aligned: bool,
+    },
+    /// the address that a shared variable has in another block of the cluster
+    Mapa {
+        generic: bool,
+    },
+    /// the rank of the block that a shared address belongs to
+    CtaRank {
+        generic: bool,
+    },
     CpAsync {
         sz: u8,
         oa: i64,
@@ -357,7 +374,10 @@ pub enum Op {
     },
     CpCommit,
     CpWait(u32),
-    Fence,
+    /// of the scope of a cluster or a wider one, or of a block
+    Fence {
+        cluster: bool,
+    },
     Clock(bool),
     Vprintf {
         fmt: u32,
@@ -459,7 +479,13 @@ pub enum Special {
     TotSmem,
     DynBase,
     Zero,
-    One,
+    ClusterId(u8),
+    NClusterId(u8),
+    ClusterCtaid(u8),
+    ClusterNctaid(u8),
+    ClusterRank,
+    ClusterSize,
+    ExplicitCluster,
     Env(u8),
 }
 
@@ -484,6 +510,11 @@ pub struct Kernel {
     pub files: HashMap<u32, String>,
     pub maxntid: [u32; 3],
     pub reqntid: bool,
+    pub cluster: ClusterDecl,
+    /// has instructions that need to know the block's cluster
+    pub uses_cluster: bool,
+    /// has atomics that acquire or release
+    pub ordering_atomics: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -551,6 +582,9 @@ pub fn lower(m: &Module, f: &Func, globals: &HashMap<String, u64>) -> Res<Kernel
             files: m.files.iter().cloned().collect(),
             maxntid: f.maxntid,
             reqntid: f.reqntid,
+            cluster: f.cluster,
+            uses_cluster: false,
+            ordering_atomics: false,
         },
         cpool: HashMap::new(),
         specials: HashMap::new(),
@@ -771,12 +805,12 @@ impl<'a> Lower<'a> {
             _ if n.starts_with("%ntid.") => Special::Ntid(ax(n)),
             _ if n.starts_with("%ctaid.") => Special::Ctaid(ax(n)),
             _ if n.starts_with("%nctaid.") => Special::Nctaid(ax(n)),
-            _ if n.starts_with("%clusterid.") => Special::Ctaid(ax(n)),
-            _ if n.starts_with("%nclusterid.") => Special::Nctaid(ax(n)),
-            _ if n.starts_with("%cluster_ctaid.") => Special::Zero,
-            _ if n.starts_with("%cluster_nctaid.") => Special::One,
-            "%cluster_ctarank" | "%is_explicit_cluster" => Special::Zero,
-            "%cluster_nctarank" => Special::One,
+            _ if n.starts_with("%clusterid.") => Special::ClusterId(ax(n)),
+            _ if n.starts_with("%nclusterid.") => Special::NClusterId(ax(n)),
+            _ if n.starts_with("%cluster_ctaid.") => Special::ClusterCtaid(ax(n)),
+            _ if n.starts_with("%cluster_nctaid.") => Special::ClusterNctaid(ax(n)),
+            "%cluster_ctarank" => Special::ClusterRank,
+            "%cluster_nctarank" => Special::ClusterSize,
             "%laneid" => Special::Lane,
             "%warpid" => Special::WarpId,
             "%nwarpid" => Special::NWarp,
@@ -929,6 +963,18 @@ impl<'a> Lower<'a> {
         if n == "_" {
             self.k.npreds += 1;
             return Ok(self.k.npreds as u32 - 1);
+        }
+        if n == "%is_explicit_cluster" {
+            // the one special register that is a predicate
+            self.k.npreds += 1;
+            let q = self.k.npreds as u32 - 1;
+            let op = Op::Setp { cmp: Cmp::Ne, ty: U32, bop: BoolOp::None, ftz: false };
+            let mut i = self.ins(op, cls::PRED);
+            i.d = q;
+            i.a = self.special_reg(Special::ExplicitCluster);
+            i.b = self.konst(0);
+            self.k.code.push(i);
+            return Ok(q | neg);
         }
         match self.find(n) {
             Some(Bind::Pred(q)) => Ok(q | neg),
@@ -1189,7 +1235,9 @@ impl<'a> Lower<'a> {
             "trap" => self.emit(Op::Trap, cls::OTHER),
             "brkpt" | "nanosleep" | "pmevent" | "prefetch" | "prefetchu" | "griddepcontrol"
             | "discard" | "applypriority" | "setmaxnreg" => self.emit(Op::Nop, cls::OTHER),
-            "membar" | "fence" => self.emit(Op::Fence, cls::FENCE),
+            "membar" | "fence" => {
+                self.emit(Op::Fence { cluster: !has("cta") }, cls::FENCE);
+            }
             "createpolicy" => {
                 let d = self.dst(p, &o[0])?.0;
                 let k = self.konst(0);
@@ -1593,8 +1641,8 @@ impl<'a> Lower<'a> {
                 let pc = has("param");
                 let c = match (sp, st) {
                     _ if pc => cls::LDP,
-                    (Space::Shared, false) => cls::LDS,
-                    (Space::Shared, true) => cls::STS,
+                    (Space::Shared | Space::Cluster, false) => cls::LDS,
+                    (Space::Shared | Space::Cluster, true) => cls::STS,
                     (Space::Local, false) => cls::LDL,
                     (Space::Local, true) => cls::STL,
                     (Space::Param | Space::Const, _) => cls::LDP,
@@ -1654,6 +1702,7 @@ impl<'a> Lower<'a> {
                     })
                 });
                 let Some(aop) = aop else { return self.err(p, "atomic operation") };
+                self.k.ordering_atomics |= has("acquire") || has("release") || has("acq_rel");
                 let (d, ai) = if red { (NONE, 0) } else { (self.dst(p, &o[0])?.0, 1) };
                 let (a, off, implied) = self.addr(p, &o[ai])?;
                 let mut sp = self.space(&md);
@@ -1677,7 +1726,7 @@ impl<'a> Lower<'a> {
                 };
                 let mut i = self.ins(
                     Op::Atom { op: aop, ty, m },
-                    if sp == Space::Shared { cls::ATS } else { cls::ATG },
+                    if matches!(sp, Space::Shared | Space::Cluster) { cls::ATS } else { cls::ATG },
                 );
                 i.d = d;
                 i.a = a;
@@ -1800,7 +1849,26 @@ impl<'a> Lower<'a> {
                 i.e = e;
                 self.k.code.push(i);
             }
-            "barrier" if has("cluster") => return self.err(p, "clusters not supported"),
+            "barrier" if has("cluster") => {
+                let aligned = has("aligned");
+                let op = if has("wait") {
+                    Op::ClusterWait { aligned }
+                } else {
+                    Op::ClusterArrive { aligned, release: !has("relaxed") }
+                };
+                self.k.uses_cluster = true;
+                self.emit(op, cls::BAR);
+            }
+            "mapa" => {
+                self.k.uses_cluster = true;
+                let generic = self.space(&md) == Space::Generic;
+                alu!(Op::Mapa { generic }, cls::INT, 2)
+            }
+            "getctarank" => {
+                self.k.uses_cluster = true;
+                let generic = self.space(&md) == Space::Generic;
+                alu!(Op::CtaRank { generic }, cls::INT, 1)
+            }
             "bar" | "barrier" => {
                 let aligned = op == "bar" || has("aligned");
                 let k = if has("arrive") {
@@ -1872,6 +1940,7 @@ impl<'a> Lower<'a> {
                 "const" => return Space::Const,
                 "local" => return Space::Local,
                 "param" | "param::entry" | "param::func" => return Space::Param,
+                "shared::cluster" => return Space::Cluster,
                 x if x.starts_with("shared") => return Space::Shared,
                 _ => {}
             }
@@ -1896,7 +1965,12 @@ impl<'a> Lower<'a> {
         self.k.local_size = align_up(self.k.local_size, 16);
         self.k.prio = rank(&self.k);
         for (i, p) in self.k.code.iter().zip(&mut self.k.prio) {
-            if matches!(i.op, Op::Bar { aligned: true, .. }) {
+            if matches!(
+                i.op,
+                Op::Bar { aligned: true, .. }
+                    | Op::ClusterArrive { aligned: true, .. }
+                    | Op::ClusterWait { aligned: true }
+            ) {
                 *p |= AT_BARRIER;
             }
         }

@@ -93,6 +93,18 @@ pub struct Func {
     pub body: Option<Vec<Stmt>>,
     pub maxntid: [u32; 3],
     pub reqntid: bool,
+    pub cluster: ClusterDecl,
+}
+
+/// What a kernel's header says of its cluster.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ClusterDecl {
+    /// `.reqnctapercluster`; zeros without it
+    pub required: [u32; 3],
+    /// `.explicitcluster`: a launch has to have a cluster
+    pub explicit: bool,
+    /// `.maxclusterrank`, the most blocks; 0 without it
+    pub most: u32,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -692,6 +704,18 @@ impl<'a> P<'a> {
         }
     }
 
+    /// One to three numbers; those left out are 1.
+    fn dims(&mut self) -> Result<[u32; 3], String> {
+        let mut v = [1u32; 3];
+        for x in v.iter_mut() {
+            *x = self.int()? as u32;
+            if !self.eat(',') {
+                break;
+            }
+        }
+        Ok(v)
+    }
+
     fn params(&mut self) -> Result<Vec<Var>, String> {
         let mut v = vec![];
         if !self.eat('(') {
@@ -722,24 +746,35 @@ impl<'a> P<'a> {
         let rets = self.params()?;
         let name = self.ident()?;
         let params = self.params()?;
-        let mut f = Func { name, entry, rets, params, body: None, maxntid: [0; 3], reqntid: false };
+        let mut f = Func {
+            name,
+            entry,
+            rets,
+            params,
+            body: None,
+            maxntid: [0; 3],
+            reqntid: false,
+            cluster: ClusterDecl::default(),
+        };
         loop {
             match self.peek().cloned() {
                 Some(Tok::Dot(d)) => {
                     self.i += 1;
                     match d.as_str() {
                         "maxntid" | "reqntid" => {
-                            let mut v = [1u32; 3];
-                            for x in v.iter_mut() {
-                                *x = self.int()? as u32;
-                                if !self.eat(',') {
-                                    break;
-                                }
-                            }
-                            f.maxntid = v;
+                            f.maxntid = self.dims()?;
                             f.reqntid = d == "reqntid";
                         }
-                        "noreturn" | "explicitcluster" => {}
+                        "explicitcluster" => f.cluster.explicit = true,
+                        "reqnctapercluster" => {
+                            f.cluster.required = self.dims()?;
+                            if f.cluster.required.contains(&0) {
+                                return self.err("a cluster of no blocks");
+                            }
+                        }
+                        "maxclusterrank" => f.cluster.most = self.int()? as u32,
+                        "blocksareclusters" => return self.err(".blocksareclusters not supported"),
+                        "noreturn" => {}
                         "pragma" => {
                             self.skip_to(';');
                         }

@@ -69,7 +69,13 @@ pub struct Stats {
     pub sld: [u64; 4], // requests, wavefronts, least wavefronts, bytes
     pub sst: [u64; 4],
     pub sat: [u64; 3], // requests, lanes, serial rounds
+    // shared memory of other blocks of the cluster, loads, stores and atomics:
+    // requests, lanes, bytes
+    pub dld: [u64; 3],
+    pub dst: [u64; 3],
+    pub dat: [u64; 3],
     pub bars: u64,
+    pub cluster_bars: u64,
     pub blocks: u64,
     pub warps: u64,
     pub branches: u64,
@@ -93,7 +99,11 @@ impl Stats {
         s(&mut self.sld, &o.sld);
         s(&mut self.sst, &o.sst);
         s(&mut self.sat, &o.sat);
+        s(&mut self.dld, &o.dld);
+        s(&mut self.dst, &o.dst);
+        s(&mut self.dat, &o.dat);
         self.bars += o.bars;
+        self.cluster_bars += o.cluster_bars;
         self.blocks += o.blocks;
         self.warps += o.warps;
         self.branches += o.branches;
@@ -126,6 +136,7 @@ pub fn esc(s: &str) -> String {
 pub struct LaunchInfo {
     pub grid: [u32; 3],
     pub block: [u32; 3],
+    pub cluster: [u32; 3],
     pub dyn_smem: u32,
     pub wall_ns: u64,
     pub code: u32,
@@ -136,10 +147,11 @@ pub fn stats_json(k: &Kernel, s: &Stats, li: &LaunchInfo, fs: &[Finding]) -> Str
     let mut o = String::new();
     let _ = write!(
         o,
-        "{{\"kernel\":\"{}\",\"grid\":{:?},\"block\":{:?},\"static_smem\":{},\"dynamic_smem\":{},\"result\":{},\"wall_ns\":{},\"blocks\":{},\"warps\":{}",
+        "{{\"kernel\":\"{}\",\"grid\":{:?},\"block\":{:?},\"cluster\":{:?},\"static_smem\":{},\"dynamic_smem\":{},\"result\":{},\"wall_ns\":{},\"blocks\":{},\"warps\":{}",
         esc(&k.name),
         li.grid,
         li.block,
+        li.cluster,
         k.static_shared,
         li.dyn_smem,
         li.code,
@@ -159,8 +171,8 @@ pub fn stats_json(k: &Kernel, s: &Stats, li: &LaunchInfo, fs: &[Finding]) -> Str
     }
     let _ = write!(
         o,
-        "}},\"branches\":{},\"divergent_branches\":{},\"barriers\":{}",
-        s.branches, s.divergent, s.bars
+        "}},\"branches\":{},\"divergent_branches\":{},\"barriers\":{},\"cluster_barriers\":{}",
+        s.branches, s.divergent, s.bars, s.cluster_bars
     );
     let g = |n: &str, v: &[u64; 4], ub: u64, us: u64| {
         format!(
@@ -191,6 +203,13 @@ pub fn stats_json(k: &Kernel, s: &Stats, li: &LaunchInfo, fs: &[Finding]) -> Str
         ",\"shared_atomic\":{{\"requests\":{},\"lanes\":{},\"serial_rounds\":{}}}",
         s.sat[0], s.sat[1], s.sat[2]
     );
+    for (n, v) in [("load", &s.dld), ("store", &s.dst), ("atomic", &s.dat)] {
+        let _ = write!(
+            o,
+            ",\"distributed_{n}\":{{\"requests\":{},\"lanes\":{},\"bytes\":{}}}",
+            v[0], v[1], v[2]
+        );
+    }
     if s.prof.iter().any(|x| x[0] != 0) {
         // by source line, most executed first
         let mut by: BTreeMap<(u32, u32), [u64; 3]> = BTreeMap::new();

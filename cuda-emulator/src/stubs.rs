@@ -93,8 +93,8 @@ mod s {
         cuMipmappedArrayGetMemoryRequirements cuMipmappedArrayGetSparseProperties cuModuleEnumerateFunctions
         cuModuleGetLoadingMode cuModuleGetSurfRef cuModuleGetTexRef cuMulticastAddDevice cuMulticastBindAddr
         cuMulticastBindAddr_v2 cuMulticastBindMem cuMulticastBindMem_v2 cuMulticastCreate
-        cuMulticastGetGranularity cuMulticastUnbind cuOccupancyMaxActiveClusters
-        cuOccupancyMaxPotentialClusterSize cuParamSetSize cuParamSetTexRef cuParamSetf cuParamSeti cuParamSetv
+        cuMulticastGetGranularity cuMulticastUnbind
+        cuParamSetSize cuParamSetTexRef cuParamSetf cuParamSeti cuParamSetv
         cuPointerGetAttributes cuPointerSetAttribute cuProfilerInitialize cuSignalExternalSemaphoresAsync
         cuStreamAddCallback cuStreamBatchMemOp cuStreamBatchMemOp_v2 cuStreamBeginCaptureToCig
         cuStreamBeginCaptureToGraph cuStreamBeginRecaptureToGraph cuStreamCopyAttributes

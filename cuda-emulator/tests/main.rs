@@ -4,6 +4,7 @@
 mod common;
 
 mod barriers;
+mod clusters;
 mod counters;
 mod faults;
 mod image;
