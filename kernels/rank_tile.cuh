@@ -1,0 +1,213 @@
+// A tile: ROWS places of COLUMNS neighbouring columns in the registers of a block, and the bitonic
+// sort of its columns.
+//
+// A warp is COLUMNS columns x GROUPS groups; a chunk is a thread's part of a column, ITEMS
+// consecutive places. With 8 columns:
+//
+//                   lane = group * 8 + column
+//     warp 0    group 0   places 0 .. ITEMS-1          a comparator reaches
+//               group 1   places ITEMS ..                within a chunk    registers
+//               group 2                                  within a warp     shuffle with lane ^ 8, 16
+//               group 3                                  within a block    shared memory
+//     warp 1    group 0   places 4*ITEMS ..              further           rank_merge.cuh
+//       :
+//
+// In shared memory place p = chunk * ITEMS + item of a column lies in
+//
+//     slot(p) = (item * CHUNKS + chunk) * COLUMNS + column  =  item * BLOCK_THREADS + thread
+//
+// so that what threads write and read of their own places, or of another chunk's, has no bank
+// conflict, whatever ITEMS is.
+#pragma once
+#include "bitonic.cuh"
+
+namespace rank {
+
+// What a block may ask for on every architecture.
+constexpr unsigned SHARED_BYTES = 64 << 10;
+
+extern __shared__ __align__(16) unsigned char shared_bytes[];
+
+// The same number, of which the compiler does not know where it comes from. Without it, addresses
+// and conditions of all items are kept from where they are read to where they are written, and there
+// are not as many registers.
+template <class N>
+__device__ N opaque(N number);
+template <>
+__device__ inline unsigned opaque(unsigned number) {
+    asm("" : "+r"(number));
+    return number;
+}
+template <>
+__device__ inline uint64_t opaque(uint64_t number) {
+    asm("" : "+l"(number));
+    return number;
+}
+
+__device__ inline uint32_t from_lane(uint32_t value, unsigned mask) {
+    return __shfl_xor_sync(ALL_LANES, value, mask);
+}
+
+__device__ inline uint64_t from_lane(uint64_t value, unsigned mask) {
+    return __shfl_xor_sync(ALL_LANES, value, mask);
+}
+
+// The one that stays here of `mine` and the partner's. One instruction for 32 bits.
+__device__ inline uint32_t keep(uint32_t mine, uint32_t theirs, bool lower) {
+    return lower ? min(mine, theirs) : max(mine, theirs);
+}
+
+template <class V>
+__device__ V keep(V mine, V theirs, bool lower) {
+    return (mine < theirs) == lower ? mine : theirs;
+}
+
+template <unsigned COLUMNS_, unsigned ITEMS_, unsigned BLOCK_WARPS>
+struct Tile {
+    static constexpr unsigned COLUMNS = COLUMNS_, ITEMS = ITEMS_;
+    static constexpr unsigned BLOCK_THREADS = BLOCK_WARPS * WARP;
+    static constexpr unsigned GROUPS = WARP / COLUMNS;
+    static constexpr unsigned CHUNKS = BLOCK_WARPS * GROUPS;
+    static constexpr unsigned ROWS = CHUNKS * ITEMS;
+    static_assert(WARP % COLUMNS == 0 && ITEMS % 2 == 0, "whole groups, and pairs of items");
+    static_assert((ROWS & (ROWS - 1)) == 0, "bitonic sorts powers of two");
+    static_assert(ROWS <= 1 << 16, "a place within a tile has 16 bits");
+
+    static __device__ unsigned column() { return threadIdx.x % COLUMNS; }
+    static __device__ unsigned chunk() { return threadIdx.x / COLUMNS; }
+    static __device__ unsigned slot(unsigned place) {
+        return (place % ITEMS * CHUNKS + place / ITEMS) * COLUMNS + column();
+    }
+
+    // The chunk within the matrix. Made anew after a sort, through which it would take registers.
+    struct Part {
+        uint64_t col, first;  // first: the place of item 0
+        unsigned items;       // how many exist
+
+        __device__ explicit Part(Shape shape) {
+            // Tiles side by side; blockIdx.x goes through them row by row.
+            const unsigned across = shape.cols / COLUMNS + (shape.cols % COLUMNS != 0);
+            const unsigned tile = opaque(blockIdx.x);
+            col = uint64_t(tile % across) * COLUMNS + column();
+            first = uint64_t(tile / across) * ROWS + chunk() * ITEMS;
+            const bool some = col < shape.cols && first < shape.rows;
+            items = some ? unsigned(min(shape.rows - first, uint64_t(ITEMS))) : 0;
+        }
+
+        // Reads a row-major matrix; `none` for items that do not exist.
+        template <class V>
+        __device__ void read(const V* data, uint64_t row_stride, uint64_t col_stride, V none,
+                             V (&v)[ITEMS]) const {
+            const V* at = data + first * row_stride + col * col_stride;
+#pragma unroll
+            for (int i = 0; i < ITEMS; i++, at += row_stride) v[i] = i < items ? *at : none;
+        }
+
+        // Writes one. A row of 32-bit numbers of a tile of 8 columns is 32 bytes, a whole sector.
+        template <class V>
+        __device__ void write(V* data, uint64_t row_stride, const V (&v)[ITEMS]) const {
+            V* at = data + first * row_stride + col;
+#pragma unroll
+            for (int i = 0; i < ITEMS; i++, at += row_stride) {
+                if (i < items) *at = v[i];
+            }
+        }
+    };
+
+    // Compares item i with item `MIRRORED ? ITEMS - 1 - i : i` of the chunk `chunk ^ mask` of the
+    // same warp.
+    template <bool MIRRORED, class V>
+    static __device__ void exchange_in_warp(V (&v)[ITEMS], unsigned mask) {
+        const bool lower = chunk() < (chunk() ^ mask);
+#pragma unroll
+        for (int i = 0; i < ITEMS / 2; i++) {
+            const int j = ITEMS - 1 - i;
+            const V a = v[i], b = v[j];
+            v[i] = keep(a, from_lane(MIRRORED ? b : a, mask * COLUMNS), lower);
+            v[j] = keep(b, from_lane(MIRRORED ? a : b, mask * COLUMNS), lower);
+        }
+    }
+
+    // The same with any chunk. Nobody uses the shared memory before or after, or is ahead or behind
+    // by a barrier.
+    template <bool MIRRORED, class V>
+    static __device__ void exchange_in_block(V (&v)[ITEMS], unsigned mask) {
+        // Items go in batches of what shared memory holds, each with its mirrored one.
+        constexpr int FIT = SHARED_BYTES / (sizeof(V) * BLOCK_THREADS);
+        constexpr int PAIRS = (FIT < ITEMS ? FIT : ITEMS) / 2;
+        static_assert(ITEMS / 2 % PAIRS == 0, "whole batches");
+        V* const shared = reinterpret_cast<V*>(shared_bytes);
+        const unsigned partner = threadIdx.x ^ mask * COLUMNS;
+        const bool lower = threadIdx.x < partner;
+#pragma unroll
+        for (int batch = 0; batch < ITEMS / 2; batch += PAIRS) {
+#pragma unroll
+            for (int pair = 0; pair < PAIRS; pair++) {
+                const int i = batch + pair, j = ITEMS - 1 - i;
+                shared[2 * pair * BLOCK_THREADS + threadIdx.x] = v[i];
+                shared[(2 * pair + 1) * BLOCK_THREADS + threadIdx.x] = v[j];
+            }
+            __syncthreads();
+#pragma unroll
+            for (int pair = 0; pair < PAIRS; pair++) {
+                const int i = batch + pair, j = ITEMS - 1 - i;
+                const V a = shared[2 * pair * BLOCK_THREADS + partner];
+                const V b = shared[(2 * pair + 1) * BLOCK_THREADS + partner];
+                v[i] = keep(v[i], MIRRORED ? b : a, lower);
+                v[j] = keep(v[j], MIRRORED ? a : b, lower);
+            }
+            __syncthreads();  // before the next batch or step overwrites
+        }
+    }
+
+    // The strides of a merge from `mask` chunks, of one warp, down to one item.
+    template <class V>
+    static __device__ void merge_in_warp(V (&v)[ITEMS], unsigned mask) {
+#pragma unroll 1
+        for (; mask > 0; mask /= 2) exchange_in_warp<false>(v, mask);
+        merge_registers(v, ITEMS / 2);
+    }
+
+    // The same from any number of chunks.
+    template <class V>
+    static __device__ void merge(V (&v)[ITEMS], unsigned mask) {
+#pragma unroll 1
+        for (; mask >= GROUPS; mask /= 2) exchange_in_block<false>(v, mask);
+        merge_in_warp(v, mask);
+    }
+
+    template <class V>
+    static __device__ void sort(V (&v)[ITEMS]) {
+        sort_registers(v);
+        unsigned size = 2;
+#pragma unroll 1
+        for (; size <= GROUPS; size *= 2) {
+            exchange_in_warp<true>(v, size - 1);
+            merge_in_warp(v, size / 4);
+        }
+#pragma unroll 1
+        for (; size <= CHUNKS; size *= 2) {
+            exchange_in_block<true>(v, size - 1);
+            merge(v, size / 4);
+        }
+    }
+
+    // Inverts a permutation of the places of each column: item i of `to` becomes the place that
+    // holds item i's. `items` of a chunk exist. Begins with a barrier, so shared memory may be in use
+    // by what comes before.
+    static __device__ void invert(uint32_t (&to)[ITEMS], unsigned items) {
+        uint16_t* const shared = reinterpret_cast<uint16_t*>(shared_bytes);
+        __syncthreads();
+#pragma unroll
+        for (int i = 0; i < ITEMS; i++) {
+            if (i < items) shared[slot(to[i])] = uint16_t(chunk() * ITEMS + i);
+        }
+        __syncthreads();
+#pragma unroll
+        for (int i = 0; i < ITEMS; i++) {
+            if (i < items) to[i] = shared[i * BLOCK_THREADS + threadIdx.x];
+        }
+    }
+};
+
+}  // namespace rank
