@@ -28,25 +28,19 @@ namespace rank {
 // rather than more items a thread, large ones as many items as registers hold.
 using Tile32 = Tile<8, 8, 1>;
 using Tile256 = Tile<8, 8, 8>;
-using Tile1024 = Tile<8, 16, 16>;
+using Tile1024 = Tile<8, 32, 8>;
 using Tile2048 = Tile<8, 32, 16>;
 using Tile4096 = Tile<4, 32, 16>;  // 64 items a thread for 8 columns spilled
 // Of 128-bit pairs.
-using Wide1024 = Tile<4, 8, 16>;
+using Wide1024 = Tile<4, 16, 8>;
 using Wide2048 = Tile<2, 8, 16>;
 using Wide4096 = Tile<2, 16, 16>;
 
 }  // namespace rank
 
-// One block of a multiprocessor is enough: ptxas would rather spill than not fit a second one.
-#define TILE_KERNEL(NAME, TILE, BODY, ARGS)                                                      \
-    extern "C" __global__ void __launch_bounds__(TILE::BLOCK_THREADS, 1) NAME(const ARGS args) { \
-        BODY(args);                                                                              \
-    }
-
 #define EXPORT_SORT(SIZE, NAME, T, TILE, ...)                             \
     static_assert(rank::TILE::ROWS == SIZE, "plans know it by its name"); \
-    TILE_KERNEL(rank_sort##SIZE##_##NAME, rank::TILE, (__VA_ARGS__), rank::Sort<T>)
+    KERNEL(rank_sort##SIZE##_##NAME, rank::TILE::BLOCK_THREADS, (__VA_ARGS__), rank::Sort<T>)
 
 #define EXPORT_VALUES(SIZE, NAME, T, TILE) \
     EXPORT_SORT(SIZE, NAME, T, TILE, rank::sort_values<rank::TILE>)
@@ -74,9 +68,9 @@ EXPORT_PAIRS(1024, f64, double, rank::Pair128, Wide1024)
 EXPORT_PAIRS(2048, f64, double, rank::Pair128, Wide2048)
 EXPORT_PAIRS(4096, f64, double, rank::Pair128, Wide4096)
 // Tiles to be merged, where rows have more than 16 bits or keys have.
-#define EXPORT_SORT_PAIRS(T, NAME)                      \
-    TILE_KERNEL(rank_sort_pairs_##NAME, rank::Tile4096, \
-                (rank::sort_pairs<T, uint64_t, rank::Tile4096>), rank::Sort<T>)
+#define EXPORT_SORT_PAIRS(T, NAME)                                \
+    KERNEL(rank_sort_pairs_##NAME, rank::Tile4096::BLOCK_THREADS, \
+           (rank::sort_pairs<T, uint64_t, rank::Tile4096>), rank::Sort<T>)
 EXPORT_SORT_PAIRS(float, f32)
 EXPORT_SORT_PAIRS(__half, f16)
 EXPORT_SORT_PAIRS(__nv_bfloat16, bf16)
@@ -84,11 +78,11 @@ EXPORT_SORT_PAIRS(__nv_bfloat16, bf16)
 #undef EXPORT_PAIRS
 #undef EXPORT_SORT
 
-#define EXPORT_MERGE(BITS, P, TILE)                                               \
-    KERNEL(rank_exchange_pairs##BITS, THREADS, rank::exchange<P>, rank::Exchange) \
-    TILE_KERNEL(rank_merge_pairs##BITS, rank::TILE, (rank::merge<P, rank::TILE>), rank::Merge)
+#define EXPORT_MERGE(BITS, P, TILE)                                                         \
+    KERNEL(rank_exchange_pairs##BITS, THREADS, rank::exchange<P>, rank::Exchange)           \
+    KERNEL(rank_merge_pairs##BITS, rank::TILE::BLOCK_THREADS, (rank::merge<P, rank::TILE>), \
+           rank::Merge)
 EXPORT_MERGE(32, uint32_t, Tile4096)
 EXPORT_MERGE(64, uint64_t, Tile4096)
 EXPORT_MERGE(128, rank::Pair128, Wide4096)
 #undef EXPORT_MERGE
-#undef TILE_KERNEL

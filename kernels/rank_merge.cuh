@@ -56,8 +56,7 @@ __device__ void exchange_strides(const Exchange& args) {
             }
         }
         if (args.mirrored) {
-#pragma unroll
-            for (int i = 0; i < HALF; i++) compare_exchange(v[i], v[PLACES - 1 - i]);
+            mirrored_step(v, PLACES);
             merge_registers(v, PLACES / 4);
         } else {
             merge_registers(v, HALF);
@@ -104,7 +103,7 @@ __device__ void merge(const Merge& args) {
         const typename Tile::Part part(args.shape);
         part.read(static_cast<const P*>(args.pairs), args.shape.cols, 1, PairOf<P>::pad(), v);
     }
-    Tile::merge(v, Tile::CHUNKS / 2);
+    Tile::merge(v);
     const typename Tile::Part part(args.shape);
     if (!args.last) {
         part.write(static_cast<P*>(args.pairs), args.shape.cols, v);

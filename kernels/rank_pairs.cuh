@@ -5,14 +5,15 @@
 //     up to 32-bit key                 key    | row         64 bits
 //     64-bit key                       key         | row   128 bits
 //
-// 1. Load the elements of the tile as pairs. Behind the last row come pads, all bits 1, which are
-//    greater than every pair of a tile that has pads (a 32-bit pair may be all ones, NaN in row
-//    65,535, but 65,536 rows fill their tiles). All comparators are ascending, so pads stay where
-//    they are.
+// 1. Load the elements of the tile as pairs. Behind the last row come pads: the greatest key, with the
+//    rows that would follow, so that they are greater than every pair. All comparators are
+//    ascending, so pads stay where they are. (65,536 rows fill their tiles: rows of pads fit too.)
 // 2. Sort the tile.
 // 3. If the tile is the whole column, write its rows as they lie, and ranks by inverting them in
 //    shared memory. Else write the pairs to the workspace, for rank_merge.cuh.
 #pragma once
+#include <math_constants.h>
+
 #include "rank_tile.cuh"
 
 namespace rank {
@@ -55,13 +56,14 @@ struct Sort {
     uint32_t last;        // the tile is the whole column: results are written, not pairs
 };
 
-// The keys of a tile, in the wanted direction; 0 for items that do not exist. All loads are under
-// way before the first key is made.
+// The keys of a chunk, in the wanted direction. What does not exist has the greatest one. All loads
+// are under way before the first key is made.
 template <class T, class Tile>
 __device__ void load_keys(const Sort<T>& args, const typename Tile::Part& part,
                           KeyOf<T> (&keys)[Tile::ITEMS]) {
+    const T last = Element<T>::narrow(args.descending ? -CUDART_INF_F : CUDART_NAN_F);
     T values[Tile::ITEMS];
-    part.read(args.u.data, args.u.row_stride, args.u.col_stride, Element<T>::from_key(0), values);
+    part.read(args.u.data, args.u.row_stride, args.u.col_stride, last, values);
 #pragma unroll
     for (int i = 0; i < Tile::ITEMS; i++) {
         const KeyOf<T> key = Element<T>::key(values[i]);
@@ -79,10 +81,7 @@ __device__ void sort_pairs(const Sort<T>& args) {
         KeyOf<T> keys[ITEMS];
         load_keys<T, Tile>(args, part, keys);
 #pragma unroll
-        for (int i = 0; i < ITEMS; i++) {
-            const P pair = PairOf<P>::of(keys[i], uint32_t(part.first) + i);
-            v[i] = i < part.items ? pair : PairOf<P>::pad();
-        }
+        for (int i = 0; i < ITEMS; i++) v[i] = PairOf<P>::of(keys[i], uint32_t(part.first) + i);
     }
     // Step 2.
     Tile::sort(v);

@@ -75,8 +75,9 @@ struct Tile {
 
     static __device__ unsigned column() { return threadIdx.x % COLUMNS; }
     static __device__ unsigned chunk() { return threadIdx.x / COLUMNS; }
-    static __device__ unsigned slot(unsigned place) {
-        return (place % ITEMS * CHUNKS + place / ITEMS) * COLUMNS + column();
+    // Where a place of the first column lies in shared memory.
+    static __device__ constexpr unsigned slot_of_column(unsigned place) {
+        return (place % ITEMS * CHUNKS + place / ITEMS) * COLUMNS;
     }
 
     // The chunk within the matrix. Made anew after a sort, through which it would take registers.
@@ -107,12 +108,27 @@ struct Tile {
         template <class V>
         __device__ void write(V* data, uint64_t row_stride, const V (&v)[ITEMS]) const {
             V* at = data + first * row_stride + col;
+            const uint64_t step = opaque(row_stride);
 #pragma unroll
-            for (int i = 0; i < ITEMS; i++, at += row_stride) {
+            for (int i = 0; i < ITEMS; i++, at += step) {
                 if (i < items) *at = v[i];
             }
         }
     };
+
+    // Where a thread puts its item i while items go between threads. Of words, chunks change places
+    // within their warp item by item, or reading items of many chunks would have bank conflicts.
+    // Everything begins by writing own items, so no barrier is needed before it while only their
+    // owner has read them.
+    template <class V>
+    static __device__ unsigned place_of(unsigned thread, int i) {
+        constexpr bool CHANGED = sizeof(V) == sizeof(uint32_t);
+        return i * BLOCK_THREADS + (CHANGED ? thread ^ i % GROUPS * COLUMNS : thread);
+    }
+    template <class V>
+    static __device__ unsigned own(int i) {
+        return place_of<V>(threadIdx.x, i);
+    }
 
     // Compares item i with item `MIRRORED ? ITEMS - 1 - i : i` of the chunk `chunk ^ mask` of the
     // same warp.
@@ -128,8 +144,7 @@ struct Tile {
         }
     }
 
-    // The same with any chunk. Nobody uses the shared memory before or after, or is ahead or behind
-    // by a barrier.
+    // The same with any chunk.
     template <bool MIRRORED, class V>
     static __device__ void exchange_in_block(V (&v)[ITEMS], unsigned mask) {
         // Items go in batches of what shared memory holds, each with its mirrored one.
@@ -144,15 +159,15 @@ struct Tile {
 #pragma unroll
             for (int pair = 0; pair < PAIRS; pair++) {
                 const int i = batch + pair, j = ITEMS - 1 - i;
-                shared[2 * pair * BLOCK_THREADS + threadIdx.x] = v[i];
-                shared[(2 * pair + 1) * BLOCK_THREADS + threadIdx.x] = v[j];
+                shared[own<V>(2 * pair)] = v[i];
+                shared[own<V>(2 * pair + 1)] = v[j];
             }
             __syncthreads();
 #pragma unroll
             for (int pair = 0; pair < PAIRS; pair++) {
                 const int i = batch + pair, j = ITEMS - 1 - i;
-                const V a = shared[2 * pair * BLOCK_THREADS + partner];
-                const V b = shared[(2 * pair + 1) * BLOCK_THREADS + partner];
+                const V a = shared[place_of<V>(partner, 2 * pair)];
+                const V b = shared[place_of<V>(partner, 2 * pair + 1)];
                 v[i] = keep(v[i], MIRRORED ? b : a, lower);
                 v[j] = keep(v[j], MIRRORED ? a : b, lower);
             }
@@ -160,34 +175,127 @@ struct Tile {
         }
     }
 
-    // The strides of a merge from `mask` chunks, of one warp, down to one item.
+    // Where the items of other chunks lie that a thread holds in `merge_transposed`. Made anew for
+    // the way back, for it would take registers through the merge.
+    template <unsigned SIZE, bool MIRRORED>
+    struct Transposed {
+        // The first item of chunks 0 .. GROUPS - 1 of the run, and the mirrored one of the upper
+        // half; all others are at fixed distances.
+        unsigned straight[GROUPS], mirrored[GROUPS];
+
+        __device__ Transposed() {
+            const unsigned thread = opaque(threadIdx.x);
+            const unsigned item = thread / COLUMNS % SIZE, mirror = ITEMS - 1 - item;
+            const unsigned run = thread - item * COLUMNS;
+#pragma unroll
+            for (int g = 0; g < GROUPS; g++) {
+                straight[g] = item * BLOCK_THREADS + run + (g ^ item % GROUPS) * COLUMNS;
+                mirrored[g] = mirror * BLOCK_THREADS + run + (g ^ mirror % GROUPS) * COLUMNS;
+            }
+        }
+
+        __device__ unsigned operator()(int i) const {
+            const int row = i / SIZE, from = i % SIZE, g = from % GROUPS;
+            const int down = row * SIZE * BLOCK_THREADS, right = (from - g) * COLUMNS;
+            const bool mirror = MIRRORED && from >= SIZE / 2;
+            return mirror ? mirrored[g] - down + right : straight[g] + down + right;
+        }
+    };
+
+    // All strides of a merge of SIZE chunks but those within a chunk, in registers: threads swap
+    // items so that one holds the same item of all SIZE chunks,
+    //
+    //                chunk 0    1    2    3                             thread 0    1    2    3
+    //     item 0           a    b    c    d     as items of threads            a    e    i    m
+    //     item 1           e    f    g    h                                    b    f    j    n
+    //     item 2           i    j    k    l                                    c    g    k    o
+    //     item 3           m    n    o    p                                    d    h    l    p
+    //
+    // and swap them back. Of fewer chunks than items, a thread holds ITEMS / SIZE such rows. In a
+    // mirrored merge, the upper half of the chunks gives the mirrored item.
+    template <unsigned SIZE, bool MIRRORED>
+    static __device__ void merge_transposed(uint32_t (&v)[ITEMS]) {
+        static_assert(SIZE % GROUPS == 0 && ITEMS % SIZE == 0, "rows of whole warps, whole rows");
+        uint32_t* const shared = reinterpret_cast<uint32_t*>(shared_bytes);
+#pragma unroll
+        for (int i = 0; i < ITEMS; i++) shared[own<uint32_t>(i)] = v[i];
+        __syncthreads();
+
+        {
+            const Transposed<SIZE, MIRRORED> at;
+#pragma unroll
+            for (int i = 0; i < ITEMS; i++) v[i] = shared[at(i)];
+        }
+        if (MIRRORED) mirrored_step(v, SIZE);
+        merge_registers(v, MIRRORED ? SIZE / 4 : SIZE / 2);
+        {
+            const Transposed<SIZE, MIRRORED> at;
+#pragma unroll
+            for (int i = 0; i < ITEMS; i++) shared[at(i)] = v[i];
+        }
+        __syncthreads();
+#pragma unroll
+        for (int i = 0; i < ITEMS; i++) v[i] = shared[own<uint32_t>(i)];
+    }
+
+    // The merge of SIZE chunks to one run, mirrored or from the first stride on. Straight-line code
+    // for one-word items.
+    template <unsigned SIZE, bool MIRRORED>
+    static __device__ void merge_chunks(uint32_t (&v)[ITEMS]) {
+        if constexpr (SIZE <= GROUPS) {
+            if constexpr (SIZE > 1) {
+                exchange_in_warp<MIRRORED>(v, MIRRORED ? SIZE - 1 : SIZE / 2);
+                merge_chunks<SIZE / 2, false>(v);
+            }
+        } else if constexpr (SIZE <= ITEMS) {
+            merge_transposed<SIZE, MIRRORED>(v);
+        } else {
+            exchange_in_block<MIRRORED>(v, MIRRORED ? SIZE - 1 : SIZE / 2);
+            merge_chunks<SIZE / 2, false>(v);
+        }
+    }
+
+    // The strides of the last merge of a tile.
+    static __device__ void merge(uint32_t (&v)[ITEMS]) {
+        merge_chunks<CHUNKS, false>(v);
+        merge_registers(v, ITEMS / 2);
+    }
+
+    template <unsigned SIZE = 2>
+    static __device__ void sort_chunks(uint32_t (&v)[ITEMS]) {
+        if constexpr (SIZE <= CHUNKS) {
+            merge_chunks<SIZE, true>(v);
+            merge_registers(v, ITEMS / 2);
+            sort_chunks<SIZE * 2>(v);
+        }
+    }
+
+    static __device__ void sort(uint32_t (&v)[ITEMS]) {
+        sort_registers(v);
+        sort_chunks(v);
+    }
+
+    // The same for wider items, whose straight-line code would be several times as long as that of
+    // words, as loops.
     template <class V>
-    static __device__ void merge_in_warp(V (&v)[ITEMS], unsigned mask) {
+    static __device__ void merge(V (&v)[ITEMS], unsigned mask = CHUNKS / 2) {
+#pragma unroll 1
+        for (; mask >= GROUPS; mask /= 2) exchange_in_block<false>(v, mask);
 #pragma unroll 1
         for (; mask > 0; mask /= 2) exchange_in_warp<false>(v, mask);
         merge_registers(v, ITEMS / 2);
     }
 
-    // The same from any number of chunks.
-    template <class V>
-    static __device__ void merge(V (&v)[ITEMS], unsigned mask) {
-#pragma unroll 1
-        for (; mask >= GROUPS; mask /= 2) exchange_in_block<false>(v, mask);
-        merge_in_warp(v, mask);
-    }
-
     template <class V>
     static __device__ void sort(V (&v)[ITEMS]) {
         sort_registers(v);
-        unsigned size = 2;
 #pragma unroll 1
-        for (; size <= GROUPS; size *= 2) {
-            exchange_in_warp<true>(v, size - 1);
-            merge_in_warp(v, size / 4);
-        }
-#pragma unroll 1
-        for (; size <= CHUNKS; size *= 2) {
-            exchange_in_block<true>(v, size - 1);
+        for (unsigned size = 2; size <= CHUNKS; size *= 2) {
+            if (size <= GROUPS) {
+                exchange_in_warp<true>(v, size - 1);
+            } else {
+                exchange_in_block<true>(v, size - 1);
+            }
             merge(v, size / 4);
         }
     }
@@ -200,7 +308,7 @@ struct Tile {
         __syncthreads();
 #pragma unroll
         for (int i = 0; i < ITEMS; i++) {
-            if (i < items) shared[slot(to[i])] = uint16_t(chunk() * ITEMS + i);
+            if (i < items) shared[slot_of_column(to[i]) + column()] = uint16_t(chunk() * ITEMS + i);
         }
         __syncthreads();
 #pragma unroll

@@ -20,17 +20,17 @@ namespace rank {
 // How many keys of the sorted column in shared memory are less than `key`, at most ROWS - 1.
 template <class Tile>
 __device__ uint32_t lesser(uint32_t key) {
-    const uint32_t* const shared = reinterpret_cast<uint32_t*>(shared_bytes);
-    unsigned at = Tile::column();
+    constexpr unsigned BYTES = sizeof(uint32_t);
+    unsigned at = Tile::column() * BYTES;  // bytes, so that `at` is an address as it is
 #pragma unroll
     for (unsigned step = Tile::ROWS / 2; step > 0; step /= 2) {
-        // Constants; `at` has only bits of greater places.
-        const unsigned probe = Tile::slot(step - 1) - Tile::column();
-        const unsigned advance = Tile::slot(step) - Tile::column();
-        if (shared[at + probe] < key) at += advance;
+        // Both are constants: `at` has bits of greater places only.
+        const unsigned probe = Tile::slot_of_column(step - 1) * BYTES;
+        const unsigned advance = Tile::slot_of_column(step) * BYTES;
+        if (*reinterpret_cast<const uint32_t*>(shared_bytes + (at + probe)) < key) at += advance;
     }
-    const unsigned chunk = at / Tile::COLUMNS % Tile::CHUNKS;
-    return chunk * Tile::ITEMS + at / Tile::BLOCK_THREADS;
+    const unsigned slot = at / BYTES;
+    return slot / Tile::COLUMNS % Tile::CHUNKS * Tile::ITEMS + slot / Tile::BLOCK_THREADS;
 }
 
 template <class Tile>
@@ -40,47 +40,48 @@ __device__ void sort_values(const Sort<float>& args) {
     uint32_t* const shared = reinterpret_cast<uint32_t*>(shared_bytes);
     // Step 1.
     uint32_t key[ITEMS], v[ITEMS];
-    {
+    load_keys<float, Tile>(args, typename Tile::Part(args.shape), key);
+#pragma unroll
+    for (int i = 0; i < ITEMS; i++) v[i] = key[i];
+
+    // One sort in the code, for both rounds.
+#pragma unroll 1
+    for (bool again = false;; again = true) {
+        // Steps 2 and 5.
+        Tile::sort(v);
         const typename Tile::Part part(args.shape);
-        load_keys<float, Tile>(args, part, key);
+        if (again) {
 #pragma unroll
-        for (int i = 0; i < ITEMS; i++) {
-            if (i >= part.items) key[i] = ~0u;
-            v[i] = key[i];
+            for (int i = 0; i < ITEMS; i++) key[i] = opaque(PairOf<uint32_t>::row(v[i]));
+            Tile::invert(key, part.items);
+            break;
         }
-    }
-    // Step 2.
-    Tile::sort(v);
-    // Step 3.
-    const typename Tile::Part part(args.shape);
-    bool tie = false;
-#pragma unroll
-    for (int i = 0; i < ITEMS; i++) {
-        shared[i * Tile::BLOCK_THREADS + threadIdx.x] = v[i];
-        if (i > 0) tie |= i < part.items && v[i] == v[i - 1];
-    }
-    __syncthreads();
-    if (Tile::chunk() > 0 && part.items > 0) {
-        tie |= v[0] == shared[(ITEMS - 1) * Tile::BLOCK_THREADS + threadIdx.x - Tile::COLUMNS];
-    }
-    const bool ties = __syncthreads_or(tie);
-    // Step 4.
-#pragma unroll
-    for (int i = 0; i < ITEMS; i++) key[i] = lesser<Tile>(key[i]);
-    // Step 5.
-    if (ties) {
+        // Step 3.
+        __syncthreads();
+        bool tie = false;
 #pragma unroll
         for (int i = 0; i < ITEMS; i++) {
-            const uint32_t pair = PairOf<uint32_t>::of(key[i], Tile::chunk() * ITEMS + i);
-            v[i] = i < part.items ? pair : PairOf<uint32_t>::pad();
+            shared[i * Tile::BLOCK_THREADS + threadIdx.x] = v[i];
+            if (i > 0) tie |= i < part.items && v[i] == v[i - 1];
+        }
+        __syncthreads();
+        if (Tile::chunk() > 0 && part.items > 0) {
+            tie |= v[0] == shared[(ITEMS - 1) * Tile::BLOCK_THREADS + threadIdx.x - Tile::COLUMNS];
+        }
+        const bool ties = __syncthreads_or(tie);
+        // Step 4.
+#pragma unroll
+        for (int i = 0; i < ITEMS; i++) key[i] = lesser<Tile>(key[i]);
+        if (!ties) break;
+        // Pads have greater rows than the elements that they may equal.
+#pragma unroll
+        for (int i = 0; i < ITEMS; i++) {
+            v[i] = PairOf<uint32_t>::of(key[i], Tile::chunk() * ITEMS + i);
         }
         __syncthreads();  // searches are over
-        Tile::sort(v);
-#pragma unroll
-        for (int i = 0; i < ITEMS; i++) key[i] = opaque(PairOf<uint32_t>::row(v[i]));
-        Tile::invert(key, part.items);
     }
     // Step 6.
+    const typename Tile::Part part(args.shape);
     if (args.ranks.data) part.write(args.ranks.data, args.ranks.row_stride, key);
     if (args.order.data) {
         Tile::invert(key, part.items);

@@ -335,10 +335,10 @@ fn kernels_have_the_same_constants() {
         (merge, "constexpr int MAX_STRIDES = 4;"),
         (rank, "using Tile32 = Tile<8, 8, 1>;"),
         (rank, "using Tile256 = Tile<8, 8, 8>;"),
-        (rank, "using Tile1024 = Tile<8, 16, 16>;"),
+        (rank, "using Tile1024 = Tile<8, 32, 8>;"),
         (rank, "using Tile2048 = Tile<8, 32, 16>;"),
         (rank, "using Tile4096 = Tile<4, 32, 16>;"),
-        (rank, "using Wide1024 = Tile<4, 8, 16>;"),
+        (rank, "using Wide1024 = Tile<4, 16, 8>;"),
         (rank, "using Wide2048 = Tile<2, 8, 16>;"),
         (rank, "using Wide4096 = Tile<2, 16, 16>;"),
     ] {

@@ -193,7 +193,7 @@ kernels! {
     /// `rank.cu`: sort of tiles of 256 rows.
     RankSort256 = "rank_sort256", 8 * WARP, ALL;
     /// `rank.cu`: sort of tiles of 1024 rows.
-    RankSort1024 = "rank_sort1024", 16 * WARP, ALL;
+    RankSort1024 = "rank_sort1024", 8 * WARP, ALL;
     /// `rank.cu`: sort of tiles of 2048 rows.
     RankSort2048 = "rank_sort2048", 16 * WARP, ALL;
     /// `rank.cu`: sort of tiles of 4096 rows.
