@@ -17,6 +17,17 @@
 //     f32      |  9 | 136       | 21 | 328
 //     f64      |  9 | 268       | 21 | 652
 //
+// Where one launch does all, device memory is read once and written once, in whole sectors up to 2048
+// rows (of U, where its type has 32 bits) and halves of them above.
+//
+// Instructions that a warp executes for 32 elements of a full tile (counted in the machine code of
+// sm_90, which has no loops there, along the way taken; not measured on a device):
+//
+//     rows                              32   256  1024  2048  4096
+//     float, ranks, no ties             78   141   138   161   193
+//     float, ranks, ties               116   225   230   270   329
+//     16-bit types, rows                58   110   102   120   147
+//
 // Who holds what, and how places are compared, is drawn in rank_tile.cuh.
 #include "rank_merge.cuh"
 #include "rank_values.cuh"
@@ -33,7 +44,7 @@ using Tile2048 = Tile<8, 32, 16>;
 using Tile4096 = Tile<4, 32, 16>;  // 64 items a thread for 8 columns spilled
 // Of 128-bit pairs.
 using Wide1024 = Tile<4, 16, 8>;
-using Wide2048 = Tile<2, 8, 16>;
+using Wide2048 = Tile<4, 16, 16>;
 using Wide4096 = Tile<2, 16, 16>;
 
 }  // namespace rank

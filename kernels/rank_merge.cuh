@@ -38,21 +38,22 @@ __device__ void exchange_strides(const Exchange& args) {
     constexpr int PLACES = 1 << STRIDES, HALF = PLACES / 2;
     const Place at(args.shape.cols);
     if (!at.in) return;
-    const uint64_t step = args.stride * args.shape.cols;
+    P* const pairs = static_cast<P*>(args.pairs) + at.col;
     for (uint64_t n = at.row;; n += at.row_step) {
         const uint64_t offset = n & (args.stride - 1), base = (n - offset) << STRIDES;
         if (base + offset >= args.shape.rows) break;
         const uint64_t high = base + HALF * args.stride;
+        // The first row of each half; the others are `stride` rows apart.
         const uint64_t first[2] = {base + offset,
                                    high + (args.mirrored ? args.stride - 1 - offset : offset)};
         P v[PLACES];
 #pragma unroll
         for (int half = 0; half < 2; half++) {
-            const P* from = static_cast<P*>(args.pairs) + first[half] * args.shape.cols + at.col;
+            uint64_t row = first[half];
 #pragma unroll
-            for (int i = 0; i < HALF; i++, from += step) {
-                const bool is_row = first[half] + i * args.stride < args.shape.rows;
-                v[half * HALF + i] = is_row ? *from : PairOf<P>::pad();
+            for (int i = half * HALF; i < half * HALF + HALF; i++, row += args.stride) {
+                v[i] = PairOf<P>::pad();
+                if (row < args.shape.rows) v[i] = pairs[row * args.shape.cols];
             }
         }
         if (args.mirrored) {
@@ -63,11 +64,10 @@ __device__ void exchange_strides(const Exchange& args) {
         }
 #pragma unroll
         for (int half = 0; half < 2; half++) {
-            P* to = static_cast<P*>(args.pairs) + first[half] * args.shape.cols + at.col;
+            uint64_t row = opaque(first[half]);
 #pragma unroll
-            for (int i = 0; i < HALF; i++, to += step) {
-                const bool is_row = first[half] + i * args.stride < args.shape.rows;
-                if (is_row) *to = v[half * HALF + i];
+            for (int i = half * HALF; i < half * HALF + HALF; i++, row += args.stride) {
+                if (row < args.shape.rows) pairs[row * args.shape.cols] = v[i];
             }
         }
     }

@@ -18,7 +18,7 @@
 
 namespace rank {
 
-struct Pair128 {
+struct alignas(16) Pair128 {
     uint64_t key, row;
 
     __device__ bool operator<(const Pair128& other) const {

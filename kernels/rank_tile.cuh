@@ -12,12 +12,15 @@
 //     warp 1    group 0   places 4*ITEMS ..              further           rank_merge.cuh
 //       :
 //
-// In shared memory place p = chunk * ITEMS + item of a column lies in
+// Merges of words swap items over the whole block so that comparators of many chunks become
+// comparators of registers, and swap them back: `merge_transposed`.
+//
+// Columns that threads share with all others, to search or to invert them, lie in shared memory with
 //
 //     slot(p) = (item * CHUNKS + chunk) * COLUMNS + column  =  item * BLOCK_THREADS + thread
 //
-// so that what threads write and read of their own places, or of another chunk's, has no bank
-// conflict, whatever ITEMS is.
+// for place p = chunk * ITEMS + item: what threads write and read of their own has no bank conflict,
+// and a slot is a sum of slots of powers of two, as a place is.
 #pragma once
 #include "bitonic.cuh"
 
@@ -52,7 +55,7 @@ __device__ inline uint64_t from_lane(uint64_t value, unsigned mask) {
     return __shfl_xor_sync(ALL_LANES, value, mask);
 }
 
-// The one that stays here of `mine` and the partner's. One instruction for 32 bits.
+// The one that stays here of `mine` and the partner's.
 __device__ inline uint32_t keep(uint32_t mine, uint32_t theirs, bool lower) {
     return lower ? min(mine, theirs) : max(mine, theirs);
 }

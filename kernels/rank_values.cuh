@@ -10,8 +10,9 @@
 //    Equal keys have equal numbers, so that rows decide; the places are the ranks.
 // 6. Write the ranks, and rows by inverting them in shared memory.
 //
-// The slots of the tile make the search cheap: a place is a sum of powers of two, and so is its
-// slot, so that a step is a load at a fixed distance, a comparison and an addition.
+// The slots of the tile make the search cheap: a step is a load at a fixed distance, a comparison and
+// an addition. Its loads have bank conflicts, for the chunks of a warp search in places of their own:
+// about one more wavefront a load with 8 columns, none with one chunk a warp.
 #pragma once
 #include "rank_pairs.cuh"
 

@@ -201,8 +201,8 @@ fn rank_covers_every_column_and_row_and_has_its_workspace() {
 fn columns(kernel: Kernel, dtype: DType) -> u32 {
     match (kernel, dtype) {
         (Kernel::RankMergePairs128, _) => 2,
-        (Kernel::RankSort2048 | Kernel::RankSort4096, DType::F64) => 2,
-        (Kernel::RankSort1024, DType::F64) => 4,
+        (Kernel::RankSort4096, DType::F64) => 2,
+        (Kernel::RankSort1024 | Kernel::RankSort2048, DType::F64) => 4,
         (Kernel::RankSort4096 | Kernel::RankSortPairs, _) => 4,
         (Kernel::RankMergePairs32 | Kernel::RankMergePairs64, _) => 4,
         _ => 8,
@@ -339,7 +339,7 @@ fn kernels_have_the_same_constants() {
         (rank, "using Tile2048 = Tile<8, 32, 16>;"),
         (rank, "using Tile4096 = Tile<4, 32, 16>;"),
         (rank, "using Wide1024 = Tile<4, 16, 8>;"),
-        (rank, "using Wide2048 = Tile<2, 8, 16>;"),
+        (rank, "using Wide2048 = Tile<4, 16, 16>;"),
         (rank, "using Wide4096 = Tile<2, 16, 16>;"),
     ] {
         assert!(file.contains(line), "{line}");

@@ -90,8 +90,8 @@ fn tile(kernel: Kernel, dtype: DType) -> Option<(u32, u32, u32)> {
         _ => rows?,
     };
     let columns = match (pair, rows) {
-        (Pair::Bits128, 1024) => 4,
-        (Pair::Bits128, 2048 | TILE_ROWS) => 2,
+        (Pair::Bits128, 1024 | 2048) => 4,
+        (Pair::Bits128, TILE_ROWS) => 2,
         (_, TILE_ROWS) => 4,
         _ => 8,
     };
