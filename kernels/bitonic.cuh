@@ -38,15 +38,21 @@ __device__ void merge_registers(V (&v)[N], int stride) {
     }
 }
 
+// The first step of a merge of runs of `size` places.
+template <class V, int N>
+__device__ void mirrored_step(V (&v)[N], int size) {
+#pragma unroll
+    for (int i = 0; i < N; i++) {
+        const int mirror = i ^ (size - 1);
+        if (i < mirror) compare_exchange(v[i], v[mirror]);
+    }
+}
+
 template <class V, int N>
 __device__ void sort_registers(V (&v)[N]) {
 #pragma unroll
     for (int size = 2; size <= N; size *= 2) {
-#pragma unroll
-        for (int i = 0; i < N; i++) {
-            const int mirror = i ^ (size - 1);
-            if (i < mirror) compare_exchange(v[i], v[mirror]);
-        }
+        mirrored_step(v, size);
         merge_registers(v, size / 4);
     }
 }

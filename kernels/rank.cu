@@ -1,245 +1,99 @@
-// Rank and argsort of each column: a bitonic sort of (key, row) pairs.
+// Rank and argsort of each column: bitonic sorts.
 //
-// Contract: ties go to the lower row in both directions (pairs are unique, so the order is total);
-// NaN is greatest, -0 equals +0. Any number of rows.
+// Contract: ties go to the lower row in both directions; NaN is greatest, -0 equals +0. Any number
+// of rows.
 //
-// A block sorts a tile of 8 columns. A warp is 8 columns x 4 groups; every thread holds ITEMS
-// consecutive places of one column:
+//   up to 4096 rows   one launch, one read of U and one write of the result: a block sorts some
+//                     columns, as pairs of key and row (rank_pairs.cuh) or, for float, by keys
+//                     alone (rank_values.cuh)
+//   more              tiles of 4096 rows are sorted as pairs, and merged in the workspace
+//                     (rank_merge.cuh)
 //
-//                   lane = group * 8 + column
-//     warp 0    group 0   places 0 .. ITEMS-1          a comparator reaches
-//               group 1   places ITEMS ..                within a thread    registers
-//               group 2                                  within a warp      shuffle with lane ^ 8, 16
-//               group 3                                  within a block     shared memory
-//     warp 1    group 0   places 4*ITEMS ..              further            global memory
-//       :
+// Launches, and bytes of device memory an element, where the whole matrix goes through memory in every
+// pass (computed from the plan, not measured):
 //
-// All comparators are ascending: the first step of each merge compares mirrored places. So pads,
-// which are greater than every pair, stay behind the last row, and places without a row need no
-// memory and no comparator.
+//              65,536 rows        1,048,576 rows
+//     f16      |  9 |  70       | 21 | 326
+//     f32      |  9 | 136       | 21 | 328
+//     f64      |  9 | 268       | 21 | 652
 //
-//   rows <= ROWS_OF_TILE   1. rank_sort: load, sort the tile, write ranks and rows
-//   more                   1. rank_sort: load, sort every tile, write pairs to the workspace
-//                          2. for size = 2 tiles, 4 tiles ... until all rows are covered:
-//                             a. rank_exchange: the mirrored step and the strides of a tile or more,
-//                                each in a pass over the workspace
-//                             b. rank_merge: all strides within a tile; the last one writes the
-//                                results
+// Where one launch does all, device memory is read once and written once, in whole sectors up to 2048
+// rows (of U, where its type has 32 bits) and halves of them above.
 //
-// Descending order complements the keys, so that ties still go to the lower row.
-#include "bitonic.cuh"
+// Instructions that a warp executes for 32 elements of a full tile (counted in the machine code of
+// sm_90, which has no loops there, along the way taken; not measured on a device):
+//
+//     rows                              32   256  1024  2048  4096
+//     float, ranks, no ties             78   141   138   161   193
+//     float, ranks, ties               116   225   230   270   329
+//     16-bit types, rows                58   110   102   120   147
+//
+// Who holds what, and how places are compared, is drawn in rank_tile.cuh.
+#include "rank_merge.cuh"
+#include "rank_values.cuh"
 
 namespace rank {
 
-constexpr unsigned COLUMNS = 8;  // 32 bytes of float, a full sector
-constexpr unsigned GROUPS = WARP / COLUMNS;
-
-// A key and its row, ordered by key, then row.
-struct Narrow {
-    uint64_t bits;
-
-    static __device__ Narrow of(uint32_t key, uint32_t row) { return {uint64_t(key) << 32 | row}; }
-    static __device__ Narrow pad() { return {~0ull}; }
-    __device__ uint32_t row() const { return uint32_t(bits); }
-    __device__ bool operator<(const Narrow& other) const { return bits < other.bits; }
-    __device__ Narrow from_lane(unsigned mask) const {
-        return {__shfl_xor_sync(ALL_LANES, bits, mask)};
-    }
-};
-
-struct Wide {
-    uint64_t key;
-    uint64_t at;
-
-    static __device__ Wide of(uint64_t key, uint32_t row) { return {key, row}; }
-    static __device__ Wide pad() { return {~0ull, ~0ull}; }
-    __device__ uint32_t row() const { return uint32_t(at); }
-    __device__ bool operator<(const Wide& other) const {
-        return key < other.key || (key == other.key && at < other.at);
-    }
-    __device__ Wide from_lane(unsigned mask) const {
-        return {__shfl_xor_sync(ALL_LANES, key, mask), __shfl_xor_sync(ALL_LANES, at, mask)};
-    }
-};
-
-template <class T>
-struct PairOf {
-    using Type = Narrow;
-};
-template <>
-struct PairOf<double> {
-    using Type = Wide;
-};
-template <class T>
-using Pair = typename PairOf<T>::Type;
-
-// The one that stays here of `mine` and the partner's.
-template <class P>
-__device__ P keep(P mine, P theirs, bool lower) {
-    return (mine < theirs) == lower ? mine : theirs;
-}
-
-template <int ITEMS, int BLOCK_WARPS>
-struct Tile {
-    static constexpr unsigned BLOCK_THREADS = BLOCK_WARPS * WARP;
-    static constexpr unsigned CHUNKS = BLOCK_WARPS * GROUPS;  // threads that share a column
-    static constexpr unsigned ROWS = CHUNKS * ITEMS;
-
-    const unsigned column, chunk;
-    const uint64_t col, first;  // first: the place of item 0 within the matrix
-    const bool in;
-
-    __device__ explicit Tile(uint32_t cols)
-        : column(threadIdx.x % COLUMNS),
-          chunk(threadIdx.x / COLUMNS),
-          col(uint64_t(blockIdx.x % across(cols)) * COLUMNS + column),
-          first(uint64_t(blockIdx.x / across(cols)) * ROWS + chunk * ITEMS),
-          in(col < cols) {}
-
-    // Tiles side by side; blockIdx.x goes through them row by row.
-    static __device__ unsigned across(uint32_t cols) {
-        return cols / COLUMNS + (cols % COLUMNS != 0);
-    }
-
-    // Compares item i with item `mirrored ? ITEMS - 1 - i : i` of the chunk `chunk ^ mask`.
-    template <class P>
-    __device__ void exchange(P (&v)[ITEMS], P* shared, unsigned mask, bool mirrored) const {
-        const bool lower = chunk < (chunk ^ mask);
-        P theirs[ITEMS];
-        if (mask < GROUPS) {
-#pragma unroll
-            for (int i = 0; i < ITEMS; i++) theirs[i] = v[i].from_lane(mask * COLUMNS);
-        } else {
-#pragma unroll
-            for (int i = 0; i < ITEMS; i++) shared[i * BLOCK_THREADS + threadIdx.x] = v[i];
-            __syncthreads();
-            const unsigned partner = (chunk ^ mask) * COLUMNS + column;
-#pragma unroll
-            for (int i = 0; i < ITEMS; i++) theirs[i] = shared[i * BLOCK_THREADS + partner];
-            __syncthreads();  // before the next step overwrites
-        }
-#pragma unroll
-        for (int i = 0; i < ITEMS; i++) {
-            v[i] = keep(v[i], theirs[mirrored ? ITEMS - 1 - i : i], lower);
-        }
-    }
-
-    // The strides of a merge from `mask` chunks down to one item.
-    template <class P>
-    __device__ void strides(P (&v)[ITEMS], P* shared, unsigned mask) const {
-#pragma unroll 1
-        for (; mask > 0; mask /= 2) exchange(v, shared, mask, false);
-        merge_registers(v, ITEMS / 2);
-    }
-
-    template <class P>
-    __device__ void sort(P (&v)[ITEMS], P* shared) const {
-        sort_registers(v);
-#pragma unroll 1
-        for (unsigned size = 2; size <= CHUNKS; size *= 2) {
-            exchange(v, shared, size - 1, true);
-            strides(v, shared, size / 4);
-        }
-    }
-};
-
-template <class T>
-struct Sort {
-    Input<T> u;
-    Output<uint32_t> ranks;  // place of each row, and
-    Output<uint32_t> order;  // row of each place: either may be null
-    Pair<T>* pairs;          // [rows][cols], the workspace
-    Shape shape;
-    uint32_t descending;
-    uint32_t last;  // whether the columns are sorted now, so that results are written, not pairs
-};
-
-template <class T, int ITEMS>
-__device__ void finish(const Sort<T>& args, const Pair<T> (&v)[ITEMS], uint64_t first,
-                       uint64_t col) {
-#pragma unroll
-    for (int i = 0; i < ITEMS; i++) {
-        const uint64_t place = first + i;
-        if (place >= args.shape.rows) break;
-        if (!args.last) args.pairs[place * args.shape.cols + col] = v[i];
-        if (args.last && args.ranks.data) args.ranks.at(v[i].row(), col) = uint32_t(place);
-        if (args.last && args.order.data) args.order.at(place, col) = v[i].row();
-    }
-}
-
-extern __shared__ __align__(16) unsigned char shared_bytes[];
-
-// Step 1.
-template <class T, int ITEMS, int BLOCK_WARPS>
-__device__ void sort(const Sort<T>& args) {
-    const Tile<ITEMS, BLOCK_WARPS> tile(args.shape.cols);
-    Pair<T> v[ITEMS];
-#pragma unroll
-    for (int i = 0; i < ITEMS; i++) {
-        const uint64_t row = tile.first + i;
-        v[i] = Pair<T>::pad();
-        if (tile.in && row < args.shape.rows) {
-            const KeyOf<T> key = Element<T>::key(args.u.at(row, tile.col));
-            v[i] = Pair<T>::of(args.descending ? KeyOf<T>(~key) : key, uint32_t(row));
-        }
-    }
-    tile.sort(v, reinterpret_cast<Pair<T>*>(shared_bytes));
-    if (tile.in) finish<T>(args, v, tile.first, tile.col);
-}
-
-// Step 2b.
-template <class T, int ITEMS, int BLOCK_WARPS>
-__device__ void merge(const Sort<T>& args) {
-    const Tile<ITEMS, BLOCK_WARPS> tile(args.shape.cols);
-    Pair<T> v[ITEMS];
-    // An address that moves on, for those of all items at once would not fit in registers.
-    const Pair<T>* pair = args.pairs + tile.first * args.shape.cols + tile.col;
-#pragma unroll
-    for (int i = 0; i < ITEMS; i++, pair += args.shape.cols) {
-        v[i] = tile.in && tile.first + i < args.shape.rows ? *pair : Pair<T>::pad();
-    }
-    tile.strides(v, reinterpret_cast<Pair<T>*>(shared_bytes), tile.CHUNKS / 2);
-    if (tile.in) finish<T>(args, v, tile.first, tile.col);
-}
-
-// Step 2a.
-template <class T>
-struct Exchange {
-    Pair<T>* pairs;
-    Shape shape;
-    uint64_t stride;    // a power of two
-    uint32_t mirrored;  // place i of 2 * stride meets place 2 * stride - 1 - i, not i + stride
-};
-
-// Rows of the walk are the comparators of a column.
-template <class T>
-__device__ void exchange(const Exchange<T>& args) {
-    const Place at(args.shape.cols);
-    if (!at.in) return;
-    for (uint64_t n = at.row;; n += at.row_step) {
-        const uint64_t offset = n & (args.stride - 1), base = (n - offset) * 2;
-        const uint64_t low = base + offset;
-        if (low >= args.shape.rows) break;
-        const uint64_t high =
-            args.mirrored ? base + 2 * args.stride - 1 - offset : low + args.stride;
-        if (high >= args.shape.rows) continue;
-        compare_exchange(args.pairs[low * args.shape.cols + at.col],
-                         args.pairs[high * args.shape.cols + at.col]);
-    }
-}
+// Few rows do not pay for many: a column goes to the smallest tile that holds it, 32 rows (one warp),
+// 256, 1024, 2048 or 4096. 8 columns are a sector of ranks or of float. Small tiles have more warps
+// rather than more items a thread, large ones as many items as registers hold.
+using Tile32 = Tile<8, 8, 1>;
+using Tile256 = Tile<8, 8, 8>;
+using Tile1024 = Tile<8, 32, 8>;
+using Tile2048 = Tile<8, 32, 16>;
+using Tile4096 = Tile<4, 32, 16>;  // 64 items a thread for 8 columns spilled
+// Of 128-bit pairs.
+using Wide1024 = Tile<4, 16, 8>;
+using Wide2048 = Tile<4, 16, 16>;
+using Wide4096 = Tile<2, 16, 16>;
 
 }  // namespace rank
 
-// Three sizes of tile, so that few rows do not pay for many: 32 rows (a warp: no barrier), 256 and
-// 1024 (64-bit keys: 512), whose exchange takes all the 64 KB that every architecture has.
-#define EXPORT_SIZES(T, NAME, LARGE_ITEMS)                                                     \
-    KERNEL(rank_sort_small_##NAME, WARP, (rank::sort<T, 8, 1>), rank::Sort<T>)                 \
-    KERNEL(rank_sort_medium_##NAME, 8 * WARP, (rank::sort<T, 8, 8>), rank::Sort<T>)            \
-    KERNEL(rank_sort_large_##NAME, 16 * WARP, (rank::sort<T, LARGE_ITEMS, 16>), rank::Sort<T>) \
-    KERNEL(rank_merge_##NAME, 16 * WARP, (rank::merge<T, LARGE_ITEMS, 16>), rank::Sort<T>)     \
-    KERNEL(rank_exchange_##NAME, THREADS, rank::exchange<T>, rank::Exchange<T>)
-EXPORT_SIZES(float, f32, 16)
-EXPORT_SIZES(double, f64, 8)
-EXPORT_SIZES(__half, f16, 16)
-EXPORT_SIZES(__nv_bfloat16, bf16, 16)
-#undef EXPORT_SIZES
+#define EXPORT_SORT(SIZE, NAME, T, TILE, ...)                             \
+    static_assert(rank::TILE::ROWS == SIZE, "plans know it by its name"); \
+    KERNEL(rank_sort##SIZE##_##NAME, rank::TILE::BLOCK_THREADS, (__VA_ARGS__), rank::Sort<T>)
+
+#define EXPORT_VALUES(SIZE, NAME, T, TILE) \
+    EXPORT_SORT(SIZE, NAME, T, TILE, rank::sort_values<rank::TILE>)
+EXPORT_VALUES(32, f32, float, Tile32)
+EXPORT_VALUES(256, f32, float, Tile256)
+EXPORT_VALUES(1024, f32, float, Tile1024)
+EXPORT_VALUES(2048, f32, float, Tile2048)
+EXPORT_VALUES(4096, f32, float, Tile4096)
+#undef EXPORT_VALUES
+
+#define EXPORT_PAIRS(SIZE, NAME, T, P, TILE) \
+    EXPORT_SORT(SIZE, NAME, T, TILE, rank::sort_pairs<T, P, rank::TILE>)
+#define EXPORT_16_BITS(T, NAME)                     \
+    EXPORT_PAIRS(32, NAME, T, uint32_t, Tile32)     \
+    EXPORT_PAIRS(256, NAME, T, uint32_t, Tile256)   \
+    EXPORT_PAIRS(1024, NAME, T, uint32_t, Tile1024) \
+    EXPORT_PAIRS(2048, NAME, T, uint32_t, Tile2048) \
+    EXPORT_PAIRS(4096, NAME, T, uint32_t, Tile4096)
+EXPORT_16_BITS(__half, f16)
+EXPORT_16_BITS(__nv_bfloat16, bf16)
+#undef EXPORT_16_BITS
+EXPORT_PAIRS(32, f64, double, rank::Pair128, Tile32)
+EXPORT_PAIRS(256, f64, double, rank::Pair128, Tile256)
+EXPORT_PAIRS(1024, f64, double, rank::Pair128, Wide1024)
+EXPORT_PAIRS(2048, f64, double, rank::Pair128, Wide2048)
+EXPORT_PAIRS(4096, f64, double, rank::Pair128, Wide4096)
+// Tiles to be merged, where rows have more than 16 bits or keys have.
+#define EXPORT_SORT_PAIRS(T, NAME)                                \
+    KERNEL(rank_sort_pairs_##NAME, rank::Tile4096::BLOCK_THREADS, \
+           (rank::sort_pairs<T, uint64_t, rank::Tile4096>), rank::Sort<T>)
+EXPORT_SORT_PAIRS(float, f32)
+EXPORT_SORT_PAIRS(__half, f16)
+EXPORT_SORT_PAIRS(__nv_bfloat16, bf16)
+#undef EXPORT_SORT_PAIRS
+#undef EXPORT_PAIRS
+#undef EXPORT_SORT
+
+#define EXPORT_MERGE(BITS, P, TILE)                                                         \
+    KERNEL(rank_exchange_pairs##BITS, THREADS, rank::exchange<P>, rank::Exchange)           \
+    KERNEL(rank_merge_pairs##BITS, rank::TILE::BLOCK_THREADS, (rank::merge<P, rank::TILE>), \
+           rank::Merge)
+EXPORT_MERGE(32, uint32_t, Tile4096)
+EXPORT_MERGE(64, uint64_t, Tile4096)
+EXPORT_MERGE(128, rank::Pair128, Wide4096)
+#undef EXPORT_MERGE

@@ -6,7 +6,7 @@ use bihalf::plan::{self, Asked, Bihalf, BihalfStep, DType, Kernel, Launch, Limit
 const CAPABILITIES: [(u32, u32); 7] = [(7, 5), (8, 0), (8, 6), (8, 9), (9, 0), (10, 0), (12, 0)];
 
 /// Around every edge of a kernel: a network's rows, a tile's, a chunk's, and the limits of a grid.
-const ROWS: [u32; 22] = [
+const ROWS: [u32; 28] = [
     0,
     1,
     2,
@@ -24,8 +24,14 @@ const ROWS: [u32; 22] = [
     513,
     1024,
     1025,
+    2048,
+    2049,
+    4096,
     4097,
+    8193,
     65_536,
+    65_537,
+    131_073,
     1 << 20,
     100_000_000,
     u32::MAX,
@@ -227,44 +233,174 @@ fn columns_decide_between_latency_and_instructions() {
     }
 }
 
+/// Bytes of a pair of key and row: 32 bits hold both while rows have 16.
+fn pair_bytes(rows: u32, dtype: DType) -> usize {
+    match dtype {
+        DType::F64 => 16,
+        DType::F16 | DType::Bf16 if rows <= 65_536 => 4,
+        _ => 8,
+    }
+}
+
 #[test]
-fn rank_is_a_complete_bitonic_sort() {
+fn rank_does_every_stride_of_a_bitonic_sort_in_its_order() {
     for limits in limits() {
         for ((rows, cols), dtype) in shapes().flat_map(|s| DType::ALL.map(|dtype| (s, dtype))) {
             let plan = plan::rank(rows, cols, dtype, &limits);
-            let steps: Vec<_> = plan.steps().collect();
+            let steps: Vec<_> = plan.steps().map(|(step, _)| step).collect();
             if rows == 0 || cols == 0 {
                 assert!(steps.is_empty());
                 continue;
             }
             let (tile, rows) = (u64::from(plan.tile_rows()), u64::from(rows));
-            let mut expected = vec![RankStep::Sort { last: rows <= tile }];
+            let mut steps = steps.into_iter();
+            assert_eq!(steps.next(), Some(RankStep::Sort { last: rows <= tile }));
             let mut run = tile;
             while run < rows {
                 run *= 2;
-                let mut stride = run / 2;
-                while stride >= tile {
-                    expected.push(RankStep::Exchange { stride, mirrored: stride == run / 2 });
-                    stride /= 2;
+                let mut wanted = run / 2;
+                while wanted >= tile {
+                    let Some(RankStep::Exchange { stride, strides, mirrored }) = steps.next()
+                    else {
+                        panic!("no exchange at stride {wanted} of {run}");
+                    };
+                    assert!((1..=4).contains(&strides), "what a kernel has registers for");
+                    assert_eq!(mirrored, wanted == run / 2, "once, at the beginning");
+                    assert_eq!(stride << (strides - 1), wanted, "the greatest of them");
+                    wanted = stride / 2;
                 }
-                expected.push(RankStep::Merge { last: run >= rows });
+                assert_eq!(wanted, tile / 2, "the rest is within a tile");
+                assert_eq!(steps.next(), Some(RankStep::Merge { last: run >= rows }));
             }
-            assert_eq!(steps.iter().map(|(step, _)| *step).collect::<Vec<_>>(), expected);
+            assert_eq!(steps.next(), None);
+        }
+    }
+}
+
+#[test]
+fn rank_covers_every_column_and_row_and_has_its_workspace() {
+    for limits in limits() {
+        for ((rows, cols), dtype) in shapes().flat_map(|s| DType::ALL.map(|dtype| (s, dtype))) {
+            let plan = plan::rank(rows, cols, dtype, &limits);
+            let tile = plan.tile_rows();
+            let smallest = [32, 256, 1024, 2048, 4096].into_iter().find(|&tile| rows <= tile);
+            assert_eq!(tile, smallest.unwrap_or(4096), "few rows do not pay for many");
             let pairs = if rows <= tile { 0 } else { rows as usize * cols as usize };
-            let bytes = if dtype == DType::F64 { 16 } else { 8 };
-            assert_eq!(plan.workspace_bytes(), pairs * bytes);
-            for (step, launch) in steps {
+            assert_eq!(plan.workspace_bytes(), pairs * pair_bytes(rows, dtype));
+            for (step, launch) in plan.steps() {
                 let needed = match step {
                     RankStep::Exchange { .. } => u64::from(cols.div_ceil(32)),
-                    _ => u64::from(cols.div_ceil(8)) * rows.div_ceil(tile),
+                    _ => {
+                        let columns = columns(launch.kernel, dtype);
+                        u64::from(cols.div_ceil(columns)) * u64::from(rows.div_ceil(tile))
+                    }
                 };
                 // A matrix of more tiles than a grid has blocks fits in no memory.
                 if needed <= i32::MAX as u64 {
                     assert_launchable(launch, dtype, &limits);
                     assert_eq!(u64::from(launch.grid.0), needed, "{step:?}");
                 }
+                assert!(launch.shared_bytes <= 64 << 10, "what every architecture has");
             }
         }
+    }
+}
+
+/// Columns of a tile.
+fn columns(kernel: Kernel, dtype: DType) -> u32 {
+    match (kernel, dtype) {
+        (Kernel::RankMergePairs128, _) => 2,
+        (Kernel::RankSort4096, DType::F64) => 2,
+        (Kernel::RankSort1024 | Kernel::RankSort2048, DType::F64) => 4,
+        (Kernel::RankSort4096 | Kernel::RankSortPairs, _) => 4,
+        (Kernel::RankMergePairs32 | Kernel::RankMergePairs64, _) => 4,
+        _ => 8,
+    }
+}
+
+/// A column to which the steps of a plan are done comparator by comparator, as kernels do them.
+/// Places behind the last row do not exist.
+struct Column(Vec<u32>);
+
+impl Column {
+    fn compare(&mut self, low: usize, high: usize) {
+        if high < self.0.len() && self.0[high] < self.0[low] {
+            self.0.swap(low, high);
+        }
+    }
+
+    fn mirrored_step(&mut self, run: usize) {
+        for low in (0..self.0.len()).filter(|place| place % run < run / 2) {
+            self.compare(low, low - low % run + run - 1 - low % run);
+        }
+    }
+
+    fn strides(&mut self, greatest: usize, least: usize) {
+        let mut stride = greatest;
+        while stride >= least.max(1) {
+            for low in (0..self.0.len()).filter(|place| place & stride == 0) {
+                self.compare(low, low + stride);
+            }
+            stride /= 2;
+        }
+    }
+
+    fn step(&mut self, step: RankStep, tile: usize) {
+        match step {
+            RankStep::Sort { .. } => self.0.chunks_mut(tile).for_each(<[u32]>::sort_unstable),
+            RankStep::Exchange { stride, strides, mirrored } => {
+                let (least, greatest) = (stride as usize, (stride as usize) << (strides - 1));
+                if mirrored {
+                    self.mirrored_step(2 * greatest);
+                    self.strides(greatest / 2, least);
+                } else {
+                    self.strides(greatest, least);
+                }
+            }
+            RankStep::Merge { .. } => self.strides(tile / 2, 1),
+        }
+    }
+}
+
+/// A network that sorts all sequences of 0 and 1 sorts everything; here runs of ones in any tile, and
+/// numbers that are all different.
+#[test]
+fn the_steps_of_rank_sort() {
+    let limits = Limits::of_capability(9, 0).unwrap();
+    for rows in [4097, 8192, 8193, 3 * 4096 + 5, 65_536, 65_537, 33 * 4096 + 1] {
+        let plan = plan::rank(rows, 1, DType::F16, &limits);
+        let tile = plan.tile_rows();
+        let scrambled = (0..rows).map(|i| i.wrapping_mul(0x9e37_79b1)).collect();
+        let reversed = (0..rows).rev().collect();
+        let ones_first = (0..rows).map(|i| u32::from(i < rows / 2)).collect();
+        let ones_in_tiles = (0..rows).map(|i| u32::from(i % tile < i / tile * 97 % tile)).collect();
+        for values in [scrambled, reversed, ones_first, ones_in_tiles] {
+            let mut column = Column(values);
+            plan.steps().for_each(|(step, _)| column.step(step, tile as usize));
+            assert!(column.0.is_sorted(), "{rows} rows");
+        }
+    }
+}
+
+/// What the head of `rank.cu` says of large matrices.
+#[test]
+fn rank_costs_what_its_kernels_say() {
+    let limits = Limits::of_capability(9, 0).unwrap();
+    let table: String = include_str!("../kernels/rank.cu").split_whitespace().collect();
+    for (dtype, element) in [(DType::F16, 2), (DType::F32, 4), (DType::F64, 8)] {
+        let of = |rows| {
+            let pair = pair_bytes(rows, dtype);
+            let bytes = |step| match step {
+                RankStep::Sort { last } => element + if last { 4 } else { pair },
+                RankStep::Exchange { .. } => 2 * pair,
+                RankStep::Merge { last } => pair + if last { 4 } else { pair },
+            };
+            let plan = plan::rank(rows, 64, dtype, &limits);
+            let all: usize = plan.steps().map(|(step, _)| bytes(step)).sum();
+            format!("|{}|{all}", plan.steps().count())
+        };
+        let line = format!("//{}{}{}", dtype.name(), of(65_536), of(1 << 20));
+        assert!(table.contains(&line), "{line}");
     }
 }
 
@@ -308,16 +444,23 @@ fn kernels_have_the_same_constants() {
     let radix = include_str!("../kernels/bihalf_radix.cuh");
     let rank = include_str!("../kernels/rank.cu");
     let loss = include_str!("../kernels/loss.cu");
+    let tile = include_str!("../kernels/rank_tile.cuh");
+    let merge = include_str!("../kernels/rank_merge.cuh");
     for (file, line) in [
         (common, "constexpr unsigned WARP = 32;"),
         (common, "constexpr unsigned WARPS = 8;"),
         (radix, "constexpr unsigned DIGIT_BITS = 11;"),
         (radix, "constexpr unsigned TILE_COLUMNS = 8;"),
-        (rank, "constexpr unsigned COLUMNS = 8;"),
-        (rank, "(rank::sort<T, 8, 1>)"),
-        (rank, "(rank::sort<T, 8, 8>)"),
-        (rank, "EXPORT_SIZES(float, f32, 16)"),
-        (rank, "EXPORT_SIZES(double, f64, 8)"),
+        (tile, "constexpr unsigned SHARED_BYTES = 64 << 10;"),
+        (merge, "constexpr int MAX_STRIDES = 4;"),
+        (rank, "using Tile32 = Tile<8, 8, 1>;"),
+        (rank, "using Tile256 = Tile<8, 8, 8>;"),
+        (rank, "using Tile1024 = Tile<8, 32, 8>;"),
+        (rank, "using Tile2048 = Tile<8, 32, 16>;"),
+        (rank, "using Tile4096 = Tile<4, 32, 16>;"),
+        (rank, "using Wide1024 = Tile<4, 16, 8>;"),
+        (rank, "using Wide2048 = Tile<4, 16, 16>;"),
+        (rank, "using Wide4096 = Tile<2, 16, 16>;"),
         (loss, "constexpr unsigned VECTOR_BYTES = 16;"),
         (loss, "constexpr uint32_t F32 = 0, F64 = 1, F16 = 2;"),
         (loss, "constexpr unsigned PENALTY_WARPS = 32;"),
@@ -325,8 +468,4 @@ fn kernels_have_the_same_constants() {
         assert!(file.contains(line), "{line}");
     }
     assert_eq!(DType::ALL.map(|dtype| dtype as u32), [0, 1, 2, 3], "of F32, F64, F16, bf16");
-    let limits = Limits::of_capability(8, 0).unwrap();
-    let tile = |rows, dtype| plan::rank(rows, 8, dtype, &limits).tile_rows();
-    assert_eq!([32, 256, 1024].map(|rows| tile(rows, DType::F32)), [32, 256, 1024]);
-    assert_eq!([32, 256, 1024].map(|rows| tile(rows, DType::F64)), [32, 256, 512]);
 }

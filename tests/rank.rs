@@ -36,6 +36,72 @@ fn rank_and_argsort_match_the_oracle_on_every_shape_stride_and_pattern() {
     on_each_backend_and_type!(ranks_and_argsort_equal_the_oracle);
 }
 
+/// Rows around every tile that a device sorts, and around what one pass of a merge does; with them,
+/// columns that fill a tile and do not.
+const TILES: [(usize, usize); 14] = [
+    (255, 3),
+    (256, 9),
+    (257, 1),
+    (1023, 1),
+    (2047, 1),
+    (2048, 2),
+    (2049, 1),
+    (4095, 1),
+    (4096, 5),
+    (8192, 1),
+    (8193, 1),
+    (16_385, 1),
+    (65_536, 1),
+    (65_537, 1),
+];
+
+/// Without the oracle, which compares all pairs of rows: a permutation of the rows along which
+/// values ascend (or descend), equal ones by row, is the only one.
+#[track_caller]
+fn assert_is_argsort<T: Element>(u: &[T], cols: usize, desc: bool, sorted: &[u32]) {
+    let value = |row: u32, j: usize| u[row as usize * cols + j].to_f64();
+    for j in 0..cols {
+        let column: Vec<u32> = sorted.iter().copied().skip(j).step_by(cols).collect();
+        let mut seen = vec![false; column.len()];
+        column.iter().for_each(|&row| seen[row as usize] = true);
+        assert!(seen.into_iter().all(|seen| seen), "column {j} is no permutation");
+        for pair in column.windows(2) {
+            let (a, b) = (value(pair[0], j), value(pair[1], j));
+            let (first, last) = if desc { (b, a) } else { (a, b) };
+            let equal = !naive::less(a, b) && !naive::less(b, a);
+            let sound = naive::less(first, last) || (equal && pair[0] < pair[1]);
+            assert!(sound, "column {j}: rows {pair:?} with {a} and {b}");
+        }
+    }
+}
+
+fn ranks_and_argsort_of_every_tile<T: Element, B: Backend>(backend: &B) {
+    for (seed, shape) in (1..).zip(TILES) {
+        let (rows, cols) = shape;
+        let mut ws = backend.workspace::<T>(rows, cols).unwrap();
+        for (n, pattern) in cases(backend, &ALL, shape, seed) {
+            let u: Vec<T> = pattern.fill(shape, seed);
+            let (order, desc) = ORDERS[(n + seed as usize) % 2];
+            let _context = Context::new::<T, B>(backend, (shape, pattern, seed, order));
+            let input = Input::new(backend, &u, shape, Lay::Padded);
+
+            let mut out = Guarded::<B, u32>::new(backend, shape);
+            backend.argsort_into(input.view(), order, out.view(), &mut ws).unwrap();
+            let sorted = out.take(backend);
+            assert_is_argsort(&u, cols, desc, &sorted);
+
+            let mut out = Guarded::<B, u32>::new(backend, shape);
+            backend.rank_into(input.view(), order, out.view(), &mut ws).unwrap();
+            assert_eq!(naive::argsort(&out.take(backend), cols), sorted);
+        }
+    }
+}
+
+#[test]
+fn rank_and_argsort_of_any_number_of_tiles_are_stable_sorts() {
+    on_each_backend_and_type!(ranks_and_argsort_of_every_tile);
+}
+
 fn argsort<T: Element, B: Backend>(backend: &B, column: &[T], order: Order) -> Vec<u32> {
     let u = Input::new(backend, column, (column.len(), 1), Lay::Dense);
     backend.download(&backend.argsort(u.view(), order).unwrap()).unwrap()

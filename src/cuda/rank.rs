@@ -26,17 +26,34 @@ struct Exchange {
     pairs: u64,
     shape: Shape,
     stride: u64,
+    strides: u32,
     mirrored: u32,
+}
+
+#[repr(C)]
+struct Merge {
+    ranks: Output,
+    order: Output,
+    pairs: u64,
+    shape: Shape,
+    last: u32,
 }
 
 /// Size of each kernel's argument.
 #[cfg(test)]
 pub(super) const ARGS: &[(Kernel, usize)] = &[
-    (Kernel::RankSortSmall, size_of::<Sort>()),
-    (Kernel::RankSortMedium, size_of::<Sort>()),
-    (Kernel::RankSortLarge, size_of::<Sort>()),
-    (Kernel::RankExchange, size_of::<Exchange>()),
-    (Kernel::RankMerge, size_of::<Sort>()),
+    (Kernel::RankSort32, size_of::<Sort>()),
+    (Kernel::RankSort256, size_of::<Sort>()),
+    (Kernel::RankSort1024, size_of::<Sort>()),
+    (Kernel::RankSort2048, size_of::<Sort>()),
+    (Kernel::RankSort4096, size_of::<Sort>()),
+    (Kernel::RankSortPairs, size_of::<Sort>()),
+    (Kernel::RankExchangePairs32, size_of::<Exchange>()),
+    (Kernel::RankExchangePairs64, size_of::<Exchange>()),
+    (Kernel::RankExchangePairs128, size_of::<Exchange>()),
+    (Kernel::RankMergePairs32, size_of::<Merge>()),
+    (Kernel::RankMergePairs64, size_of::<Merge>()),
+    (Kernel::RankMergePairs128, size_of::<Merge>()),
 ];
 
 /// What of a sorted column is written.
@@ -74,14 +91,20 @@ impl Cuda {
             // against the shape and are held, as is the workspace, which the plan has measured.
             unsafe {
                 match step {
-                    RankStep::Sort { last } | RankStep::Merge { last } => {
+                    RankStep::Sort { last } => {
                         let last = u32::from(last);
                         let args = Sort { u, ranks, order: rows, pairs, shape, descending, last };
                         self.launch::<T, _>(launch, &args)
                     }
-                    RankStep::Exchange { stride, mirrored } => {
+                    RankStep::Exchange { stride, strides, mirrored } => {
                         let mirrored = u32::from(mirrored);
-                        self.launch::<T, _>(launch, &Exchange { pairs, shape, stride, mirrored })
+                        let args = Exchange { pairs, shape, stride, strides, mirrored };
+                        self.launch::<T, _>(launch, &args)
+                    }
+                    RankStep::Merge { last } => {
+                        let last = u32::from(last);
+                        let args = Merge { ranks, order: rows, pairs, shape, last };
+                        self.launch::<T, _>(launch, &args)
                     }
                 }
             }?;

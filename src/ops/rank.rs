@@ -15,10 +15,11 @@
 //! - **Determinism**: the same bits for any number of threads.
 //! - **Errors**: [`Error::TooManyRows`](crate::Error::TooManyRows),
 //!   [`Error::Shape`](crate::Error::Shape) when `out` is not `rows` x `cols`.
-//! - **On CUDA**: the same ranks, by bitonic sort. Up to 1024 rows (`f64`: 512) one launch of
-//!   `rank_sort_small`, `_medium` or `_large`; above, t = ceil(log2(M / 1024)) merges of
-//!   `rank_exchange` and `rank_merge`, 1 + t (t + 3) / 2 launches, with 8 M K bytes of workspace
-//!   (`f64`: 512 rows, 16 M K).
+//! - **On CUDA**: the same ranks, by bitonic sort. Up to 4096 rows one launch of `rank_sort32`, `256`,
+//!   `1024`, `2048` or `4096`, the least that holds a column, without a workspace. Above, tiles of 4096
+//!   rows are merged by `rank_exchange_pairs` and `rank_merge_pairs`: t = ceil(log2(M / 4096)) merges,
+//!   the n-th of 1 + ceil(n / 4) launches, with 8 M K bytes of workspace (`f64`: 16 M K; 16-bit types
+//!   up to 65,536 rows: 4 M K).
 //! - **Cost** on the CPU: O(K M log M) time; extra memory 12 M bytes a column (20 M for `f64`) for 16
 //!   columns at a time.
 //!

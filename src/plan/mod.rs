@@ -234,16 +234,30 @@ kernels! {
     BihalfBackwardDense = "bihalf_backward_dense", WARPS * WARP, ALL;
     /// `bihalf.cu`: backward from packed B.
     BihalfBackwardPacked = "bihalf_backward_packed", WARPS * WARP, ALL;
-    /// `rank.cu`: sort of a tile of 32 rows.
-    RankSortSmall = "rank_sort_small", WARP, ALL;
-    /// `rank.cu`: sort of a tile of 256 rows.
-    RankSortMedium = "rank_sort_medium", 8 * WARP, ALL;
-    /// `rank.cu`: sort of a tile of 1024 rows, 512 of `f64`.
-    RankSortLarge = "rank_sort_large", 16 * WARP, ALL;
-    /// `rank.cu`: a step of a merge between tiles.
-    RankExchange = "rank_exchange", WARPS * WARP, ALL;
-    /// `rank.cu`: the steps of a merge within a tile.
-    RankMerge = "rank_merge", 16 * WARP, ALL;
+    /// `rank.cu`: sort of tiles of 32 rows.
+    RankSort32 = "rank_sort32", WARP, ALL;
+    /// `rank.cu`: sort of tiles of 256 rows.
+    RankSort256 = "rank_sort256", 8 * WARP, ALL;
+    /// `rank.cu`: sort of tiles of 1024 rows.
+    RankSort1024 = "rank_sort1024", 8 * WARP, ALL;
+    /// `rank.cu`: sort of tiles of 2048 rows.
+    RankSort2048 = "rank_sort2048", 16 * WARP, ALL;
+    /// `rank.cu`: sort of tiles of 4096 rows.
+    RankSort4096 = "rank_sort4096", 16 * WARP, ALL;
+    /// `rank.cu`: sort of tiles of 4096 rows, as 64-bit pairs, which are merged.
+    RankSortPairs = "rank_sort_pairs", 16 * WARP, UP_TO_32_BITS;
+    /// `rank.cu`: strides of a merge of 32-bit pairs between tiles.
+    RankExchangePairs32 = "rank_exchange_pairs32", WARPS * WARP, NONE;
+    /// `rank.cu`: the same of 64-bit pairs.
+    RankExchangePairs64 = "rank_exchange_pairs64", WARPS * WARP, NONE;
+    /// `rank.cu`: the same of 128-bit pairs.
+    RankExchangePairs128 = "rank_exchange_pairs128", WARPS * WARP, NONE;
+    /// `rank.cu`: strides of a merge of 32-bit pairs within tiles.
+    RankMergePairs32 = "rank_merge_pairs32", 16 * WARP, NONE;
+    /// `rank.cu`: the same of 64-bit pairs.
+    RankMergePairs64 = "rank_merge_pairs64", 16 * WARP, NONE;
+    /// `rank.cu`: the same of 128-bit pairs.
+    RankMergePairs128 = "rank_merge_pairs128", 16 * WARP, NONE;
     /// `sign.cu`: forward.
     SignForward = "sign_forward", WARPS * WARP, ALL;
     /// `sign.cu`: backward.

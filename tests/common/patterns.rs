@@ -8,8 +8,13 @@ pub enum Pattern {
     Random,
     /// One value everywhere.
     AllEqual,
+    /// Two values, by halves.
+    TwoValues,
     /// Four values, so ties straddle every boundary.
     FewDistinct,
+    /// Ascending by row, but for the last row, which equals one of the first: of more than 32 rows
+    /// the 32nd, so that the two are neighbours across a boundary of 8, 16 and 32 sorted ones.
+    OneTie,
     /// Ascending by row.
     Sorted,
     /// Descending by row.
@@ -30,10 +35,12 @@ pub enum Pattern {
     Relu,
 }
 
-pub const ALL: [Pattern; 12] = [
+pub const ALL: [Pattern; 14] = [
     Pattern::Random,
     Pattern::AllEqual,
+    Pattern::TwoValues,
     Pattern::FewDistinct,
+    Pattern::OneTie,
     Pattern::Sorted,
     Pattern::Reversed,
     Pattern::Saw,
@@ -59,8 +66,16 @@ impl Pattern {
             match self {
                 Self::Random => x,
                 Self::AllEqual => 0.5,
+                Self::TwoValues => (dice % 2) as f64,
                 Self::FewDistinct => [-1.0, 0.0, 1.0, 2.0][dice % 4],
-                Self::Sorted => i as f64,
+                Self::OneTie if i + 1 == rows => {
+                    if rows > 32 {
+                        31.0
+                    } else {
+                        0.0
+                    }
+                }
+                Self::OneTie | Self::Sorted => i as f64,
                 Self::Reversed => -(i as f64),
                 Self::Saw => (i % 5) as f64,
                 Self::WithNan => [f64::NAN, -f64::NAN, x, x, x, x, x, x][dice],
