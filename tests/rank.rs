@@ -79,7 +79,12 @@ fn ranks_and_argsort_of_every_tile<T: Element, B: Backend>(backend: &B) {
     for (seed, shape) in (1..).zip(TILES) {
         let (rows, cols) = shape;
         let mut ws = backend.workspace::<T>(rows, cols).unwrap();
-        for (n, pattern) in cases(backend, &ALL, shape, seed) {
+        let mut patterns: Vec<_> = cases(backend, &ALL, shape, seed).collect();
+        // A run that tries part of the cases tries every kernel all the same.
+        if patterns.is_empty() && rows < 10_000 {
+            patterns.push((0, Pattern::Random));
+        }
+        for (n, pattern) in patterns {
             let u: Vec<T> = pattern.fill(shape, seed);
             let (order, desc) = ORDERS[(n + seed as usize) % 2];
             let _context = Context::new::<T, B>(backend, (shape, pattern, seed, order));
