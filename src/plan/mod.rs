@@ -27,8 +27,7 @@ pub use loss::{
     penalty_workspace_bytes,
 };
 pub use rank::{Rank, Step as RankStep, rank};
-pub(crate) use walk::VECTOR_BYTES;
-pub use walk::{by_vectors, walk, walk_words};
+pub use walk::{VECTOR_BYTES, by_vectors, walk, walk_words};
 
 /// Threads of a warp; columns of a tile.
 pub(crate) const WARP: u32 = 32;
