@@ -33,7 +33,7 @@ RULES = [
     ("bihalf_radix.cuh", "if ((key & known) == prefix)", "", "radix: all keys are counted"),
     ("bihalf_counting.cuh", "i < row % GROUP", "false", "counting: ties of the own group"),
     ("bihalf_counting.cuh", "Key(lower || lower_in_own)", "Key(lower_in_own)", "counting: ties of other groups"),
-    ("bihalf_histogram.cuh", "(other.key == own.key && other.row < own.row)", "false", "histogram: ties of candidates"),
+    ("bihalf_histogram.cuh", "other.row < own.row)", "false)", "histogram: ties of candidates"),
     ("bihalf_histogram.cuh", "key[i] == prefix && tie < to_take", "key[i] == prefix", "histogram: all ties are taken"),
     ("bihalf_slices.cuh", "left -= open_in[t][column];", ";", "slices: ties of earlier threads are forgotten"),
     ("bihalf_slices.cuh", "surplus > 0)", "false)", "slices: surplus ties are taken"),
