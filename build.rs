@@ -66,8 +66,8 @@ fn find_nvcc() -> Option<(PathBuf, String)> {
     let on_path = env::split_paths(&path).map(|folder| folder.join(&name));
     let usual = Path::new("/usr/local/cuda/bin").join(&name);
 
-    let candidates = toolkits.into_iter().flatten().chain(on_path).chain([usual]);
-    candidates.into_iter().find_map(|nvcc| {
+    let mut candidates = toolkits.into_iter().flatten().chain(on_path).chain([usual]);
+    candidates.find_map(|nvcc| {
         let (version, _) = version(&nvcc).ok()?;
         Some((nvcc, version))
     })

@@ -17,18 +17,10 @@ for nvcc in "${CUDA_HOME:+$CUDA_HOME/bin/nvcc}" "${CUDA_PATH:+$CUDA_PATH/bin/nvc
     fi
 done
 
-folder=target/nvcc
-command -v python3 >/dev/null || { echo "nvcc.sh: python3 is missing, and no nvcc is installed" >&2; exit 1; }
-if [ ! -e "$folder/complete" ]; then
-    echo "nvcc.sh: fetching nvcc 13.0.88 into $folder" >&2
-    rm -rf "$folder"
-    python3 -m venv "$folder" >&2 ||
-        { echo "nvcc.sh: python3 cannot make a virtual environment: install python3-venv" >&2; exit 1; }
-    "$folder/bin/pip" install --quiet --disable-pip-version-check \
-        nvidia-cuda-nvcc==13.0.88 nvidia-nvvm==13.0.88 nvidia-cuda-crt==13.0.88 \
-        nvidia-cuda-runtime==13.0.96 nvidia-cuda-cccl==13.0.85 >&2
-    touch "$folder/complete"
-fi
-nvcc=$(echo "$PWD/$folder"/lib/python3*/site-packages/nvidia/cu13/bin/nvcc)
-[ -x "$nvcc" ] || { echo "nvcc.sh: no nvcc among the wheels in $folder" >&2; exit 1; }
+. scripts/wheels.sh
+wheels nvcc \
+    nvidia-cuda-nvcc==13.0.88 nvidia-nvvm==13.0.88 nvidia-cuda-crt==13.0.88 \
+    nvidia-cuda-runtime==13.0.96 nvidia-cuda-cccl==13.0.85
+nvcc=$(echo "$PWD"/target/nvcc/lib/python3*/site-packages/nvidia/cu13/bin/nvcc)
+[ -x "$nvcc" ] || { echo "nvcc.sh: no nvcc among the wheels in target/nvcc" >&2; exit 1; }
 echo "$nvcc"

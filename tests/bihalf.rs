@@ -206,13 +206,9 @@ fn any_subset_of_outputs_may_be_asked_for() {
 
 fn backward_equals_the_formula<T: Element + Guard, B: Backend>(backend: &B) {
     for (seed, shape) in (1..).zip(shapes()) {
-        let (rows, cols) = shape;
+        let (_, cols) = shape;
         let lay = LAYS[seed as usize % LAYS.len()];
-        let pulls = [
-            (Pull::new(6.0), 6.0 / (rows * cols) as f64),
-            (Pull::new(0.7).over(12.0), 0.7 / 12.0),
-            (Pull::new(0.0), 0.0),
-        ];
+        let pulls = pulls(shape);
         for (n, pattern) in cases(backend, &ALL, shape, seed) {
             let (pull, c) = pulls[n % pulls.len()];
             let _context = Context::new::<T, B>(backend, (shape, pattern, seed, pull, lay));

@@ -211,10 +211,7 @@ fn shapes_beyond_32_bits_are_refused() {
 /// In a process of its own, for event tracking is a setting of the context that all tests share.
 #[test]
 fn a_captured_graph_replays_on_new_data() {
-    if !device::is_child() {
-        if device::cuda().is_some() {
-            device::child("cuda::a_captured_graph_replays_on_new_data", &[]);
-        }
+    if !device::is_alone("cuda::a_captured_graph_replays_on_new_data") {
         return;
     }
     let cuda = need_cuda!();
@@ -365,10 +362,7 @@ fn a_training_step_from_packed_codes_is_three_launches() {
 /// In a process of its own, as the other capture.
 #[test]
 fn a_captured_training_step_replays_on_new_data() {
-    if !device::is_child() {
-        if device::cuda().is_some() {
-            device::child("cuda::a_captured_training_step_replays_on_new_data", &[]);
-        }
+    if !device::is_alone("cuda::a_captured_training_step_replays_on_new_data") {
         return;
     }
     let cuda = need_cuda!();

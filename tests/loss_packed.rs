@@ -59,11 +59,7 @@ fn packed_backward_equals_the_formula<T: Element + Guard, B: Backend>(backend: &
     for (seed, shape) in (1..).zip(shapes()) {
         let (rows, cols) = shape;
         let lay = LAYS[seed as usize % LAYS.len()];
-        let pulls = [
-            (Pull::new(6.0), 6.0 / (rows * cols) as f64),
-            (Pull::new(0.7).over(12.0), 0.7 / 12.0),
-            (Pull::new(0.0), 0.0),
-        ];
+        let pulls = pulls(shape);
         let of_slopes =
             [Pattern::Random, Pattern::Denormals, Pattern::SignedZeros, Pattern::WithNan];
         for (n, pattern) in cases(backend, &ALL, shape, seed) {

@@ -4,6 +4,7 @@
 
 use super::memory::{DeviceMut, DeviceRef, Held};
 use crate::codes::words_per_row;
+use crate::plan::VECTOR_BYTES;
 use crate::{Element, Error, Matrix, Outputs, PackedCodes, Result};
 use cudarc::driver::CudaStream;
 
@@ -47,13 +48,6 @@ impl Input {
         let (row_stride, col_stride) = (layout.row_stride() as u64, layout.col_stride() as u64);
         Ok((Self { data: held.address, row_stride, col_stride }, held))
     }
-
-    /// Whether each row may be read in accesses of 16 bytes, elements being of `size` bytes.
-    fn has_vectors(&self, size: u64) -> bool {
-        const VECTOR_BYTES: u64 = 16;
-        let row_bytes = self.row_stride.wrapping_mul(size);
-        self.col_stride == 1 && (self.data | row_bytes) % VECTOR_BYTES == 0
-    }
 }
 
 /// An input whose type the kernel is told; see `Features` in `kernels/loss.cu`.
@@ -75,7 +69,7 @@ impl Features {
     ) -> Result<(Self, Held<'a>)> {
         let cols = Shape::new(m.rows(), m.cols())?.cols;
         let (data, held) = Input::of(what, m, stream)?;
-        let aligned = u32::from(data.has_vectors(size_of::<X>() as u64));
+        let aligned = u32::from(data.by::<X>(VECTOR_BYTES / size_of::<X>()));
         Ok((Self { data, cols, dtype: X::DTYPE as u32, aligned, unused: 0 }, held))
     }
 }
@@ -98,35 +92,37 @@ impl Output {
     }
 }
 
-/// A gradient that an operation reads, and where its result goes.
-pub(super) enum Grad<'a, T> {
+/// A matrix that an operation reads, and where its result of the same shape goes.
+pub(super) enum InOut<'a, T> {
     /// To memory of its own.
     Into(Matrix<DeviceRef<'a, T>>, Matrix<DeviceMut<'a, T>>),
     /// To the same memory.
     InPlace(Matrix<DeviceMut<'a, T>>),
 }
 
-impl<'a, T: Element> Grad<'a, T> {
-    /// Shapes of the gradient and of the result.
+impl<'a, T: Element> InOut<'a, T> {
+    /// Shapes of what is read and of the result.
     pub(super) fn shapes(&self) -> [(usize, usize); 2] {
         match self {
-            Self::Into(grad, out) => [grad.shape(), out.shape()],
-            Self::InPlace(grad) => [grad.shape(); 2],
+            Self::Into(read, out) => [read.shape(), out.shape()],
+            Self::InPlace(both) => [both.shape(); 2],
         }
     }
 
+    /// `what` is the matrix that is read.
     pub(super) fn hold(
         self,
+        what: &'static str,
         stream: &'a CudaStream,
     ) -> Result<(Input, Output, [Option<Held<'a>>; 2])> {
         match self {
-            Self::Into(grad, out) => {
-                let (grad, held_grad) = Input::of("the gradient", grad, stream)?;
+            Self::Into(read, out) => {
+                let (read, held_read) = Input::of(what, read, stream)?;
                 let (out, held_out) = Output::of("the output", out, stream)?;
-                Ok((grad, out, [Some(held_grad), Some(held_out)]))
+                Ok((read, out, [Some(held_read), Some(held_out)]))
             }
-            Self::InPlace(grad) => {
-                let (out, held) = Output::of("the gradient", grad, stream)?;
+            Self::InPlace(both) => {
+                let (out, held) = Output::of(what, both, stream)?;
                 Ok((out.to_read(), out, [Some(held), None]))
             }
         }

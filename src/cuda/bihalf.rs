@@ -1,7 +1,7 @@
 //! Host side of `kernels/bihalf.cu`.
 #![allow(unsafe_code)]
 
-use super::args::{Codes, Grad, Input, Output, Shape, Signs as SignsArgs, optional};
+use super::args::{Codes, InOut, Input, Output, Shape, Signs as SignsArgs, optional};
 use super::memory::{DeviceMut, DeviceRef, Held, Workspace};
 use super::stream::Cuda;
 use crate::ops::{bihalf, threshold};
@@ -229,14 +229,14 @@ impl Cuda {
         &self,
         u: Matrix<DeviceRef<'_, T>>,
         b: Signs<'_, T, Self>,
-        grad: Grad<'_, T>,
+        grad: InOut<'_, T>,
         pull: Pull,
     ) -> Result<()> {
         let c = bihalf::check_backward(u.shape(), b.shape(), grad.shapes(), pull)?;
         let shape = Shape::new(u.rows(), u.cols())?;
         let stream = self.stream();
         let (u, _u) = Input::of("U", u, stream)?;
-        let (grad, out, _grad) = grad.hold(stream)?;
+        let (grad, out, _grad) = grad.hold("the gradient", stream)?;
         if shape.is_empty() {
             return Ok(());
         }

@@ -1,7 +1,7 @@
 //! Host side of `kernels/loss.cu`.
 #![allow(unsafe_code)]
 
-use super::args::{Codes, Features, Input, Output, Shape};
+use super::args::{Codes, Features, InOut, Input, Output, Shape};
 use super::memory::{DeviceMut, DeviceRef, Workspace};
 use super::stream::Cuda;
 use crate::ops::{check_length, loss};
@@ -65,14 +65,6 @@ pub(super) const ARGS: &[(Kernel, usize)] = &[
     (Kernel::EntropyPenalty, size_of::<Penalty>()),
 ];
 
-/// `U`, and where `dU` goes.
-pub(super) enum Activations<'a, T> {
-    /// To memory of its own.
-    Into(Matrix<DeviceRef<'a, T>>, Matrix<DeviceMut<'a, T>>),
-    /// To the same memory.
-    InPlace(Matrix<DeviceMut<'a, T>>),
-}
-
 impl Cuda {
     pub(super) fn cosine_with_grad<X: Element, T: Element>(
         &self,
@@ -133,15 +125,12 @@ impl Cuda {
 
     pub(super) fn cosine_backward<T: Element>(
         &self,
-        u: Activations<'_, T>,
+        u: InOut<'_, T>,
         codes: PackedCodes<DeviceRef<'_, u64>>,
         slopes: DeviceRef<'_, f64>,
         pull: Pull,
     ) -> Result<()> {
-        let (u_shape, out_shape) = match &u {
-            Activations::Into(u, out) => (u.shape(), out.shape()),
-            Activations::InPlace(u) => (u.shape(), u.shape()),
-        };
+        let [u_shape, out_shape] = u.shapes();
         let len = slopes.len();
         let c = loss::check_cosine_backward(u_shape, codes.shape(), len, out_shape, pull)?;
         let shape = Shape::new(u_shape.0, u_shape.1)?;
@@ -150,17 +139,7 @@ impl Cuda {
         }
 
         let stream = self.stream();
-        let (u, out, _held) = match u {
-            Activations::Into(u, out) => {
-                let (u, held_u) = Input::of("U", u, stream)?;
-                let (out, held_out) = Output::of("the output", out, stream)?;
-                (u, out, [Some(held_u), Some(held_out)])
-            }
-            Activations::InPlace(u) => {
-                let (out, held) = Output::of("U", u, stream)?;
-                (out.to_read(), out, [Some(held), None])
-            }
-        };
+        let (u, out, _u) = u.hold("U", stream)?;
         let (codes, _codes) = Codes::to_read(codes, stream)?;
         let slopes = slopes.hold("slopes", stream)?;
         self.bind()?;

@@ -1,7 +1,7 @@
 //! Host side of `kernels/relax.cu`.
 #![allow(unsafe_code)]
 
-use super::args::{Grad, Input, Output, Shape};
+use super::args::{InOut, Input, Output, Shape};
 use super::memory::{DeviceMut, DeviceRef};
 use super::stream::Cuda;
 use crate::ops::relax;
@@ -51,13 +51,13 @@ impl Cuda {
         &self,
         u: Matrix<DeviceRef<'_, T>>,
         beta: f64,
-        grad: Grad<'_, T>,
+        grad: InOut<'_, T>,
     ) -> Result<()> {
         relax::check_backward(u.shape(), beta, grad.shapes())?;
         let shape = Shape::new(u.rows(), u.cols())?;
         let stream = self.stream();
         let (u, _u) = Input::of("U", u, stream)?;
-        let (grad, out, _grad) = grad.hold(stream)?;
+        let (grad, out, _grad) = grad.hold("the gradient", stream)?;
         let args = Backward { u, grad, out, shape, beta };
         // SAFETY: the kernel's argument; views have been checked, and are held.
         unsafe { self.walk::<T, _>(Kernel::RelaxBackward, shape, &args) }

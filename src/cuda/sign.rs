@@ -1,7 +1,7 @@
 //! Host side of `kernels/sign.cu`. Packing is the forward pass with packed output alone.
 #![allow(unsafe_code)]
 
-use super::args::{Grad, Input, Output, Shape, Signs, optional};
+use super::args::{InOut, Input, Output, Shape, Signs, optional};
 use super::memory::{DeviceRef, Held};
 use super::stream::Cuda;
 use crate::ops::sign;
@@ -64,7 +64,7 @@ impl Cuda {
         &self,
         u: Matrix<DeviceRef<'_, T>>,
         shift: Option<DeviceRef<'_, T>>,
-        grad: Grad<'_, T>,
+        grad: InOut<'_, T>,
         pull: Pull,
     ) -> Result<()> {
         let shift_len = shift.as_ref().map(|t| t.len());
@@ -74,7 +74,7 @@ impl Cuda {
         let (u, _u) = Input::of("U", u, stream)?;
         let (shift, _shift) =
             optional(shift, |t| t.hold("the shift", stream).map(Held::addressed))?;
-        let (grad, out, _grad) = grad.hold(stream)?;
+        let (grad, out, _grad) = grad.hold("the gradient", stream)?;
         let args = Backward { u, grad, shift, out, shape, c };
         // SAFETY: the kernel's argument; views have been checked, and are held.
         unsafe { self.walk::<T, _>(Kernel::SignBackward, shape, &args) }

@@ -1,9 +1,8 @@
 //! The backend: kernels and the stream that they are queued on.
 #![allow(unsafe_code)]
 
-use super::args::{Grad, Shape};
+use super::args::{InOut, Shape};
 use super::driver::refused;
-use super::loss::Activations;
 use super::memory::{DeviceMut, DeviceRef, Workspace, workspace_bytes};
 use super::module::Kernels;
 use super::rank::Wanted;
@@ -207,7 +206,7 @@ impl Backend for Cuda {
         out: Matrix<DeviceMut<'_, T>>,
         pull: Pull,
     ) -> Result<()> {
-        self.bihalf_gradient(u, b, Grad::Into(grad, out), pull)
+        self.bihalf_gradient(u, b, InOut::Into(grad, out), pull)
     }
 
     fn bihalf_backward_in_place<T: Element>(
@@ -217,7 +216,7 @@ impl Backend for Cuda {
         grad: Matrix<DeviceMut<'_, T>>,
         pull: Pull,
     ) -> Result<()> {
-        self.bihalf_gradient(u, b, Grad::InPlace(grad), pull)
+        self.bihalf_gradient(u, b, InOut::InPlace(grad), pull)
     }
 
     fn median_into<T: Element>(
@@ -246,7 +245,7 @@ impl Backend for Cuda {
         out: Matrix<DeviceMut<'_, T>>,
         pull: Pull,
     ) -> Result<()> {
-        self.sign_gradient(u, shift, Grad::Into(grad, out), pull)
+        self.sign_gradient(u, shift, InOut::Into(grad, out), pull)
     }
 
     fn sign_backward_in_place<T: Element>(
@@ -256,7 +255,7 @@ impl Backend for Cuda {
         grad: Matrix<DeviceMut<'_, T>>,
         pull: Pull,
     ) -> Result<()> {
-        self.sign_gradient(u, shift, Grad::InPlace(grad), pull)
+        self.sign_gradient(u, shift, InOut::InPlace(grad), pull)
     }
 
     fn relax_forward_into<T: Element>(
@@ -275,7 +274,7 @@ impl Backend for Cuda {
         grad: Matrix<DeviceRef<'_, T>>,
         out: Matrix<DeviceMut<'_, T>>,
     ) -> Result<()> {
-        self.relax_gradient(u, beta, Grad::Into(grad, out))
+        self.relax_gradient(u, beta, InOut::Into(grad, out))
     }
 
     fn relax_backward_in_place<T: Element>(
@@ -284,7 +283,7 @@ impl Backend for Cuda {
         beta: f64,
         grad: Matrix<DeviceMut<'_, T>>,
     ) -> Result<()> {
-        self.relax_gradient(u, beta, Grad::InPlace(grad))
+        self.relax_gradient(u, beta, InOut::InPlace(grad))
     }
 
     fn pack_into<T: Element>(
@@ -341,7 +340,7 @@ impl Backend for Cuda {
         out: Matrix<DeviceMut<'_, T>>,
         pull: Pull,
     ) -> Result<()> {
-        self.cosine_backward(Activations::Into(u, out), codes, slopes, pull)
+        self.cosine_backward(InOut::Into(u, out), codes, slopes, pull)
     }
 
     fn cosine_packed_backward_in_place<T: Element>(
@@ -351,7 +350,7 @@ impl Backend for Cuda {
         slopes: DeviceRef<'_, f64>,
         pull: Pull,
     ) -> Result<()> {
-        self.cosine_backward(Activations::InPlace(u), codes, slopes, pull)
+        self.cosine_backward(InOut::InPlace(u), codes, slopes, pull)
     }
 
     fn entropy_penalty_with_grad_into<T: Element>(

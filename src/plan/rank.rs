@@ -164,21 +164,20 @@ impl Rank {
         let sort = (Step::Sort { last: tile >= rows }, plan.by_tiles(plan.sort));
         let merges = std::iter::successors(runs(tile), move |&run| runs(run));
         let merges = merges.flat_map(move |run| {
-            let exchanges = plan.exchanges(run).map(move |step| (step, plan.by_pairs(step)));
             let last = Step::Merge { last: run >= rows };
-            exchanges.chain([(last, plan.by_tiles(plan.pair.merge()))])
+            plan.exchanges(run).chain([(last, plan.by_tiles(plan.pair.merge()))])
         });
         some.then_some(sort).into_iter().chain(merges.filter(move |_| some))
     }
 
     /// The strides of a tile or more of the merge to runs of `run` rows, as few passes as can be.
-    fn exchanges(&self, run: u64) -> impl Iterator<Item = Step> + use<> {
-        let tile = u64::from(self.tile_rows);
-        let total = (run / tile).ilog2();
+    fn exchanges(self, run: u64) -> impl Iterator<Item = (Step, Launch)> {
+        let total = (run / u64::from(self.tile_rows)).ilog2();
         let passes = total.div_ceil(MAX_STRIDES);
         (0..passes).map(move |pass| {
             let (done, after) = (total * pass / passes, total * (pass + 1) / passes);
-            Step::Exchange { stride: run >> after, strides: after - done, mirrored: pass == 0 }
+            let (stride, strides) = (run >> after, after - done);
+            (Step::Exchange { stride, strides, mirrored: pass == 0 }, self.by_pairs(strides))
         })
     }
 
@@ -189,8 +188,7 @@ impl Rank {
         Launch { kernel, grid: (blocks, 1), shared_bytes: shared_bytes(kernel, self.dtype) }
     }
 
-    fn by_pairs(&self, step: Step) -> Launch {
-        let Step::Exchange { strides, .. } = step else { unreachable!("{step:?}") };
+    fn by_pairs(&self, strides: u32) -> Launch {
         // A thread holds 2^strides rows of a column.
         let blocks = (self.rows >> strides).div_ceil(WARPS).clamp(1, self.grid_y);
         let grid = (tiles(self.cols), blocks);

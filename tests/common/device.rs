@@ -93,6 +93,15 @@ pub fn is_child() -> bool {
     std::env::var_os("BIHALF_TEST_CHILD").is_some()
 }
 
+/// Whether a test runs in a process of its own. If not, it is run so, where there is a backend.
+#[track_caller]
+pub fn is_alone(test: &str) -> bool {
+    if !is_child() && cuda().is_some() {
+        child(test, &[]);
+    }
+    is_child()
+}
+
 /// Runs a test, named with its module, in a process of its own, and returns what it wrote.
 #[track_caller]
 pub fn child(test: &str, env: &[(&str, &str)]) -> String {

@@ -6,7 +6,7 @@ pub mod naive;
 pub mod patterns;
 
 use bihalf::half::{bf16, f16};
-use bihalf::{Backend, CodesMut, Element, Matrix, PackedCodes, Scalar};
+use bihalf::{Backend, CodesMut, Element, Matrix, PackedCodes, Pull, Scalar};
 use patterns::Pattern;
 use std::fmt::Debug;
 
@@ -113,6 +113,15 @@ fn slowness<B: Backend>(backend: &B, elements: usize) -> usize {
     }
     let _ = (backend, elements);
     1
+}
+
+/// Pulls, each with the factor of `U - B` on a matrix of this shape.
+pub fn pulls((rows, cols): (usize, usize)) -> [(Pull, f64); 3] {
+    [
+        (Pull::new(6.0), 6.0 / (rows * cols) as f64),
+        (Pull::new(0.7).over(12.0), 0.7 / 12.0),
+        (Pull::new(0.0), 0.0),
+    ]
 }
 
 /// How an input lies in memory.
