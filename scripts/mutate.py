@@ -260,7 +260,7 @@ def unit_of(operation, name):
     algorithm = re.fullmatch(r"bihalf_(\w+)\.cuh", name)
     if not algorithm or algorithm[1] == "forward":
         return text
-    is_other = lambda line: re.match(r" +(FORWARD|KERNEL)\(", line) and algorithm[1] not in line
+    is_other = lambda line: re.match(r" +(FORWARD\(T, |KERNEL\(bihalf_)\w+_##NAME", line) and algorithm[1] not in line
     lines = [("\\" if line.endswith("\\") else "") if is_other(line) else line for line in text.split("\n")]
     return "\n".join(lines)
 
@@ -280,7 +280,7 @@ class Tests:
         shutil.copy(pathlib.Path(executable).with_name("libcuda_emulator.so"), self.folder)
 
     def compile(self, name, changed):
-        """PTX of the operations that a changed file belongs to, or what nvcc says."""
+        """Makes PTX of the operations that a changed file belongs to; returns it without places in the source."""
         kernels = self.folder / "kernels"
         shutil.rmtree(kernels, ignore_errors=True)
         kernels.mkdir()
@@ -292,10 +292,12 @@ class Tests:
         unit = kernels / "unit.cu"
         unit.write_text("".join(f'#include "{operation}.cu"\n' for operation in operations(name)))
         capability = capability_of(name)
+        ptx = self.folder / "kernels.ptx"
         command = [os.environ["NVCC"], "-ptx", "-std=c++17", "-fmad=false", "-lineinfo", f"-arch=compute_{capability}",
-                   "-o", self.folder / "kernels.ptx", unit]
+                   "-o", ptx, unit]
         done = subprocess.run(command, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
+        return [line for line in ptx.read_text().splitlines() if not line.lstrip().startswith(".loc")]
 
     def run(self, name):
         """Why the tests of a file fail; none if they pass."""
@@ -337,12 +339,15 @@ def main():
             reason = tests.run(name)
             assert reason is None, f"the tests of {name} fail without a change: {reason}"
 
-        survivors = 0
+        survivors, code = 0, {}
         for name, changed, what in mutants:
-            tests.compile(name, changed)
-            reason = tests.run(name)
+            if name not in code:
+                code = {name: tests.compile(name, KERNELS[name])}
+            is_other = tests.compile(name, changed) != code[name]
+            reason = tests.run(name) if is_other else None
             survivors += reason is None
-            print(f"found  {what}  ({reason[:150]})" if reason else f"SURVIVED  {what}", flush=True)
+            verdict = "found" if reason else "SURVIVED" if is_other else "THE SAME CODE"
+            print(f"{verdict}  {what}" + (f"  ({reason[:150]})" if reason else ""), flush=True)
     print(f"{survivors} of {len(mutants)} survived")
     sys.exit(survivors > 0)
 
