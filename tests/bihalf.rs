@@ -232,6 +232,24 @@ fn every_column_of_zeros_and_ones_is_right_for_every_k() {
     on_each_backend!(zeros_and_ones);
 }
 
+/// Of equal rows the first k are ones, however many blocks share a column.
+fn tall_columns_of_ties<B: Backend>(backend: &B) {
+    let rows = 3 * 2048 + 1;
+    for value in [0.5, f32::NAN] {
+        let u = Input::new(backend, &vec![value; rows], (rows, 1), Lay::Dense);
+        for k in [0, rows / 2, rows] {
+            let b = backend.bihalf_forward(u.view(), Ones::Count(k)).unwrap();
+            let b = backend.download(&b).unwrap();
+            assert!(b.iter().enumerate().all(|(i, &b)| b == if i < k { 1.0 } else { -1.0 }), "{k}");
+        }
+    }
+}
+
+#[test]
+fn ties_of_tall_columns_go_to_the_first_rows() {
+    on_each_backend!(tall_columns_of_ties);
+}
+
 fn each_output_alone_is_the_same<T: Element + Guard, B: Backend>(backend: &B) {
     let shape = (33, 65);
     let u: Vec<T> = Pattern::FewDistinct.fill(shape, 9);
