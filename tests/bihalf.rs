@@ -130,8 +130,8 @@ fn two_columns_of_a_lane_match_the_oracle() {
     pairs_equal_the_oracle::<bf16>(&small);
 }
 
-/// Thousands of rows of a few columns, of which a cluster of blocks shares eight: with `multiprocessors`
-/// many by histograms, with one by slices.
+/// Thousands of rows of a few columns, of which a cluster of blocks shares eight: on a device of many
+/// multiprocessors up to 4096 rows by histograms, on one of a single one more rows by slices.
 #[cfg(feature = "cuda")]
 fn clusters_equal_the_oracle<T: Element + Guard>(cuda: &Cuda, shapes: &[(usize, usize)]) {
     for (seed, &shape) in (0..).zip(shapes) {

@@ -38,9 +38,9 @@
 //!   packed codes: 1024; 16-bit types: 8192), by the kernel that suits the columns and the device:
 //!   `bihalf_counting*` and `bihalf_histogram*` for few, `bihalf_network*` and `bihalf_slices*` for
 //!   many. Where blocks form clusters (capability 9.0), `bihalf_cluster_*` do up to 32,768 rows so
-//!   (`f64`: 8192; 16-bit types: 65,536). More rows take `bihalf_radix_*`: 6 launches for 16-bit types, 8 for `f32`, 14 for `f64`,
-//!   U is read 3, 4 and 7 times, and the workspace is 8 KB a column and at most 2 KB for each 2048
-//!   elements. Backward is `bihalf_backward_dense` or `bihalf_backward_packed`, one launch.
+//!   (`f64`: 8192; 16-bit types: 65,536). More rows take `bihalf_radix_*`: 6 launches for 16-bit
+//!   types, 8 for `f32`, 14 for `f64`, U is read 3, 4 and 7 times, and the workspace is 8 KB a column
+//!   and at most 2 KB for each 2048 elements. Backward is `bihalf_backward_dense` or `bihalf_backward_packed`, one launch.
 //! - **Cost** on the CPU: O(M K) time on average; extra memory 8 M bytes a column (16 M for `f64`) for 16
 //!   columns at a time, and 8 K (16 K). Backward: O(M K), none.
 //!
