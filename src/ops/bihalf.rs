@@ -33,15 +33,19 @@
 //! - **Errors**: [`Error::Shape`], [`Error::Length`],
 //!   [`Error::TooManyOnes`],
 //!   [`Error::Parameter`] (a fraction outside 0..=1, gamma not finite),
-//!   [`Error::TooManyRows`].
+//!   [`Error::TooManyRows`], [`Error::InstructionSet`].
 //! - **On CUDA**: the same bits. Forward is one launch without workspace up to 4096 rows (`f64` with
 //!   packed codes: 1024; 16-bit types: 8192), by the kernel that suits the columns and the device:
 //!   `bihalf_counting*` and `bihalf_histogram*` for few, `bihalf_network*` and `bihalf_slices*` for
 //!   many. More rows take `bihalf_radix_*`: 6 launches for 16-bit types, 8 for `f32`, 14 for `f64`,
 //!   U is read 3, 4 and 7 times, and the workspace is 8 KB a column and at most 2 KB for each 2048
 //!   elements. Backward is `bihalf_backward_dense` or `bihalf_backward_packed`, one launch.
-//! - **Cost** on the CPU: O(M K) time on average; extra memory 8 M bytes a column (16 M for `f64`) for 16
-//!   columns at a time, and 8 K (16 K). Backward: O(M K), none.
+//! - **Cost** on the CPU: O(M K) time on average. Up to 64 rows, and if k and M - k are at most the
+//!   half of 8, 16, 32 or 64 and M is at most that, a sorting network in registers; else a search by
+//!   counting in a tile of 64 M bytes, one for each thread. Backward: O(M K), no extra memory.
+//! - **Instructions** of the CPU path are chosen once, at run time: AVX2, or a portable form. The
+//!   environment variable `BIHALF_CPU_ISA` (`portable` or `avx2`) forces one; any other value, or one
+//!   that the machine lacks, is an error. Results are the same bits.
 //!
 //! ```
 //! use bihalf::{MatRef, Ones, Pull, Signs, ops};
@@ -132,7 +136,7 @@ pub fn forward_into<T: Element>(
     ws: &mut Workspace,
 ) -> Result<()> {
     let ones = check_forward(u.shape(), ones, &out, threshold.as_ref().map(|t| t.len()))?;
-    cpu::bihalf::forward(u, ones, out, threshold, ws);
+    cpu::bihalf::forward(cpu::simd::detected()?, u, ones, out, threshold, ws);
     Ok(())
 }
 
