@@ -12,11 +12,16 @@
 //   <= 8192                                       slices8192 (16-bit types)            1
 //   any       radix_{histogram, pick, scan, emit}                                fixed
 //
+//   where blocks form clusters (capability 9.0):
+//   <= 4096   cluster_histogram1024, 4096                                         1
+//   <= 32768  cluster_slices8192, 32768 (float); to 65536 for 16-bit types        1
+//
 // Each algorithm is one template in a file of its own, bihalf_<algorithm>.cuh; which kernel is
 // launched, src/plan/bihalf.rs tells.
 //
 // Backward, bihalf_backward_{dense, packed}, is one pass, in place too.
 #include "bihalf_backward.cuh"
+#include "bihalf_cluster_histogram.cuh"
 #include "bihalf_counting.cuh"
 #include "bihalf_histogram.cuh"
 #include "bihalf_network.cuh"
@@ -64,6 +69,28 @@ EXPORT(__nv_bfloat16, bf16)
 EXPORT(__half, f16)
 EXPORT(__nv_bfloat16, bf16)
 #undef EXPORT
+
+// Clusters, where the architecture has them.
+#if __CUDA_ARCH__ >= 900
+#define CLUSTERED(T, NAME, THREADS_OF_BLOCK, ...) \
+    CLUSTER_KERNEL(bihalf_##NAME, THREADS_OF_BLOCK, (bihalf::__VA_ARGS__), bihalf::Forward<T>)
+
+#define EXPORT(T, NAME)                                                                \
+    CLUSTERED(T, cluster_histogram1024_##NAME, 512, cluster_histogram<T, 512, 2, 64>)  \
+    CLUSTERED(T, cluster_histogram4096_##NAME, 512, cluster_histogram<T, 512, 8, 128>) \
+    CLUSTERED(T, cluster_slices8192_##NAME, 256, slices<T, 8, 8, 1, CLUSTER>)
+FOR_EACH_ELEMENT_TYPE(EXPORT)
+#undef EXPORT
+
+#define EXPORT(T, NAME) CLUSTERED(T, cluster_slices32768_##NAME, 256, slices<T, 8, 8, 4, CLUSTER>)
+EXPORT(float, f32)
+#undef EXPORT
+
+#define EXPORT(T, NAME) CLUSTERED(T, cluster_slices65536_##NAME, 512, slices<T, 8, 16, 4, CLUSTER>)
+EXPORT(__half, f16)
+EXPORT(__nv_bfloat16, bf16)
+#undef EXPORT
+#endif
 
 KERNEL(bihalf_radix_pick, THREADS, bihalf::radix_pick, bihalf::Pick)
 KERNEL(bihalf_radix_scan, THREADS, bihalf::radix_scan, bihalf::Scan)

@@ -26,15 +26,12 @@ namespace bihalf {
 constexpr int BUCKETS = 256;
 constexpr int BUCKETS_OF_LANE = BUCKETS / WARP;
 
+// Writes an element in the forms that do not take bits of other columns.
 template <class T>
-struct Column {
-    const Forward<T>& args;
-
-    __device__ void write(uint64_t row, bool is_one) const {
-        if (args.out.dense.data) args.out.dense.at(row, blockIdx.x) = one<T>(is_one);
-        if (args.out.dense_i8.data) args.out.dense_i8.at(row, blockIdx.x) = is_one ? 1 : -1;
-    }
-};
+__device__ void write(const Outputs<T>& out, uint64_t row, uint64_t col, bool is_one) {
+    if (out.dense.data) out.dense.at(row, col) = one<T>(is_one);
+    if (out.dense_i8.data) out.dense_i8.at(row, col) = is_one ? 1 : -1;
+}
 
 // What the first warp finds: the bucket of the wanted key, how many keys it holds, and how many lie
 // in greater ones.
@@ -71,23 +68,36 @@ __device__ inline void find_bucket(const uint32_t (&counters)[BUCKETS], uint32_t
     }
 }
 
+template <class Key>
+struct Candidate {
+    Key key;
+    uint32_t row;
+};
+
+// How many candidates come before one of them. Places without one have key 0.
+template <int N, class Key>
+__device__ uint32_t come_before(const Candidate<Key>& own, const Candidate<Key> (&rival)[N]) {
+    uint32_t before = 0;
+#pragma unroll
+    for (int i = 0; i < N; i++) {
+        const bool lower_row = rival[i].key == own.key && rival[i].row < own.row;
+        before += __popc(__ballot_sync(ALL_LANES, rival[i].key > own.key || lower_row));
+    }
+    return before;
+}
+
 template <class T, int BLOCK, int ITEMS, int CANDIDATES>
 __device__ void histogram(const Forward<T>& args) {
     using Key = decltype(KeyOf<T>() + 0u);
     constexpr int BLOCK_WARPS = BLOCK / WARP, KEY_BITS = sizeof(T) * 8, ROUNDS = KEY_BITS / 8;
-    struct Candidate {
-        Key key;
-        uint32_t row;
-    };
     __shared__ alignas(16) uint32_t counters[ROUNDS][BUCKETS];
-    __shared__ Candidate list[CANDIDATES];
+    __shared__ Candidate<Key> list[CANDIDATES];
     __shared__ Found found_in[ROUNDS];
     __shared__ uint32_t listed, ties_of[ITEMS][BLOCK_WARPS];
 
     const uint32_t rows = args.shape.rows;
     const uint64_t col = blockIdx.x;
     const unsigned lane = threadIdx.x % WARP, warp = threadIdx.x / WARP;
-    const Column<T> column{args};
 
     // Step 1.
     T u[ITEMS];
@@ -149,27 +159,20 @@ __device__ void histogram(const Forward<T>& args) {
             if (digits == prefix) {
                 list[atomicAdd(&listed, 1u)] = {key[i], row};
             } else {
-                column.write(row, any && digits > prefix);
+                write(args.out, row, col, any && digits > prefix);
             }
         }
         __syncthreads();
         // Step 6.
-        Candidate rival[CANDIDATES / WARP];
+        Candidate<Key> rival[CANDIDATES / WARP];
 #pragma unroll
         for (int i = 0; i < CANDIDATES / WARP; i++) rival[i] = list[i * WARP + lane];
 #pragma unroll 1
         for (uint32_t n = warp; n < found.keys; n += BLOCK_WARPS) {
-            const Candidate own = list[n];
-            uint32_t before = 0;
-#pragma unroll
-            for (int i = 0; i < CANDIDATES / WARP; i++) {
-                const Candidate& other = rival[i];
-                before +=
-                    __popc(__ballot_sync(ALL_LANES, other.key > own.key || (other.key == own.key &&
-                                                                            other.row < own.row)));
-            }
+            const Candidate<Key> own = list[n];
+            const uint32_t before = come_before(own, rival);
             if (lane > 0) continue;
-            column.write(own.row, any && before < to_take);
+            write(args.out, own.row, col, any && before < to_take);
             if (args.threshold && any && before + 1 == to_take) {
                 args.threshold[col] = value_of<T>(KeyOf<T>(own.key));
             }
@@ -193,7 +196,7 @@ __device__ void histogram(const Forward<T>& args) {
         const uint32_t row = i * BLOCK + threadIdx.x;
         const uint32_t tie = before + __popc(ties[i] & ((1u << lane) - 1));
         const bool is_one = key[i] > prefix || (key[i] == prefix && tie < to_take);
-        if (row < rows) column.write(row, any && is_one);
+        if (row < rows) write(args.out, row, col, any && is_one);
     }
     if (args.threshold && any && threadIdx.x == 0) {
         args.threshold[col] = value_of<T>(KeyOf<T>(prefix));

@@ -26,16 +26,15 @@
 
 namespace bihalf {
 
-// The slots of a lane's column. `FULL`: each is a row of a column that exists.
-template <class T, int ROWS, bool FULL>
-__device__ void load(const Forward<T>& args, const Place& at, T (&slots)[ROWS]) {
-    const int rows = args.shape.rows, greatest_pads_end = rows + ROWS / 2 - int(args.k);
-    const uint64_t col = FULL ? at.col : min(at.col, uint64_t(args.shape.cols - 1));
-    const T* u = &args.u.data[col * args.u.col_stride];
+// N slots of a lane's column, from row `first` on, whose address is `u`, which goes on to the next
+// ones. `FULL`: each is a row of a column that exists.
+template <bool FULL, class T, int N>
+__device__ void load(const Forward<T>& args, const T*& u, int first, T (&slots)[N]) {
+    const int rows = args.shape.rows, greatest_pads_end = rows + N - int(args.k);
 #pragma unroll
-    for (int i = 0; i < ROWS; i++, u += args.u.row_stride) {
-        if (!FULL) slots[i] = i < greatest_pads_end ? greatest<T>() : least<T>();
-        if (FULL || i < rows) slots[i] = *u;
+    for (int i = 0; i < N; i++, u += args.u.row_stride) {
+        if (!FULL) slots[i] = first + i < greatest_pads_end ? greatest<T>() : least<T>();
+        if (FULL || first + i < rows) slots[i] = *u;
     }
 }
 
@@ -49,23 +48,28 @@ __device__ void network(const Forward<T>& args) {
     const Place at(args.shape.cols);
     const int rows = args.shape.rows;
 
-    // Step 1. Lanes without a column sort zeros.
+    // Steps 1 and 2, one half after the other. Lanes without a column sort zeros. Halves of 32 rows
+    // go through the same code, a loop, with a move for each row: twice it would be too much.
+    constexpr int HALVES_AT_ONCE = HALF < 32 ? 2 : 1;
     const bool full = rows == ROWS && __all_sync(ALL_LANES, at.in);
-    T u[ROWS];
-    if (full) {
-        load<T, ROWS, true>(args, at, u);
-    } else {
-        load<T, ROWS, false>(args, at, u);
-    }
+    const T* column = args.u.data + (at.in ? at.col : 0) * args.u.col_stride;
     Key key[ROWS], a[HALF], b[HALF];
+#pragma unroll HALVES_AT_ONCE
+    for (int first = 0; first < ROWS; first += HALF) {
+        T u[HALF];
+        if (full) {
+            load<true>(args, column, first, u);
+        } else {
+            load<false>(args, column, first, u);
+        }
 #pragma unroll
-    for (int i = 0; i < ROWS; i++) {
-        key[i] = Element<Real>::key(Element<T>::widen(u[i]));
-        (i < HALF ? a[i % HALF] : b[i % HALF]) = key[i];
+        for (int i = 0; i < HALF; i++) {
+            key[i] = key[HALF + i];
+            a[i] = b[i];
+            b[i] = key[HALF + i] = Element<Real>::key(Element<T>::widen(u[i]));
+        }
+        sort_odd_even(b);
     }
-    // Step 2.
-    sort_odd_even(a);
-    sort_odd_even(b);
     // Step 3.
     Key cut = ~Key(0), next = 0;
 #pragma unroll
@@ -89,24 +93,33 @@ __device__ void network(const Forward<T>& args) {
         return;
     }
     // Step 4 with surplus ties or other outputs: a bit a row.
-    uint64_t above = 0, equal = 0;
-#pragma unroll
-    for (int i = 0; i < ROWS; i++) {
-        if (key[i] > cut) above |= uint64_t(1) << i;
-        if (key[i] == cut) equal |= uint64_t(1) << i;
-    }
     const uint64_t exist = rows < 64 ? (uint64_t(1) << rows) - 1 : ~uint64_t(0);
-    above &= exist;
-    equal &= exist;
+    uint64_t ones = 0, at_least = 0;
 #pragma unroll 1
-    for (int n = __popcll(above) + __popcll(equal) - int(args.k); n > 0; n--) {
-        equal ^= uint64_t(1) << (63 - __clzll(equal));
+    for (int above = 0; above <= int(surplus); above++) {
+        // The rows at the threshold and above it, then those above it, by the same code.
+        at_least = ones;
+        ones = 0;
+        const Key from = cut + above;
+#pragma unroll
+        for (int i = 0; i < ROWS; i++) {
+            if (key[i] >= from) ones |= uint64_t(1) << i;
+        }
+        if (from < cut) ones = 0;  // nothing is above the greatest key
+        ones &= exist;
     }
-    above |= equal;
+    if (surplus) {
+        uint64_t equal = at_least ^ ones;
+#pragma unroll 1
+        for (int n = __popcll(at_least) - int(args.k); n > 0; n--) {
+            equal ^= uint64_t(1) << (63 - __clzll(equal));
+        }
+        ones |= equal;
+    }
     if (args.out.codes.data) {
 #pragma unroll
         for (int first = 0; first < ROWS; first += WARP) {
-            const uint32_t of_rows = at.in ? uint32_t(above >> first) : 0;
+            const uint32_t of_rows = at.in ? uint32_t(ones >> first) : 0;
             const uint32_t of_columns = transpose_over_lanes<WARP>(of_rows);
             const int row = first + at.lane;
             if (row < rows) write_bits<WARP>(args.out.codes, row, at.tile, of_columns);
@@ -114,9 +127,9 @@ __device__ void network(const Forward<T>& args) {
     }
     if (!at.in) return;
 #pragma unroll 1
-    for (int i = 0; i < rows; i++, above >>= 1) {
-        if (args.out.dense.data) args.out.dense.at(i, at.col) = one<T>(above & 1);
-        if (args.out.dense_i8.data) args.out.dense_i8.at(i, at.col) = above & 1 ? 1 : -1;
+    for (int i = 0; i < rows; i++, ones >>= 1) {
+        if (args.out.dense.data) args.out.dense.at(i, at.col) = one<T>(ones & 1);
+        if (args.out.dense_i8.data) args.out.dense_i8.at(i, at.col) = ones & 1 ? 1 : -1;
     }
 }
 

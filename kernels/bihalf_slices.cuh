@@ -26,9 +26,13 @@
 //    open in the threads before it.
 // 4. Write. Packed bits of a row come from as many lanes: bits are transposed once more, over lanes.
 //
+// BLOCKS = 8: a cluster of blocks shares the columns, a block has the rows after those of the block
+// before it, and counts go through one more sum, over the blocks.
+//
 // The number of instructions does not depend on the values; nothing is read or written twice.
 #pragma once
 #include "bihalf_forward.cuh"
+#include "cluster.cuh"
 
 namespace bihalf {
 
@@ -90,13 +94,30 @@ __device__ inline void slices_of(const uint64_t (&key)[32], uint32_t (&slice)[64
     }
 }
 
-template <class T, int COLUMNS, int BLOCK_WARPS, int WORDS>
+// Counts of N kinds and the columns of a block, added up over the blocks of a cluster: `of_cluster`
+// of every block, 0 before, is the sum of all `of_block`. Whole blocks call it.
+template <int N, int COLUMNS, class OfBlock>
+__device__ void add_over_cluster(uint32_t (&of_cluster)[N][COLUMNS], OfBlock of_block) {
+    for (int i = threadIdx.x; i < N * COLUMNS * int(CLUSTER); i += blockDim.x) {
+        // Neighbouring lanes read the same counts: no bank conflict.
+        const int block = i % CLUSTER, column = i / CLUSTER % COLUMNS, kind = i / CLUSTER / COLUMNS;
+        atomicAdd(&in_block(of_cluster[kind][column], block), of_block(kind, column));
+    }
+    cluster_sync();
+}
+
+template <class T, int COLUMNS, int BLOCK_WARPS, int WORDS, int BLOCKS = 1>
 __device__ void slices(const Forward<T>& args) {
     constexpr int GROUPS = WARP / COLUMNS, THREADS_OF_COLUMN = BLOCK_WARPS * GROUPS;
     constexpr int KEY_BITS = sizeof(T) * 8, ROUNDS = KEY_BITS / 2, ROWS = WORDS * 32;
+    constexpr bool CLUSTERED = BLOCKS > 1;
+    static_assert(BLOCKS == 1 || BLOCKS == CLUSTER, "a block or a cluster");
     __shared__ uint32_t counters[ROUNDS + 1][3][WARP], open_in[THREADS_OF_COLUMN][COLUMNS];
+    __shared__ uint32_t of_cluster[ROUNDS][3][COLUMNS], ties_of[BLOCKS][COLUMNS];
 
-    if (pads_alone<COLUMNS>(args.out, blockIdx.x, args.shape.cols, 0, args.shape.rows)) return;
+    const unsigned block = CLUSTERED ? blockIdx.y : 0;
+    const uint32_t pad_rows = block == 0 ? args.shape.rows : 0;
+    if (pads_alone<COLUMNS>(args.out, blockIdx.x, args.shape.cols, 0, pad_rows)) return;
     const unsigned lane = threadIdx.x % WARP, column = lane % COLUMNS, group = lane / COLUMNS;
     const unsigned warp = threadIdx.x / WARP, thread = warp * GROUPS + group;
     const uint64_t col = uint64_t(blockIdx.x) * COLUMNS + column;
@@ -105,12 +126,19 @@ __device__ void slices(const Forward<T>& args) {
     for (int i = threadIdx.x; i < (ROUNDS + 1) * 3 * int(WARP); i += BLOCK_WARPS * WARP) {
         counters[0][0][i] = 0;
     }
+    if constexpr (CLUSTERED) {
+        for (int i = threadIdx.x; i < ROUNDS * 3 * COLUMNS; i += BLOCK_WARPS * WARP) {
+            of_cluster[0][0][i] = 0;
+        }
+        cluster_arrive();  // and wait when all keys are there
+    }
 
     // Step 1. Rows are dealt out evenly; lanes without a column have none.
-    const uint32_t share = (args.shape.rows + THREADS_OF_COLUMN - 1) / THREADS_OF_COLUMN;
-    const uint64_t first = uint64_t(thread) * share;
+    constexpr int THREADS_OF_ALL = BLOCKS * THREADS_OF_COLUMN;
+    const uint32_t share = (args.shape.rows + THREADS_OF_ALL - 1) / THREADS_OF_ALL;
+    const uint64_t first = uint64_t(block * THREADS_OF_COLUMN + thread) * share;
     const int own = first < args.shape.rows ? min(share, uint32_t(args.shape.rows - first)) : 0;
-    const bool full = args.shape.rows == THREADS_OF_COLUMN * ROWS && __all_sync(ALL_LANES, in);
+    const bool full = args.shape.rows == THREADS_OF_ALL * ROWS && __all_sync(ALL_LANES, in);
     uint32_t slice[WORDS][KEY_BITS], open[WORDS], taken[WORDS];
     const T* u = args.u.data + first * args.u.row_stride + (in ? col : 0) * args.u.col_stride;
 #pragma unroll
@@ -130,9 +158,16 @@ __device__ void slices(const Forward<T>& args) {
         open[word] = rest >= 32 ? ~0u : rest <= 0 ? 0 : (1u << rest) - 1;
         taken[word] = 0;
     }
+    if constexpr (CLUSTERED) cluster_wait();
     __syncthreads();
 
     // Step 2.
+    const auto of_block = [&](int round, int i, int column) {
+        uint32_t sum = 0;
+#pragma unroll
+        for (int g = 0; g < GROUPS; g++) sum += counters[round][i][column * GROUPS + g];
+        return sum;
+    };
     int to_take = args.k;
     KeyOf<T> cut = 0;
 #pragma unroll
@@ -150,12 +185,15 @@ __device__ void slices(const Forward<T>& args) {
 #pragma unroll
         for (int i = 0; i < 3; i++) atomicAdd(&counters[round][i][slot], counts[i]);
         __syncthreads();
+        if constexpr (CLUSTERED) {
+            add_over_cluster(of_cluster[round],
+                             [&](int i, int column) { return of_block(round, i, column); });
+        }
         // at_least[i]: open rows that go on with at least 11, 10, 01.
         int at_least[3], sum = 0;
 #pragma unroll
         for (int i = 0; i < 3; i++) {
-#pragma unroll
-            for (int g = 0; g < GROUPS; g++) sum += counters[round][i][column * GROUPS + g];
+            sum += CLUSTERED ? of_cluster[round][i][column] : of_block(round, i, column);
             at_least[i] = sum;
         }
         const bool high_bit = at_least[1] >= to_take;
@@ -179,13 +217,24 @@ __device__ void slices(const Forward<T>& args) {
     for (int word = 0; word < WORDS; word++) ties += __popc(open[word]);
     atomicAdd(&counters[ROUNDS][0][slot], ties);
     __syncthreads();
-    int surplus = -to_take;
+    int all_ties = of_block(ROUNDS, 0, column), left = to_take;
+    if constexpr (CLUSTERED) {
+        // Every block tells every other one.
+        if (threadIdx.x < CLUSTER * COLUMNS) {
+            const int of = threadIdx.x % COLUMNS;
+            in_block(ties_of[block][of], threadIdx.x / COLUMNS) = of_block(ROUNDS, 0, of);
+        }
+        cluster_sync();
+        all_ties = 0;
 #pragma unroll
-    for (int g = 0; g < GROUPS; g++) surplus += counters[ROUNDS][0][column * GROUPS + g];
-    if (__syncthreads_or(surplus > 0)) {
+        for (int other = 0; other < BLOCKS; other++) {
+            all_ties += ties_of[other][column];
+            if (other < block) left -= ties_of[other][column];
+        }
+    }
+    if (__syncthreads_or(all_ties > to_take)) {
         open_in[thread][column] = ties;
         __syncthreads();
-        int left = to_take;
 #pragma unroll 1
         for (int t = 0; t < thread; t++) left -= open_in[t][column];
 #pragma unroll
@@ -199,7 +248,7 @@ __device__ void slices(const Forward<T>& args) {
     for (int word = 0; word < WORDS; word++) taken[word] |= open[word];
 
     // Step 4.
-    if (thread == 0 && in) {
+    if (block == 0 && thread == 0 && in) {
         if (args.out.counts) args.out.counts[col] = args.k;
         if (args.threshold) args.threshold[col] = threshold_of<T>(cut);
     }

@@ -130,6 +130,65 @@ fn two_columns_of_a_lane_match_the_oracle() {
     pairs_equal_the_oracle::<bf16>(&small);
 }
 
+/// Thousands of rows of a few columns, of which a cluster of blocks shares eight: on a device of many
+/// multiprocessors up to 4096 rows by histograms, on one of a single one more rows by slices.
+#[cfg(feature = "cuda")]
+fn clusters_equal_the_oracle<T: Element + Guard>(cuda: &Cuda, shapes: &[(usize, usize)]) {
+    for (seed, &shape) in (0..).zip(shapes) {
+        let (rows, cols) = shape;
+        for (n, pattern) in cases(cuda, &ALL, shape, seed) {
+            let k = [rows / 2, 1, rows - 1, rows / 3, 0, rows][n % 6];
+            let _context = Context::new::<T, Cuda>(cuda, (shape, pattern, seed, k));
+            let u: Vec<T> = pattern.fill(shape, seed);
+            let input = Input::new(cuda, &u, shape, LAYS[n % 4]);
+            let expected = naive::bihalf_of_many_rows(&u, cols, k);
+            if rows < 1000 {
+                assert_eq!(expected, naive::bihalf(&u, rows, cols, k));
+            }
+            let mut dense = Guarded::<Cuda, T>::new(cuda, shape);
+            let mut codes = GuardedCodes::new(cuda, shape);
+            let mut cut = guarded_row::<Cuda, T>(cuda, cols);
+            let mut ws = cuda.workspace::<T>(rows, cols).unwrap();
+            let out = Outputs::none().dense(dense.view()).codes(codes.view());
+            let cut_view = Some(cut.vector());
+            cuda.bihalf_forward_into(input.view(), Ones::Count(k), out, cut_view, &mut ws).unwrap();
+            let dense: Vec<f64> = dense.take(cuda).into_iter().map(T::to_f64).collect();
+            assert!(dense == expected, "dense");
+            assert!(codes.take(cuda) == naive::pack(&expected, rows, cols), "codes");
+            for (j, cut) in cut.take(cuda).into_iter().enumerate() {
+                assert_same_bits(cut.to_f64(), threshold(&u, &expected, cols, j), j);
+            }
+        }
+    }
+}
+
+#[cfg(feature = "cuda")]
+#[test]
+fn clusters_of_blocks_match_the_oracle() {
+    let Some(cuda) = device::cuda() else { return };
+    if !cuda.kernels().limits().clusters {
+        // The emulator can be another device.
+        if device::is_emulated(&cuda) && device::further_run().is_none() {
+            let test = "bihalf::clusters_of_blocks_match_the_oracle";
+            device::child(test, &[("CUDAEMU_CC", "90")]);
+        } else {
+            device::say("clusters_of_blocks: SKIPPED: blocks of this device do not form clusters");
+        }
+        return;
+    }
+    let with = |n| Cuda::new(&cuda.kernels().with_multiprocessors(n), cuda.stream()).unwrap();
+    let (many, one) = (with(1 << 20), with(1));
+    let shapes = [(300, 9), (1024, 8), (1025, 3), (4000, 2), (4096, 8)];
+    clusters_equal_the_oracle::<f32>(&many, &shapes);
+    clusters_equal_the_oracle::<f64>(&many, &shapes);
+    clusters_equal_the_oracle::<f16>(&many, &shapes);
+    clusters_equal_the_oracle::<bf16>(&many, &shapes);
+    clusters_equal_the_oracle::<f32>(&one, &[(4097, 9), (8192, 8), (8193, 1), (32_768, 8)]);
+    clusters_equal_the_oracle::<f64>(&one, &[(4097, 9), (8192, 8)]);
+    clusters_equal_the_oracle::<f16>(&one, &[(8193, 9), (65_536, 8)]);
+    clusters_equal_the_oracle::<bf16>(&one, &[(8193, 9), (65_500, 8)]);
+}
+
 /// Every column that can be made of some values, side by side: value `n / len^i % len` in row `i` of
 /// column `n`.
 fn all_columns<T: Element>(rows: usize, values: &[f64]) -> Vec<T> {
@@ -177,6 +236,24 @@ fn zeros_and_ones<B: Backend>(backend: &B) {
 #[test]
 fn every_column_of_zeros_and_ones_is_right_for_every_k() {
     on_each_backend!(zeros_and_ones);
+}
+
+/// Of equal rows the first k are ones, however many blocks share a column.
+fn tall_columns_of_ties<B: Backend>(backend: &B) {
+    let rows = 3 * 2048 + 1;
+    for value in [0.5, f32::NAN] {
+        let u = Input::new(backend, &vec![value; rows], (rows, 1), Lay::Dense);
+        for k in [0, rows / 2, rows] {
+            let b = backend.bihalf_forward(u.view(), Ones::Count(k)).unwrap();
+            let b = backend.download(&b).unwrap();
+            assert!(b.iter().enumerate().all(|(i, &b)| b == if i < k { 1.0 } else { -1.0 }), "{k}");
+        }
+    }
+}
+
+#[test]
+fn ties_of_tall_columns_go_to_the_first_rows() {
+    on_each_backend!(tall_columns_of_ties);
 }
 
 fn each_output_alone_is_the_same<T: Element + Guard, B: Backend>(backend: &B) {

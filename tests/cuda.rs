@@ -498,13 +498,17 @@ fn every_kernel_is_launched_by_an_operation() {
     }
 }
 
-/// Bi-half as devices of one and of very many multiprocessors do it, dense and packed.
+/// Bi-half as devices of one and of very many multiprocessors do it, with clusters and without, dense
+/// and packed.
 fn launch_forwards<T: Element + Guard>(cuda: &Cuda) {
     let shapes = [1, 3, 70].map(|cols| [1, 32, 64, 100].map(|rows| (rows, cols)));
     let wide = [(32, 400)];
     let tall = [200, 1000, 1500, 3000, 5000, 8193].map(|rows| (rows, 1));
-    for multiprocessors in [1, 1 << 20] {
-        let kernels = cuda.kernels().with_multiprocessors(multiprocessors);
+    let with = cuda.kernels();
+    let without = with.without_clusters();
+    for kernels in
+        [with, &without].map(|k| [1, 1 << 20].map(|n| k.with_multiprocessors(n))).concat()
+    {
         let cuda = Cuda::new(&kernels, cuda.stream()).unwrap();
         for (rows, cols) in shapes.into_iter().flatten().chain(wide).chain(tall) {
             let u: Vec<T> = Pattern::Random.fill((rows, cols), 1);

@@ -10,14 +10,15 @@ use crate::resources::{MAY_SPILL, assert_table, release};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::io::{BufRead, BufReader};
+use std::ops::RangeInclusive;
 use std::process::{Command, Stdio};
 
 const FATBIN: &str = env!("BIHALF_FATBIN");
 const TABLE: &str = include_str!("../kernels/instructions.txt");
 const ARCHITECTURES: [u32; 7] = [75, 80, 86, 89, 90, 100, 120];
 
-/// Kernels without loops in what a full tile takes, and the rows of a column that a thread stores:
-/// the table holds the fewest instructions of a way from entry to exit with so many stores.
+/// Kernels of which a tile takes the same way whatever the values, and the rows of a column that a
+/// thread loads and stores: the table holds the fewest instructions of such a way.
 const STRAIGHT: &[(&str, usize)] = &[
     ("bihalf_network32", 32),
     ("bihalf_pairs32", 32),
@@ -28,6 +29,18 @@ const STRAIGHT: &[(&str, usize)] = &[
     ("bihalf_slices2048", 64),
     ("bihalf_slices4096", 128),
     ("bihalf_slices8192", 128),
+    ("bihalf_cluster_slices8192", 32),
+    ("bihalf_cluster_slices32768", 128),
+    ("bihalf_cluster_slices65536", 128),
+];
+
+/// Kernels of which the same is counted where rows could be missing.
+const GUARDED: &[&str] = &[
+    "bihalf_slices1024_f32",
+    "bihalf_slices2048_f32",
+    "bihalf_slices4096_f32",
+    "bihalf_cluster_slices8192_f32",
+    "bihalf_cluster_slices32768_f32",
 ];
 
 struct Instruction {
@@ -92,32 +105,98 @@ fn disassemble(cuobjdump: &str, arch: u32) -> Code {
     code
 }
 
-/// The fewest instructions from entry to exit with `stores` stores, without going back.
-fn fewest_with_stores(code: &[Instruction], stores: usize) -> Option<u32> {
+/// The fewest instructions from entry to exit, or to the end of a piece of code, on a way with so
+/// many marked ones: without going back, or through loops as often as that takes.
+fn fewest_with(code: &[Instruction], marked: &[bool], marks: usize, loops: bool) -> Option<u32> {
     let place: BTreeMap<u64, usize> =
         code.iter().enumerate().map(|(at, instruction)| (instruction.address, at)).collect();
     let plus_one = |n: Option<u32>| n.map(|n| n + 1);
     let fewest = |a: Option<u32>, b: Option<u32>| a.into_iter().chain(b).min();
-    // fewest[at][n]: from there, with n stores still to come.
-    let mut table = vec![vec![None; stores + 1]; code.len() + 1];
-    for (at, instruction) in code.iter().enumerate().rev() {
-        let is_store = usize::from(instruction.is("STG"));
-        for to_come in 0..=stores {
-            let left = to_come.saturating_sub(is_store);
-            let next = plus_one(table[at + 1][left]);
-            table[at][to_come] = if instruction.is("EXIT") {
-                let end = (left == 0).then_some(1);
-                if instruction.guarded { fewest(end, next) } else { end }
-            } else if instruction.is("BRA") {
-                let target = instruction.target().and_then(|target| place.get(&target));
-                let jump = target.filter(|&&to| to > at).and_then(|&to| plus_one(table[to][left]));
-                if instruction.is_conditional() { fewest(jump, next) } else { jump }
-            } else {
-                next
-            };
+    // fewest[n][at]: from there, with n marks still to come.
+    let mut table = vec![vec![None; code.len() + 1]; marks + 1];
+    table[0][code.len()] = Some(0);
+    for to_come in 0..=marks {
+        let mut changed = true;
+        // What lies behind a branch back is known only after a first round.
+        while changed {
+            changed = false;
+            for (at, instruction) in code.iter().enumerate().rev() {
+                let left = to_come.saturating_sub(usize::from(marked[at]));
+                let next = plus_one(table[left][at + 1]);
+                let now = if instruction.is("EXIT") {
+                    let end = (left == 0).then_some(1);
+                    if instruction.guarded { fewest(end, next) } else { end }
+                } else if instruction.is("BRA") {
+                    let target = instruction.target().and_then(|target| place.get(&target));
+                    // A branch back depends on something, shown or (a uniform predicate) not.
+                    let conditional =
+                        instruction.is_conditional() || target.is_some_and(|&to| to < at);
+                    let target = target.filter(|&&to| loops || to > at);
+                    let jump = target.and_then(|&to| plus_one(table[left][to]));
+                    if conditional { fewest(jump, next) } else { jump }
+                } else {
+                    next
+                };
+                changed |= table[to_come][at] != now;
+                table[to_come][at] = now;
+            }
         }
     }
-    table[0][stores]
+    table[marks][0]
+}
+
+/// Loops, from the instruction that a branch goes back to up to the branch.
+fn loops(code: &[Instruction]) -> Vec<RangeInclusive<usize>> {
+    let branches = code.iter().enumerate().filter(|(_, i)| i.is("BRA"));
+    let backwards = branches.filter_map(|(at, branch)| {
+        let to = branch.target()?;
+        let to = code[..at].iter().position(|i| i.address == to)?;
+        Some(to..=at)
+    });
+    backwards.collect()
+}
+
+/// What stores before it only clears pad bits.
+fn first_load(code: &[Instruction]) -> u64 {
+    code.iter().find(|i| i.is("LDG")).expect("a load").address
+}
+
+fn marks(code: &[Instruction], is: impl Fn(&Instruction) -> bool) -> Vec<bool> {
+    code.iter().map(is).collect()
+}
+
+/// The fewest instructions through a tile of `rows` rows a thread whose rows and columns all exist.
+fn through_a_full_tile(code: &[Instruction], rows: usize) -> Option<u32> {
+    let stores = marks(code, |i| i.is("STG") && i.address > first_load(code));
+    let once = fewest_with(code, &stores, rows, false)?;
+    // A loop that sorts half of the rows is gone through twice.
+    let sorts = |range: &RangeInclusive<usize>| {
+        code[range.clone()].iter().filter(|i| is_min_max(i)).count() > rows
+    };
+    let Some(sorting) = loops(code).into_iter().find(sorts) else { return Some(once) };
+    let body = &code[sorting];
+    let loads = marks(body, |i| i.is("LDG"));
+    Some(once + fewest_with(body, &loads, rows / 2, false)?)
+}
+
+/// The same on bit slices of 32-bit keys where rows could be missing: loads are guarded, all but the
+/// first of each word or so, and stores are a loop.
+fn through_a_guarded_tile(code: &[Instruction], rows: usize) -> Option<u32> {
+    let loops = loops(code);
+    let is_load = |i: &Instruction| i.is("LDG") && i.guarded;
+    let is_dense_store = |i: &Instruction| i.is("STG") && !i.text.starts_with("STG.E.U8");
+    let marked: Vec<bool> = (0..code.len())
+        .map(|at| {
+            let in_loop = loops.iter().any(|range| range.contains(&at));
+            is_load(&code[at]) || (is_dense_store(&code[at]) && in_loop)
+        })
+        .collect();
+    let loads = code.iter().filter(|i| is_load(i)).count().min(rows);
+    fewest_with(code, &marked, rows + loads, true)
+}
+
+fn is_min_max(i: &Instruction) -> bool {
+    ["VIMNMX", "VIMNMX3", "IMNMX", "VIMNMX.S16x2"].iter().any(|name| i.is(name))
 }
 
 /// What of a kernel's instructions is counted: the name of a line, and a number.
@@ -126,22 +205,25 @@ fn counts(kernel: &str, code: &[Instruction]) -> Vec<(&'static str, usize)> {
     let wide = |i: &Instruction| {
         (i.is("LDG") || i.is("STG")) && i.text.split(' ').next().unwrap().contains(".128")
     };
-    let min_max = |i: &Instruction| {
-        ["VIMNMX", "VIMNMX3", "IMNMX", "VIMNMX.S16x2"].iter().any(|name| i.is(name))
-    };
     let mut counts = vec![
         ("instructions", code.len()),
         ("barriers", count(&|i| i.is("BAR"))),
+        ("cluster_barriers", count(&|i| i.is("UCGABAR_ARV"))),
         ("shuffles", count(&|i| i.is("SHFL"))),
-        ("min_max", count(&min_max)),
+        ("min_max", count(&is_min_max)),
         ("16_bytes", count(&wide)),
         ("local", count(&|i| i.is("LDL") || i.is("STL"))),
     ];
     counts.retain(|&(what, count)| count > 0 || what == "instructions");
     let straight = STRAIGHT.iter().find(|(name, _)| kernel.starts_with(&format!("{name}_")));
-    if let Some(&(_, stores)) = straight {
-        let fewest = fewest_with_stores(code, stores);
-        counts.push(("full_tile", fewest.expect("a way through a full tile") as usize));
+    if let Some(&(_, rows)) = straight {
+        let full = through_a_full_tile(code, rows)
+            .unwrap_or_else(|| panic!("no way through a full tile of {kernel}"));
+        counts.push(("full_tile", full as usize));
+        if GUARDED.contains(&kernel) {
+            let guarded = through_a_guarded_tile(code, rows).expect("a way with guards");
+            counts.push(("guarded_tile", guarded as usize));
+        }
     }
     counts
 }
@@ -151,11 +233,17 @@ type Counts = BTreeMap<(String, &'static str), BTreeMap<u32, usize>>;
 fn text(counts: &Counts) -> String {
     let mut text = format!("# nvcc {}\n# on", release());
     ARCHITECTURES.iter().for_each(|arch| write!(text, " sm_{arch}").unwrap());
-    text.push_str("; full_tile: the fewest instructions of a thread that stores all its rows\n");
+    text.push_str(
+        "; full_tile, guarded_tile: the fewest instructions of a thread that stores all its rows\n",
+    );
     for ((kernel, what), of_arch) in counts {
-        write!(text, "{kernel:32} {what:12}").unwrap();
+        write!(text, "{kernel:34} {what:16}").unwrap();
         for arch in ARCHITECTURES {
-            write!(text, " {:5}", of_arch.get(&arch).unwrap_or(&0)).unwrap();
+            let is_compiled = counts[&(kernel.clone(), "instructions")].contains_key(&arch);
+            match of_arch.get(&arch).copied().or(is_compiled.then_some(0)) {
+                Some(count) => write!(text, " {count:5}").unwrap(),
+                None => text.push_str("     -"),
+            }
         }
         text.push('\n');
     }
@@ -190,20 +278,26 @@ fn instructions_are_those_of_the_table_and_as_few_as_promised() {
             assert!(may || *count == 0, "{kernel} on sm_{arch} uses local memory");
         }
     }
-    // Warp instructions for 32 elements of a full tile.
-    for (kernel, elements, most) in [
-        ("bihalf_pairs32_f16", 64, 16),
-        ("bihalf_pairs32_bf16", 64, 16),
-        ("bihalf_network32_f32", 32, 24),
-        ("bihalf_network64_f32", 64, 28),
-        ("bihalf_slices4096_f32", 128, 32),
+    // Warp instructions for 32 elements of a tile.
+    for (kernel, what, elements, most) in [
+        ("bihalf_pairs32_f16", "full_tile", 64, 16),
+        ("bihalf_pairs32_bf16", "full_tile", 64, 16),
+        ("bihalf_network32_f32", "full_tile", 32, 24),
+        ("bihalf_network64_f32", "full_tile", 64, 28),
+        ("bihalf_slices4096_f32", "full_tile", 128, 32),
+        ("bihalf_slices4096_f32", "guarded_tile", 128, 44),
+        ("bihalf_cluster_slices32768_f32", "full_tile", 128, 32),
+        ("bihalf_cluster_slices32768_f32", "guarded_tile", 128, 44),
     ] {
-        let count = of(kernel, "full_tile", 90);
+        let count = of(kernel, what, 90);
         assert!(count <= elements * most, "{kernel}: {count} for {elements} elements of a thread");
     }
     // A network is straight-line code that is fetched once: 16 bytes an instruction.
-    for arch in ARCHITECTURES {
-        let bytes = 16 * of("bihalf_network32_f32", "instructions", arch);
-        assert!(bytes < 36 << 10, "{bytes} bytes on sm_{arch}");
+    for (kernel, arch) in ["network32_f32", "network32_f16", "network64_f32", "network64_f16"]
+        .into_iter()
+        .flat_map(|kernel| ARCHITECTURES.map(|arch| (kernel, arch)))
+    {
+        let bytes = 16 * of(&format!("bihalf_{kernel}"), "instructions", arch);
+        assert!(bytes < 36 << 10, "{kernel}: {bytes} bytes on sm_{arch}");
     }
 }

@@ -103,6 +103,9 @@ fn check_bihalf((rows, cols): (u32, u32), k: u32, dtype: DType, asked: Asked, li
             let two = launch.kernel == Kernel::BihalfPairs32;
             assert!(!two || (asked == Asked::Pairs && limits.capability >= (9, 0)), "{launch:?}");
             assert!(launch.grid.0 * columns >= written);
+            let clustered = launch.kernel.in_clusters();
+            assert!(limits.clusters || !clustered, "{launch:?}");
+            assert_eq!(launch.grid.1, if clustered { plan::CLUSTER } else { 1 });
             assert_eq!((launches.len(), plan.workspace_bytes()), (1, 0));
         }
         Bihalf::Radix(radix) => {
@@ -148,12 +151,13 @@ fn capacity(kernel: Kernel) -> Capacity {
     let name = kernel.name().strip_prefix("bihalf_").unwrap();
     let source = include_str!("../kernels/bihalf.cu");
     // As in `FORWARD(T, slices256_##NAME, 256, slices<T, 32, 8, 1>)`.
-    let line = source.split(&format!("FORWARD(T, {name}_##NAME, ")).nth(1);
+    let line = source.split(&format!("(T, {name}_##NAME, ")).nth(1);
     let line = line.and_then(|line| line.split('>').next());
     let (call, numbers) = line.and_then(|line| line.split_once("<T")).expect(name);
     let (threads, algorithm) = call.split_once(", ").unwrap();
     assert_eq!(threads.parse().unwrap_or(32), kernel.threads(), "{name}");
-    let numbers: Vec<u32> = numbers.split(", ").skip(1).map(|n| n.parse().unwrap()).collect();
+    let number = |n: &str| if n == "CLUSTER" { plan::CLUSTER } else { n.parse().unwrap() };
+    let numbers: Vec<u32> = numbers.split(", ").skip(1).map(number).collect();
     let (rows, columns) = match (algorithm, &numbers[..]) {
         ("counting", [rows, columns, share]) => {
             assert_eq!(rows * columns * share, kernel.threads());
@@ -169,8 +173,17 @@ fn capacity(kernel: Kernel) -> Capacity {
             assert_eq!(warps * 32, kernel.threads());
             (warps * (32 / columns) * 32 * words, *columns)
         }
+        ("slices", [columns, warps, words, blocks]) => {
+            assert_eq!(warps * 32, kernel.threads());
+            (blocks * warps * (32 / columns) * 32 * words, *columns)
+        }
+        ("cluster_histogram", [threads, items, _]) => {
+            assert_eq!(*threads, kernel.threads());
+            (threads * items, 8)
+        }
         other => panic!("{other:?}"),
     };
+    assert!(!name.ends_with(|c: char| c.is_ascii_digit()) || name.contains(&rows.to_string()));
     Capacity {
         rows,
         columns,
@@ -193,6 +206,12 @@ fn batches_of_thousands_of_rows_take_one_launch() {
             let plan = plan::bihalf((rows, 64), rows / 2, dtype, Asked::Packed, &limits);
             assert_eq!((plan.launches().count(), plan.workspace_bytes()), (1, 0));
         }
+        let clustered =
+            [(8192, DType::F64), (32_768, DType::F32), (65_536, DType::F16), (65_536, DType::Bf16)];
+        for (rows, dtype) in clustered {
+            let plan = plan::bihalf((rows, 64), rows / 2, dtype, Asked::Packed, &limits);
+            assert_eq!(plan.launches().count() == 1, limits.clusters, "{rows}");
+        }
     }
 }
 
@@ -201,13 +220,16 @@ fn batches_of_thousands_of_rows_take_one_launch() {
 #[test]
 fn columns_decide_between_latency_and_instructions() {
     use Kernel::*;
-    for (rows, kernels) in [
-        (32, &[BihalfCounting32, BihalfCounting32x8, BihalfNetwork32][..]),
-        (64, &[BihalfCounting64, BihalfCounting64x8, BihalfNetwork64]),
-        (128, &[BihalfCounting128, BihalfHistogram256, BihalfSlices128]),
-        (256, &[BihalfHistogram256, BihalfSlices256]),
-        (1024, &[BihalfHistogram1024, BihalfSlices1024]),
-        (4096, &[BihalfHistogram4096, BihalfSlices4096]),
+    for (rows, clusters, kernels) in [
+        (32, true, &[BihalfCounting32, BihalfCounting32x8, BihalfNetwork32][..]),
+        (64, true, &[BihalfCounting64, BihalfCounting64x8, BihalfNetwork64]),
+        (128, true, &[BihalfCounting128, BihalfHistogram256, BihalfSlices128]),
+        (256, true, &[BihalfHistogram256, BihalfSlices256]),
+        (1024, false, &[BihalfHistogram1024, BihalfSlices1024]),
+        (1024, true, &[BihalfClusterHistogram1024, BihalfHistogram1024, BihalfSlices1024]),
+        (4096, false, &[BihalfHistogram4096, BihalfSlices4096]),
+        (4096, true, &[BihalfClusterHistogram4096, BihalfHistogram4096, BihalfSlices4096]),
+        (8192, true, &[BihalfClusterSlices8192]),
     ] {
         let changes = |limits: &Limits| {
             let mut changes = vec![];
@@ -221,8 +243,9 @@ fn columns_decide_between_latency_and_instructions() {
             }
             changes
         };
-        let small = changes(&Limits::of_capability(7, 5).unwrap());
-        let large = changes(&Limits::of_capability(12, 0).unwrap());
+        let of = |major, minor| Limits::of_capability(major, minor).unwrap();
+        let small = changes(&Limits { clusters, ..of(7, 5) });
+        let large = changes(&Limits { clusters, ..of(12, 0) });
         for changes in [&small, &large] {
             let chosen: Vec<_> = changes.iter().map(|(_, kernel)| *kernel).collect();
             assert_eq!(chosen, kernels, "{rows} rows");
@@ -441,6 +464,7 @@ fn walks_and_losses_fit_a_grid() {
 #[test]
 fn kernels_have_the_same_constants() {
     let common = include_str!("../kernels/common.cuh");
+    let cluster = include_str!("../kernels/cluster.cuh");
     let radix = include_str!("../kernels/bihalf_radix.cuh");
     let rank = include_str!("../kernels/rank.cu");
     let loss = include_str!("../kernels/loss.cu");
@@ -449,6 +473,7 @@ fn kernels_have_the_same_constants() {
     for (file, line) in [
         (common, "constexpr unsigned WARP = 32;"),
         (common, "constexpr unsigned WARPS = 8;"),
+        (cluster, "constexpr unsigned CLUSTER = 8;"),
         (radix, "constexpr unsigned DIGIT_BITS = 11;"),
         (radix, "constexpr unsigned TILE_COLUMNS = 8;"),
         (tile, "constexpr unsigned SHARED_BYTES = 64 << 10;"),

@@ -78,13 +78,19 @@ fn text(table: &Table) -> String {
     text.push_str("; static shared memory of a block; stack and spills, where there are any\n");
     let kernels: BTreeSet<&str> = table.keys().map(|(kernel, _)| kernel.as_str()).collect();
     for kernel in kernels {
-        let of = |arch: &u32| table[&(kernel.to_owned(), *arch)];
-        write!(text, "{kernel:32}").unwrap();
-        archs.iter().for_each(|arch| write!(text, " {:3}", of(arch).registers).unwrap());
-        let shared = archs.iter().map(|arch| of(arch).shared).max().unwrap_or(0);
+        let of = |arch: &u32| table.get(&(kernel.to_owned(), *arch));
+        write!(text, "{kernel:34}").unwrap();
+        for arch in &archs {
+            match of(arch) {
+                Some(resources) => write!(text, " {:3}", resources.registers).unwrap(),
+                None => text.push_str("   -"),
+            }
+        }
+        let shared = archs.iter().filter_map(of).map(|resources| resources.shared).max();
+        let shared = shared.unwrap_or(0);
         write!(text, " {shared:6} B").unwrap();
         for arch in &archs {
-            let Resources { stack, spills, .. } = of(arch);
+            let Some(Resources { stack, spills, .. }) = of(arch) else { continue };
             if stack + spills > 0 {
                 write!(text, "  sm_{arch}: stack {stack} B, spills {spills} B").unwrap();
             }

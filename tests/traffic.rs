@@ -98,7 +98,7 @@ impl Meter {
         (rows, cols): (usize, usize),
         packed: bool,
     ) -> Counts {
-        let multiprocessors = if device == "wide" { 1 << 20 } else { 1 };
+        let multiprocessors = if device == "narrow" { 1 } else { 1 << 20 };
         let kernels = self.cuda.kernels().with_multiprocessors(multiprocessors);
         let cuda = Cuda::new(&kernels, self.cuda.stream()).unwrap();
         let u: Vec<T> = Pattern::Random.fill((rows, cols), 1);
@@ -183,7 +183,24 @@ fn measure(meter: &mut Meter) {
         meter.forward::<f16>(device, (4096, 8), false);
         meter.forward::<f16>(device, (8192, 8), true);
     }
-    meter.forward::<f32>("wide", (8192, 32), false);
+    // Whatever the device, in one launch, where blocks form clusters.
+    for shape in [(8192, 8), (32_768, 8)] {
+        let bytes = (4 * shape.0 * shape.1) as u64;
+        let counts = meter.forward::<f32>("narrow", shape, false);
+        assert_eq!((counts.launches, counts.conflicts), (1, 0), "{shape:?}");
+        assert_eq!((counts.read, counts.written), (bytes, bytes), "{shape:?}");
+        assert_eq!((counts.sectors_read * 32, counts.sectors_written * 32), (bytes, bytes));
+    }
+    meter.forward::<f16>("narrow", (65_536, 8), false);
+    // One row less than a tile.
+    meter.forward::<f32>("narrow", (4095, 64), false);
+
+    let without = Cuda::new(&meter.cuda.kernels().without_clusters(), meter.cuda.stream()).unwrap();
+    let with = std::mem::replace(&mut meter.cuda, without);
+    for shape in [(1024, 32), (4096, 32), (8192, 32)] {
+        meter.forward::<f32>("wide without clusters", shape, false);
+    }
+    meter.cuda = with;
 
     // U, dB and dU, and B or its bits.
     for shape in [(32, 64), (1024, 64)] {

@@ -70,6 +70,8 @@ struct Mod {
     registers: HashMap<String, u32>,
     globals: HashMap<String, u64>,
     funcs: HashMap<String, H>,
+    /// the module whose kernels take the place of those of the same name: CUDAEMU_PTX
+    instead: Option<H>,
 }
 
 #[derive(Clone)]
@@ -757,6 +759,25 @@ impl State {
     }
 
     fn load(&mut self, text: &str, registers: HashMap<String, u32>) -> Result<H, Er> {
+        let instead = match std::env::var("CUDAEMU_PTX") {
+            Ok(file) => {
+                let text = std::fs::read_to_string(&file).map_err(|e| {
+                    eprintln!("cudaemu: CUDAEMU_PTX={file}: {e}");
+                    FILE_NOT_FOUND
+                })?;
+                Some(self.load_alone(&text, HashMap::new(), None)?)
+            }
+            Err(_) => None,
+        };
+        self.load_alone(text, registers, instead)
+    }
+
+    fn load_alone(
+        &mut self,
+        text: &str,
+        registers: HashMap<String, u32>,
+        instead: Option<H>,
+    ) -> Result<H, Er> {
         let ctx = cur();
         let t0 = Instant::now();
         let ast = parse(text).map_err(|e| {
@@ -833,7 +854,7 @@ impl State {
             }
         }
         let m = self.handle();
-        self.mods.insert(m, Mod { ctx, ast, registers, globals, funcs: HashMap::new() });
+        self.mods.insert(m, Mod { ctx, ast, registers, globals, funcs: HashMap::new(), instead });
         if std::env::var("CUDAEMU_VERBOSE").is_ok() {
             eprintln!("cudaemu: module read in {:?}", t0.elapsed());
         }
@@ -845,6 +866,13 @@ impl State {
         if let Some(&h) = md.funcs.get(name) {
             return Ok(h);
         }
+        if let Some(other) = md.instead {
+            match self.get_function(other, name) {
+                Err(NOT_FOUND) => {}
+                found => return found,
+            }
+        }
+        let Some(md) = self.mods.get(&m) else { return Err(INVALID_HANDLE) };
         let Some(f) = md.ast.funcs.iter().find(|f| f.entry && f.name == name && f.body.is_some())
         else {
             return Err(NOT_FOUND);
@@ -1799,9 +1827,13 @@ fn cuModuleLoad(p: *mut H, f: *const c_char) {
 fn cuModuleUnload(m: H) {
     ctx(|s, c| {
         let e = s.drain_ctx(c);
-        let Some(x) = s.mods.remove(&m) else { return INVALID_HANDLE };
-        for a in x.globals.values() { s.mem.free(0, *a); }
-        s.funcs.retain(|_, f| f.module != m);
+        if !s.mods.contains_key(&m) { return INVALID_HANDLE }
+        let mut next = Some(m);
+        while let Some((m, x)) = next.and_then(|m| Some((m, s.mods.remove(&m)?))) {
+            for a in x.globals.values() { s.mem.free(0, *a); }
+            s.funcs.retain(|_, f| f.module != m);
+            next = x.instead;
+        }
         e
     })
 }

@@ -210,3 +210,53 @@ fn damaged_container() {
     child("image::damaged_container", file.to_str().unwrap(), &[]).sound("damaged");
     std::fs::remove_file(file).unwrap();
 }
+
+/// Writes 7 where kernel `arch` of `kernels/image.cu` writes the capability.
+const SEVEN: &str = "
+.version 7.0
+.target sm_75
+.address_size 64
+.visible .entry arch(.param .u64 arch_param_0) {
+    .reg .b32 %r<3>;
+    .reg .b64 %rd<4>;
+    ld.param.u64 %rd1, [arch_param_0];
+    mov.u32 %r1, %tid.x;
+    mul.wide.u32 %rd2, %r1, 4;
+    add.s64 %rd3, %rd1, %rd2;
+    mov.u32 %r2, 7;
+    st.global.u32 [%rd3], %r2;
+    ret;
+}
+";
+
+#[test]
+fn kernels_of_another_file_instead() {
+    if let Some(file) = argument() {
+        let d = Device::new("80");
+        let m = load(&d, &std::fs::read(file).unwrap()).unwrap();
+        let f = m.load_function("arch").unwrap();
+        let mut o = d.s.alloc_zeros::<i32>(32).unwrap();
+        unsafe { d.s.launch_builder(&f).arg(&mut o).launch(cfg(1, 32, 0)).unwrap() };
+        println!("{:?}", &d.s.clone_dtoh(&o).unwrap()[..2]);
+        println!("{}", code(m.load_function("many_registers")));
+        return;
+    }
+    need_nvcc!();
+    let test = "image::kernels_of_another_file_instead";
+    let (file, other) = (scratch_file("instead.fatbin"), scratch_file("instead.ptx"));
+    std::fs::write(&file, fatbin(PLAIN, &[(80, "compute")])).unwrap();
+    std::fs::write(&other, SEVEN).unwrap();
+    let argument = file.to_str().unwrap();
+    for (env, want) in
+        [(None, "[800, 800]"), (Some(("CUDAEMU_PTX", other.to_str().unwrap())), "[7, 7]")]
+    {
+        let o = child(test, argument, env.as_slice());
+        o.sound(want);
+        assert!(o.stdout.contains(&format!("{want}\nSUCCESS\n")), "{}", o.text());
+    }
+    std::fs::remove_file(other).unwrap();
+    let env = [("CUDAEMU_PTX", "no-such.ptx")];
+    let o = child(test, argument, &env);
+    assert!(!o.ok && o.stderr.contains("CUDAEMU_PTX=no-such.ptx"), "{}", o.text());
+    std::fs::remove_file(file).unwrap();
+}

@@ -4,7 +4,9 @@
 use super::driver::refused;
 use crate::plan::{DType, Kernel, Launch, Limits, SHARED_BYTES};
 use crate::{Error, Result};
-use cudarc::driver::sys::{CUdevice_attribute, CUfunction, CUfunction_attribute, CUmodule};
+use cudarc::driver::sys::{
+    CUdevice_attribute, CUfunction, CUfunction_attribute, CUmodule, CUresult,
+};
 use cudarc::driver::{CudaContext, CudaStream, result};
 use std::ffi::{CString, c_void};
 use std::sync::Arc;
@@ -61,7 +63,7 @@ impl Kernels {
             let value = context.attribute(which).map_err(refused("tell its limits"))?;
             Ok::<_, Error>(u32::try_from(value).unwrap_or(0))
         };
-        let limits = Limits {
+        let mut limits = Limits {
             shared_bytes_optin: attribute(
                 CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN,
             )?,
@@ -73,14 +75,18 @@ impl Kernels {
                 attribute(CUdevice_attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR)?,
                 attribute(CUdevice_attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR)?,
             ),
+            clusters: false,
         };
         // SAFETY: a whole fatbin, which tells its own length.
         let module = unsafe { result::module::load_data(image.as_ptr().cast()) }
             .map_err(refused("load the kernels"))?;
         let context = Arc::clone(context);
         let mut loaded = Loaded { context, module, functions: Vec::new() };
+        // What the device loads may be older than itself: without kernels for clusters.
+        limits.clusters = limits.capability >= (9, 0) && loaded.has_clusters()?;
         for &kernel in Kernel::ALL {
-            let functions = loaded.functions_of(kernel)?;
+            let there = limits.clusters || !kernel.in_clusters();
+            let functions = if there { loaded.functions_of(kernel)? } else { Default::default() };
             loaded.functions.push(functions);
         }
         Ok(Self { loaded: Arc::new(loaded), limits })
@@ -102,6 +108,14 @@ impl Kernels {
     #[must_use]
     pub fn with_multiprocessors(&self, multiprocessors: u32) -> Self {
         let limits = Limits { multiprocessors, ..self.limits };
+        Self { loaded: Arc::clone(&self.loaded), limits }
+    }
+
+    /// The same kernels, launched as on a device whose blocks do not form clusters. For measurements
+    /// and tests; results are the same bits.
+    #[must_use]
+    pub fn without_clusters(&self) -> Self {
+        let limits = Limits { clusters: false, ..self.limits };
         Self { loaded: Arc::clone(&self.loaded), limits }
     }
 
@@ -138,6 +152,18 @@ impl Kernels {
 }
 
 impl Loaded {
+    /// Whether kernels for clusters are among those that the device has loaded.
+    fn has_clusters(&self) -> Result<bool> {
+        let kernel = Kernel::BihalfClusterSlices8192;
+        match self.function(kernel.symbol(DType::F32), kernel.shared_bytes(DType::F32)) {
+            Ok(_) => Ok(true),
+            Err(Error::Driver { source, .. }) if source.0 == CUresult::CUDA_ERROR_NOT_FOUND => {
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
     fn functions_of(&self, kernel: Kernel) -> Result<[Option<CUfunction>; DType::ALL.len()]> {
         let mut functions = [None; DType::ALL.len()];
         // A kernel that does not depend on the type is in every place.

@@ -1,9 +1,9 @@
 //! Plan of the Bi-half forward pass.
 
-use Does::{All, Pairs, Unpacked};
+use Does::{All, Clusters, Pairs, Unpacked};
 
 use super::walk::padded;
-use super::{DType, Kernel, Launch, Limits, column_blocks};
+use super::{CLUSTER, DType, Kernel, Launch, Limits, column_blocks};
 
 /// Columns of a block of the radix selection.
 const TILE_COLUMNS: u32 = 8;
@@ -93,6 +93,8 @@ enum Does {
     Unpacked,
     /// [`Asked::Pairs`] alone, on devices that compare two 16-bit integers in one instruction.
     Pairs,
+    /// Whatever is asked for, on devices whose blocks form clusters.
+    Clusters,
 }
 
 /// A kernel that does all in one launch, without a workspace.
@@ -101,13 +103,14 @@ struct Candidate {
     kernel: Kernel,
     /// Rows that it takes.
     rows: u32,
-    /// Columns of a block.
+    /// Columns of a block, or of a cluster of blocks.
     columns: u32,
     /// Whether it pads a column so that `k` becomes half of `rows`: then neither the ones nor the
     /// others may be more than that.
     pads: bool,
     does: Does,
-    /// Cycles from the first load to the last store of a block alone on its multiprocessor.
+    /// Cycles from the first load to the last store of a block, or a cluster, alone on its
+    /// multiprocessors.
     latency: u32,
     /// Instructions of warps for a column.
     instructions: u32,
@@ -117,7 +120,8 @@ struct Candidate {
 const ISSUED_PER_CYCLE: u64 = 3;
 
 /// The one-launch kernels, for f32. Latencies are those of a simulator of one architecture, or three
-/// cycles an instruction of a lone warp: an order of magnitude, which is all that the choice needs.
+/// cycles an instruction of a lone warp, or, of clusters, 400 cycles a barrier: an order of magnitude,
+/// which is all that the choice needs.
 const CANDIDATES: &[Candidate] = &[
     //        kernel                       rows  columns pads does latency instructions
     candidate(Kernel::BihalfCounting32, 32, 1, false, Unpacked, 1_050, 420),
@@ -137,6 +141,11 @@ const CANDIDATES: &[Candidate] = &[
     candidate(Kernel::BihalfSlices2048, 2048, 8, false, All, 29_400, 2_190),
     candidate(Kernel::BihalfSlices4096, 4096, 8, false, All, 51_900, 3_862),
     candidate(Kernel::BihalfSlices8192, 8192, 8, false, All, 60_000, 6_100),
+    candidate(Kernel::BihalfClusterHistogram1024, 1024, 8, false, Clusters, 3_500, 7_900),
+    candidate(Kernel::BihalfClusterHistogram4096, 4096, 8, false, Clusters, 5_000, 15_900),
+    candidate(Kernel::BihalfClusterSlices8192, 8192, 8, false, Clusters, 16_000, 16_700),
+    candidate(Kernel::BihalfClusterSlices32768, 32_768, 8, false, Clusters, 50_000, 41_300),
+    candidate(Kernel::BihalfClusterSlices65536, 65_536, 8, false, Clusters, 60_000, 51_700),
 ];
 
 const fn candidate(
@@ -158,6 +167,7 @@ impl Candidate {
             All => true,
             Unpacked => asked != Asked::Packed,
             Pairs => asked == Asked::Pairs && limits.capability >= (9, 0),
+            Clusters => limits.clusters,
         };
         fits && does && self.kernel.dtypes().contains(&dtype)
     }
@@ -185,7 +195,11 @@ pub fn bihalf(
     let padded_cols = if asked == Asked::Packed { padded(cols) } else { cols };
     let candidates = CANDIDATES.iter().filter(|c| c.takes(rows, k, dtype, asked, limits));
     if let Some(best) = candidates.min_by_key(|candidate| candidate.cycles(cols, limits)) {
-        return Bihalf::OneLaunch(launch(best.kernel, (padded_cols.div_ceil(best.columns), 1)));
+        let blocks = if best.kernel.in_clusters() { CLUSTER } else { 1 };
+        return Bihalf::OneLaunch(launch(
+            best.kernel,
+            (padded_cols.div_ceil(best.columns), blocks),
+        ));
     }
     let blocks = limits.multiprocessors.max(1) * BLOCKS_OF_MULTIPROCESSOR;
     let chunks = blocks.div_ceil(cols.div_ceil(TILE_COLUMNS));

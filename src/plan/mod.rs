@@ -33,6 +33,8 @@ pub use walk::{VECTOR_BYTES, by_vectors, walk, walk_words};
 pub(crate) const WARP: u32 = 32;
 /// Warps of a block of the kernels that walk down rows.
 pub(crate) const WARPS: u32 = 8;
+/// Blocks of a cluster, which every device that has clusters takes.
+pub const CLUSTER: u32 = 8;
 
 /// An element type, as kernels know it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -85,6 +87,9 @@ pub struct Limits {
     pub multiprocessors: u32,
     /// Compute capability, major and minor.
     pub capability: (u32, u32),
+    /// Whether blocks form clusters: from capability 9.0 on, unless the kernels were compiled for
+    /// older ones alone.
+    pub clusters: bool,
 }
 
 impl Limits {
@@ -106,6 +111,7 @@ impl Limits {
             grid_y: 65_535,
             multiprocessors,
             capability: (major, minor),
+            clusters: major >= 9,
         })
     }
 }
@@ -156,6 +162,19 @@ macro_rules! kernels {
                 }
             }
 
+            /// Whether its blocks form clusters, of [`CLUSTER`] blocks along `grid.y`. Such kernels
+            /// are compiled for capability 9.0 and newer ones alone.
+            pub const fn in_clusters(self) -> bool {
+                matches!(
+                    self,
+                    Self::BihalfClusterHistogram1024
+                        | Self::BihalfClusterHistogram4096
+                        | Self::BihalfClusterSlices8192
+                        | Self::BihalfClusterSlices32768
+                        | Self::BihalfClusterSlices65536
+                )
+            }
+
             /// Threads of a block.
             pub const fn threads(self) -> u32 {
                 match self {
@@ -182,6 +201,7 @@ mod types {
     use super::DType;
     pub(super) const ALL: &[DType] = &DType::ALL;
     pub(super) const UP_TO_32_BITS: &[DType] = &[DType::F32, DType::F16, DType::Bf16];
+    pub(super) const F32: &[DType] = &[DType::F32];
     pub(super) const UP_TO_16_BITS: &[DType] = &[DType::F16, DType::Bf16];
     pub(super) const NONE: &[DType] = &[];
 }
@@ -221,6 +241,16 @@ kernels! {
     BihalfSlices4096 = "bihalf_slices4096", 8 * WARP, UP_TO_32_BITS;
     /// `bihalf.cu`: forward by bit slices, up to 8192 rows.
     BihalfSlices8192 = "bihalf_slices8192", 16 * WARP, UP_TO_16_BITS;
+    /// `bihalf.cu`: forward by a histogram that a cluster of blocks shares, up to 1024 rows.
+    BihalfClusterHistogram1024 = "bihalf_cluster_histogram1024", 16 * WARP, ALL;
+    /// `bihalf.cu`: forward by a histogram that a cluster of blocks shares, up to 4096 rows.
+    BihalfClusterHistogram4096 = "bihalf_cluster_histogram4096", 16 * WARP, ALL;
+    /// `bihalf.cu`: forward by bit slices in a cluster of blocks, up to 8192 rows.
+    BihalfClusterSlices8192 = "bihalf_cluster_slices8192", 8 * WARP, ALL;
+    /// `bihalf.cu`: forward by bit slices in a cluster of blocks, up to 32,768 rows.
+    BihalfClusterSlices32768 = "bihalf_cluster_slices32768", 8 * WARP, F32;
+    /// `bihalf.cu`: forward by bit slices in a cluster of blocks, up to 65,536 rows.
+    BihalfClusterSlices65536 = "bihalf_cluster_slices65536", 16 * WARP, UP_TO_16_BITS;
     /// `bihalf.cu`: counts of one digit of the keys.
     BihalfRadixHistogram = "bihalf_radix_histogram", WARPS * WARP, ALL;
     /// `bihalf.cu`: the digit of the threshold.

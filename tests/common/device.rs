@@ -33,11 +33,16 @@ pub fn is_emulated<B: Backend>(backend: &B) -> bool {
     backend.name().starts_with("cuda") && device().is_some_and(|device| device.emulated)
 }
 
-/// Set for further runs of the same tests on the emulator, under other schedules and capabilities:
-/// other backends are left out, and the number of the run chooses the cases.
-pub fn only_cuda() -> Option<usize> {
-    let run = std::env::var("BIHALF_TEST_ONLY_CUDA").ok()?;
-    Some(run.parse().expect("BIHALF_TEST_ONLY_CUDA is the number of a run"))
+/// `BIHALF_TEST_ONLY_CUDA` leaves other backends out. Its value is `all`, or the number of a further
+/// run of the same tests under another schedule or capability, which takes a part of the cases.
+pub fn only_cuda() -> bool {
+    std::env::var_os("BIHALF_TEST_ONLY_CUDA").is_some()
+}
+
+/// The number of a further run; none in a run of all cases.
+pub fn further_run() -> Option<usize> {
+    let run = std::env::var("BIHALF_TEST_ONLY_CUDA").ok().filter(|run| run != "all")?;
+    Some(run.parse().expect("BIHALF_TEST_ONLY_CUDA is `all` or the number of a run"))
 }
 
 fn device() -> Option<&'static Device> {

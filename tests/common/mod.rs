@@ -16,7 +16,7 @@ macro_rules! on_each_backend {
         #[cfg(not(feature = "cuda"))]
         $body(&bihalf::Cpu);
         #[cfg(feature = "cuda")]
-        if crate::common::device::only_cuda().is_none() {
+        if !crate::common::device::only_cuda() {
             $body(&bihalf::Cpu);
         }
         #[cfg(feature = "cuda")]
@@ -82,8 +82,8 @@ pub fn cases_of_pairs<'a, B: Backend>(
     one_in(patterns, seed, slowness(backend, rows * cols).max(quadratic))
 }
 
-/// One in `every` patterns, but one at least. Runs that only try another schedule take a sixth of
-/// those, each run another sixth.
+/// One in `every` patterns, but one at least. Further runs, which only try another schedule, take a
+/// sixth of those, each run another sixth: of a shape with less than six, one or none.
 fn one_in(
     patterns: &[Pattern],
     seed: u64,
@@ -91,7 +91,7 @@ fn one_in(
 ) -> impl Iterator<Item = (usize, Pattern)> + use<'_> {
     let every = every.min(patterns.len());
     #[cfg(feature = "cuda")]
-    let (every, run) = match device::only_cuda() {
+    let (every, run) = match device::further_run() {
         Some(run) => (every * 6, run),
         None => (every, 0),
     };
@@ -156,7 +156,8 @@ impl Drop for Context {
     }
 }
 
-/// An input matrix on a backend. What lies between its rows is NaN.
+/// An input matrix on a backend. What lies between its rows is NaN, and nothing lies behind its last
+/// element: the emulator knows where a buffer ends.
 pub struct Input<B: Backend, T: Element> {
     buffer: B::Buffer<T>,
     shape: (usize, usize),
@@ -176,7 +177,8 @@ impl<B: Backend, T: Element> Input<B, T> {
     pub fn new(backend: &B, dense: &[T], (rows, cols): (usize, usize), lay: Lay) -> Self {
         assert_eq!(dense.len(), rows * cols);
         let (row_stride, col_stride, offset) = Self::strides((rows, cols), lay);
-        let len = offset + rows * row_stride.max(1) + cols * col_stride;
+        // Not every driver has buffers of nothing.
+        let len = (offset + Self::span((rows, cols), lay)).max(1);
         let mut host = vec![T::from_f64(f64::NAN); len];
         for i in 0..rows {
             for j in 0..cols {
@@ -195,14 +197,16 @@ impl<B: Backend, T: Element> Input<B, T> {
         }
     }
 
+    /// Elements from the first to the last one.
+    fn span((rows, cols): (usize, usize), lay: Lay) -> usize {
+        let (row_stride, col_stride, _) = Self::strides((rows, cols), lay);
+        if rows * cols == 0 { 0 } else { (rows - 1) * row_stride + (cols - 1) * col_stride + 1 }
+    }
+
     pub fn view(&self) -> Matrix<B::Slice<'_, T>> {
         let (rows, cols) = self.shape;
         let (row_stride, col_stride, offset) = Self::strides(self.shape, self.lay);
-        let span = if rows * cols == 0 {
-            0
-        } else {
-            (rows - 1) * row_stride + (cols - 1) * col_stride + 1
-        };
+        let span = Self::span(self.shape, self.lay);
         let data = B::slice_of(&self.buffer, offset..offset + span);
         Matrix::with_strides(data, rows, cols, row_stride, col_stride).unwrap()
     }

@@ -43,6 +43,22 @@ pub fn bihalf<T: Element>(u: &[T], rows: usize, cols: usize, ones: usize) -> Vec
     ranks.into_iter().map(|r| if (r as usize) < ones { 1.0 } else { -1.0 }).collect()
 }
 
+/// The same by a stable sort of each column, where thousands of rows are too many to compare all
+/// pairs.
+#[cfg(feature = "cuda")]
+pub fn bihalf_of_many_rows<T: Element>(u: &[T], cols: usize, ones: usize) -> Vec<f64> {
+    let mut b = vec![-1.0; u.len()];
+    for j in 0..cols {
+        let mut column: Vec<usize> = (j..u.len()).step_by(cols).collect();
+        column.sort_by(|&m, &n| {
+            let (x, y) = (u[m].to_f64(), u[n].to_f64());
+            less(x, y).cmp(&less(y, x)) // the greater one first
+        });
+        column[..ones].iter().for_each(|&n| b[n] = 1.0);
+    }
+    b
+}
+
 /// +1 where u > -t.
 pub fn sign<T: Element>(u: &[T], cols: usize, shift: Option<&[T]>) -> Vec<f64> {
     let t = |n: usize| shift.map_or(0.0, |t| t[n % cols].to_f64());
