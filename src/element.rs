@@ -61,7 +61,7 @@ pub trait Real:
 
 pub(crate) mod sealed {
     use super::{Key, Real};
-    use crate::cpu::simd::{KeyLanes, Keyed};
+    use crate::cpu::simd::{KeyLanes, Keyed, Loads, Signed};
 
     /// Only this crate implements [`Scalar`](super::Scalar).
     #[cfg(not(feature = "cuda"))]
@@ -73,7 +73,12 @@ pub(crate) mod sealed {
 
     /// What the CPU path needs of an element; not part of the public interface.
     pub trait Arithmetic:
-        KeyLanes + Keyed<<Self as KeyLanes>::Small> + Keyed<<Self as KeyLanes>::Large>
+        KeyLanes
+        + Keyed<<Self as KeyLanes>::Small>
+        + Keyed<<Self as KeyLanes>::Large>
+        + Loads
+        + Signed<<Self as KeyLanes>::Small>
+        + Signed<i16>
     {
         type Key: Key;
         type Real: Real;

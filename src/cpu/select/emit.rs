@@ -1,38 +1,33 @@
 //! Writes the columns whose keys lie above a cut, in every form that was asked for.
 
-use super::lanes;
-use crate::cpu::simd::{Columns, Isa, Keyed, Lane, Of, Vector};
+use super::{GROUP, lanes};
+use crate::cpu::simd::{Columns, Isa, Keyed, Lane, Of, Signed, Vector};
 use crate::{CodesMut, Element, MatMut};
 
-/// Where a column is cut: keys above `at` become +1, and of those that equal it the first `need`.
+/// Where columns are cut: keys above `at` become +1, and of those that equal it the first `need`.
 #[derive(Clone, Copy)]
-pub(super) struct Cut<V, const W: usize> {
-    pub at: [V; W],
-    pub need: Option<[V; W]>,
+pub(super) struct Cut<V> {
+    pub at: V,
+    pub need: Option<V>,
 }
 
 /// Runs a body with each row's number and mask. No function of a closure: what it is handed might not
 /// be inlined, and then its vectors would not be registers.
 macro_rules! for_each_mask {
     ($isa:ident, $keys:ident, $cut:ident, |$i:ident, $mask:ident| $body:block) => {
-        let mut $mask = $cut.at;
         match $cut.need {
             None => {
-                for ($i, key) in $keys.chunks_exact(W).enumerate() {
-                    for w in 0..W {
-                        $mask[w] = key[w].gt($cut.at[w]);
-                    }
+                for ($i, key) in $keys.iter().enumerate() {
+                    let $mask = key.gt($cut.at);
                     $body
                 }
             }
             Some(mut need) => {
                 let zero = Of::<I, K>::splat($isa, K::default());
-                for ($i, key) in $keys.chunks_exact(W).enumerate() {
-                    for w in 0..W {
-                        let taken = key[w].eq($cut.at[w]).and(need[w].gt(zero));
-                        need[w] = need[w].add(taken);
-                        $mask[w] = key[w].gt($cut.at[w]).or(taken);
-                    }
+                for ($i, key) in $keys.iter().enumerate() {
+                    let taken = key.eq($cut.at).and(need.gt(zero));
+                    need = need.add(taken);
+                    let $mask = key.gt($cut.at).or(taken);
                     $body
                 }
             }
@@ -98,56 +93,53 @@ impl<'a, T: Element> Strip<'a, T> {
         }
     }
 
-    /// Writes `width` columns from `first` on, known by their keys: `W` vectors a row.
+    /// Writes `width` columns from `first` on, known by their keys: a vector a row.
     #[inline(always)]
-    pub(super) fn write<I: Isa, K: Lane, const W: usize>(
+    pub(super) fn write<I: Isa, K: Lane>(
         &mut self,
         isa: I,
         keys: &[Of<I, K>],
-        cut: &Cut<Of<I, K>, W>,
+        cut: &Cut<Of<I, K>>,
         (first, width): (usize, usize),
     ) where
-        T: Keyed<K>,
+        T: Signed<K>,
     {
-        let full = width == W * lanes::<K>();
+        let lanes = lanes::<K>();
         if let Some(dense) = &mut self.dense {
-            if full {
+            if width == lanes {
                 for_each_mask!(isa, keys, cut, |i, mask| {
-                    let row = &mut dense.row(i)[first..first + W * lanes::<K>()];
-                    for w in 0..W {
-                        let part = &mut row[w * lanes::<K>()..(w + 1) * lanes::<K>()];
-                        <T as Keyed<K>>::write_signs::<I>(isa, mask[w], part);
-                    }
+                    <T as Signed<K>>::write_signs(
+                        isa,
+                        mask,
+                        &mut dense.row(i)[first..first + lanes],
+                    );
                 });
             } else {
+                let mut row = [T::default(); GROUP];
                 for_each_mask!(isa, keys, cut, |i, mask| {
-                    let bits = all_bits::<I, K, W>(mask);
-                    for (l, b) in dense.row(i)[first..first + width].iter_mut().enumerate() {
-                        *b = T::plus_or_minus_one(bits >> l & 1 == 1);
-                    }
+                    <T as Signed<K>>::write_signs(isa, mask, &mut row);
+                    dense.row(i)[first..first + width].copy_from_slice(&row[..width]);
                 });
             }
         }
         if let Some(dense) = &mut self.dense_i8 {
             for_each_mask!(isa, keys, cut, |i, mask| {
-                let bits = all_bits::<I, K, W>(mask);
+                let bits = mask.bits();
                 for (b, part) in dense.row(i)[first..first + width].chunks_mut(8).enumerate() {
                     part.copy_from_slice(&signs_of_bits((bits >> (8 * b)) as u8)[..part.len()]);
                 }
             });
         }
         if let Some(codes) = &mut self.codes {
-            let exist = if width < 32 { (1 << width) - 1 } else { u32::MAX };
+            let exist = (1 << width) - 1;
             let (from, bytes) = (first / 8, width.div_ceil(8));
             for_each_mask!(isa, keys, cut, |i, mask| {
-                let bits = all_bits::<I, K, W>(mask) & exist;
+                let bits = mask.bits() & exist;
                 let row = codes.row(i);
-                if first % 8 == 0 {
-                    // Two bytes at most; a copy of a length that is not constant would be a call.
+                if bytes == 2 {
+                    row[from..from + 2].copy_from_slice(&(bits as u16).to_le_bytes());
+                } else if first % 8 == 0 {
                     row[from] = bits as u8;
-                    if bytes == 2 {
-                        row[from + 1] = (bits >> 8) as u8;
-                    }
                 } else {
                     // The second half of a byte, of a vector of four.
                     row[from] |= (bits as u8) << (first % 8);
@@ -190,14 +182,4 @@ fn signs_of_bits(bits: u8) -> [i8; 8] {
     let own = (u64::from(bits) * EACH) & 0x8040_2010_0804_0201;
     let ones = ((own + 0x7f * EACH) >> 7) & EACH;
     bytemuck::cast((!(ones * 0xfe)).to_le_bytes())
-}
-
-/// Bits of `W` masks, a bit a column.
-#[inline(always)]
-fn all_bits<I: Isa, K: Lane, const W: usize>(mask: [Of<I, K>; W]) -> u32 {
-    let mut bits = 0;
-    for w in 0..W {
-        bits |= mask[w].bits() << (w * lanes::<K>());
-    }
-    bits
 }

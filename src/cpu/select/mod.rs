@@ -3,16 +3,16 @@
 //! | rows | file | algorithm |
 //! |---|---|---|
 //! | up to 64, if the pads suffice | `network.rs` | sorting networks in registers |
-//! | more | `tile.rs`, `search.rs` | keys of 16 columns in a tile; a threshold of each is searched by counting |
+//! | more | `tile.rs`, `levels.rs`, `search.rs`, `exact.rs` | 16 columns as levels of 16 bits; a cut of each is searched by counting |
 //!
-//! A search may guess: any threshold that exactly k keys exceed is right, however it was found.
-//! Where equal keys do not allow one, the boundary is one of them, and the lowest rows that have it
-//! are taken while rows are written ([`emit`]).
+//! A search may guess: any cut that exactly k levels exceed is right, however it was found.
 //!
 //! Threads share the columns: a [`Task`] is a range of them.
 #![allow(clippy::needless_range_loop, reason = "vectors are numbered over several arrays")]
 
 mod emit;
+mod exact;
+mod levels;
 mod network;
 mod networks;
 mod search;
@@ -36,7 +36,7 @@ struct Task<'a, T: Element> {
     /// Ones of a column, at least 1.
     ones: usize,
     out: Strip<'a, T>,
-    scratch: &'a mut [T::Large],
+    scratch: &'a mut [i16],
 }
 
 /// Writes which elements are among the `ones` largest of their column; `ones` is at least 1.

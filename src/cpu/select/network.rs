@@ -67,18 +67,18 @@ fn columns<I: Isa, T: Element, const HALF: usize>(
         // Step 4.
         let surplus = next.eq(threshold).bits() != 0;
         let cut = if surplus {
-            let zero = Of::<I, Small<T>>::splat(isa, Lane::of_count(0));
+            let zero = Of::<I, Small<T>>::splat(isa, Lane::of(0));
             let mut above = zero;
             for key in &keys[..rows] {
                 above = above.sub(key.gt(threshold));
             }
-            let need = Of::<I, Small<T>>::splat(isa, Lane::of_count(ones as u32)).sub(above);
-            Cut { at: [threshold], need: Some([need]) }
+            let need = Of::<I, Small<T>>::splat(isa, Lane::of(ones as i16)).sub(above);
+            Cut { at: threshold, need: Some(need) }
         } else {
-            let one = Of::<I, Small<T>>::splat(isa, Lane::of_count(1));
-            Cut { at: [threshold.sub(one)], need: None }
+            let one = Of::<I, Small<T>>::splat(isa, Lane::of(1));
+            Cut { at: threshold.sub(one), need: None }
         };
-        out.write::<I, Small<T>, 1>(isa, &keys[..rows], &cut, (first, window.width()));
+        out.write::<I, Small<T>>(isa, &keys[..rows], &cut, (first, window.width()));
         if out.wants_threshold() {
             let mut values = [Small::<T>::default(); 16];
             threshold.store(&mut values);

@@ -1,297 +1,356 @@
-//! Searches a threshold of each column of a tile by counting.
+//! Searches the cut of each of 16 columns by counting levels.
 //!
-//! With f(t) the number of keys greater than t, each column keeps a bracket
-//! `f(low) > k > f(high)`. A pass counts at one probe in every column, which replaces an end of
-//! the bracket. A column is done
+//! With f(t) the number of levels greater than t, each column keeps a bracket
+//! `f(left) > k >= f(right)`. A pass counts at one probe in every column and replaces an end of the
+//! bracket by it. A column is decided when f(right) = k: whatever is above `right` are its k
+//! greatest elements. It is closed when right = left + 1: then `right` itself holds elements of which
+//! some are among the k greatest, which levels cannot tell.
 //!
-//! - when f(probe) = k: the keys above the probe are the k greatest; or
-//! - when `high` is the integer behind `low`: the keys that equal `high` are the boundary, and
-//!   k - f(high) of them are among the k greatest.
-//!
-//! Probes interpolate, by value or by place in the order of keys. A column whose bracket lost few
-//! keys in a pass changes from one to the other and has its ends snapped to keys that occur, which
-//! passes over gaps: few distinct values take as many passes as there are values. If that does not
-//! help for three passes the bracket is halved by place, so that any data end.
+//! Probes are where a line between the ends, weighted by their distance to k, meets k. An end that
+//! stays put twice loses weight (Anderson and Bjorck), so that both ends close in. After a pass that
+//! moved an end over no element, the next one also finds the levels that occur around the probe:
+//! few distinct levels take few passes. After [`FAIR_PASSES`] brackets are halved, so any data end.
 
 use super::GROUP;
-use crate::cpu::simd::{Isa, Job, Lane, Of, Vector};
+use crate::cpu::simd::{Floats, Isa, Job, Vector};
 
-/// Vectors of a tile's row: with 8 lanes they are a group of columns.
-pub(super) const WIDTH: usize = 2;
+/// Less than any level of an element.
+pub(super) const BELOW: i16 = i16::MIN;
+/// The greatest level.
+pub(super) const TOP: i16 = i16::MAX;
 
-/// What is known of each column.
-#[derive(Clone, Copy)]
-pub(super) struct Search<K> {
-    /// How many keys are wanted.
-    k: [u32; GROUP],
-    low: [K; GROUP],
-    high: [K; GROUP],
-    above_low: [u32; GROUP],
-    above_high: [u32; GROUP],
-    probe: [K; GROUP],
-    /// Passes in a row in which the bracket lost few keys.
-    poor: [u32; GROUP],
-    by_place: [bool; GROUP],
-    done: [bool; GROUP],
-    need: [u32; GROUP],
+/// Rows that are counted in lanes of 16 bits.
+pub(super) const BLOCK: usize = 32_764;
+
+/// Passes by interpolation; normal data take 6 to 9.
+const FAIR_PASSES: usize = 14;
+
+/// Elements of a column's bracket from which on a pass that removed none is worth a search for
+/// the levels that occur. Brackets of few elements may well lose none.
+const MANY: i32 = 16;
+
+/// The most elements of a column that are listed rather than counted.
+pub(super) const LIST: usize = 32;
+
+/// A vector for the lower eight columns and one for the upper eight.
+pub(super) type Pair<V> = [V; 2];
+
+pub(super) struct Search<I: Isa> {
+    /// k
+    goal: I::I32,
+    /// Columns that exist, as masks.
+    alive: Pair<I::I32>,
+    left: Pair<I::I32>,
+    right: Pair<I::I32>,
+    above_left: Pair<I::I32>,
+    above_right: Pair<I::I32>,
+    weight_left: Pair<I::F32>,
+    weight_right: Pair<I::F32>,
+    /// Mask of the columns whose left end moved last; before the first pass no mask.
+    last: Pair<I::I32>,
+    probe: Pair<I::I32>,
 }
 
-/// What a pass finds.
-#[derive(Clone, Copy)]
-struct Counted<K> {
-    above: [u32; GROUP],
-    /// The greatest key up to the probe and the least above it.
-    neighbours: Option<([K; GROUP], [K; GROUP])>,
+/// A search's state as numbers.
+pub(super) struct Brackets {
+    pub left: [i32; GROUP],
+    pub right: [i32; GROUP],
+    pub above_right: [i32; GROUP],
 }
 
-impl<K: Lane> Search<K> {
-    /// Brackets that hold all keys of `rows` rows; `low` is less than all and `high` not less
-    /// than any.
+/// What is left to do.
+#[derive(PartialEq, Eq)]
+pub(super) enum Rest {
+    Nothing,
+    /// Brackets of at most [`LIST`] elements.
+    Few,
+    /// Some closed bracket has more.
+    Many,
+}
+
+impl<I: Isa> Search<I> {
+    /// `k` less than `rows`; the first `width` columns exist. `ends` are about the counts at the ends
+    /// of the range of levels.
     #[inline(always)]
-    pub(super) fn new(rows: usize, k: [u32; GROUP]) -> Self {
-        let mut search = Self {
-            k,
-            low: [K::MIN; GROUP],
-            high: [K::MAX; GROUP],
-            above_low: [rows as u32; GROUP],
-            above_high: [0; GROUP],
-            probe: [K::MAX; GROUP],
-            poor: [0; GROUP],
-            by_place: [false; GROUP],
-            done: [false; GROUP],
-            need: [0; GROUP],
-        };
+    pub(super) fn new(isa: I, rows: usize, k: usize, width: usize, ends: (f32, f32)) -> Self {
+        let mut alive = [0; GROUP];
+        alive[..width].fill(-1);
+        Self {
+            goal: I::I32::splat(isa, k as i32),
+            alive: load(isa, &alive),
+            left: [I::I32::splat(isa, BELOW.into()); 2],
+            right: [I::I32::splat(isa, TOP.into()); 2],
+            above_left: [I::I32::splat(isa, rows as i32); 2],
+            above_right: [I::I32::splat(isa, 0); 2],
+            weight_left: [I::F32::splat(isa, (ends.0 - k as f32).max(1.0)); 2],
+            weight_right: [I::F32::splat(isa, (k as f32 - ends.1).max(1.0)); 2],
+            last: [I::I32::splat(isa, 1); 2],
+            probe: [I::I32::splat(isa, 0); 2],
+        }
+    }
+
+    /// The state as numbers.
+    #[inline(always)]
+    pub(super) fn brackets(&self) -> Brackets {
+        Brackets {
+            left: store::<I>(self.left),
+            right: store::<I>(self.right),
+            above_right: store::<I>(self.above_right),
+        }
+    }
+
+    /// The columns that are not decided, a bit each.
+    #[inline(always)]
+    pub(super) fn open(&self) -> u32 {
+        let mut open = 0;
+        for j in 0..2 {
+            let decided = self.above_right[j].eq(self.goal);
+            open |= self.alive[j].without(decided).bits() << (GROUP / 2 * j);
+        }
+        open
+    }
+
+    /// Decides columns, a bit each: exactly k of their levels lie above `cut`.
+    #[inline(always)]
+    pub(super) fn decide(&mut self, isa: I, columns: u32, cut: &[i32; GROUP]) {
+        let mut mask = [0; GROUP];
         for l in 0..GROUP {
-            search.learn(l, K::MIN, rows as u32);
-            search.learn(l, K::MAX, 0);
+            mask[l] = -((columns >> l & 1) as i32);
         }
-        search
-    }
-
-    /// The cut of column `l`: keys above it, and how many of those that equal it.
-    #[inline(always)]
-    pub(super) fn cut(&self, l: usize) -> (K, u32) {
-        (self.probe[l], self.need[l])
-    }
-
-    /// Takes in that `above` keys of column `l` are greater than `at`.
-    #[inline(always)]
-    pub(super) fn learn(&mut self, l: usize, at: K, above: u32) {
-        if self.done[l] {
-            return;
-        }
-        let k = self.k[l];
-        if above == k {
-            self.finish(l, at, 0);
-        } else if above > k {
-            if at >= self.low[l] {
-                (self.low[l], self.above_low[l]) = (at, above);
-            }
-        } else if at <= self.high[l] {
-            (self.high[l], self.above_high[l]) = (at, above);
-        }
-        self.close(l);
-    }
-
-    #[inline(always)]
-    fn close(&mut self, l: usize) {
-        if !self.done[l] && self.low[l].behind() == self.high[l] {
-            self.finish(l, self.high[l], self.k[l] - self.above_high[l]);
+        let (mask, cut) = (load(isa, &mask), load(isa, cut));
+        for j in 0..2 {
+            self.right[j] = mask[j].select(cut[j], self.right[j]);
+            self.above_right[j] = mask[j].select(self.goal, self.above_right[j]);
+            self.probe[j] = mask[j].select(cut[j], self.probe[j]);
         }
     }
 
+    /// The levels above which the k greatest elements of each column lie, once all are decided.
     #[inline(always)]
-    fn finish(&mut self, l: usize, at: K, need: u32) {
-        (self.done[l], self.probe[l], self.need[l]) = (true, at, need);
+    pub(super) fn cut(&self, isa: I) -> I::I16 {
+        isa.narrow(self.right)
     }
 
+    /// New levels of columns, which hold the elements of the bracket from 0 to `top` and others
+    /// outside; `top` is negative for columns that keep theirs.
     #[inline(always)]
-    fn next_probe(&self, l: usize) -> K {
-        let (low, high) = (self.low[l], self.high[l]);
-        let too_many = f64::from(self.above_low[l] - self.k[l]);
-        let too_few = f64::from(self.k[l] - self.above_high[l]);
-        let all = too_many + too_few;
-        // Near an end of the bracket, aim a little to the other side of the goal: if that is hit,
-        // the bracket loses almost all of its keys.
-        let beyond = |near: f64| 0.7 * near.sqrt() + 0.3;
-        let share = if self.poor[l] >= 3 {
-            0.5
-        } else if 4.0 * too_many < too_few {
-            (too_many + beyond(too_many)) / all
-        } else if 4.0 * too_few < too_many {
-            (too_many - beyond(too_few)) / all
+    pub(super) fn divide(&mut self, isa: I, top: &[i32; GROUP]) {
+        let (none, top) = (I::I32::splat(isa, -1), load(isa, top));
+        for j in 0..2 {
+            let divided = top[j].gt(none);
+            self.left[j] = divided.select(none, self.left[j]);
+            self.right[j] = divided.select(top[j], self.right[j]);
+            self.weight_left[j] = Floats::of_int(self.above_left[j].sub(self.goal));
+            self.weight_right[j] = Floats::of_int(self.goal.sub(self.above_right[j]));
+            self.last[j] = I::I32::splat(isa, 1);
+            self.probe[j] = self.between(isa, j, false);
+        }
+    }
+
+    /// The next probe of the columns `j` that are neither decided nor closed; the others' is `right`.
+    #[inline(always)]
+    fn between(&self, isa: I, j: usize, halve: bool) -> I::I32 {
+        let one = I::I32::splat(isa, 1);
+        let (left, right) = (self.left[j], self.right[j]);
+        let width = right.sub(left);
+        let share = if halve {
+            I::F32::splat(isa, 0.5)
         } else {
-            too_many / all
+            self.weight_left[j].div(self.weight_left[j].add(self.weight_right[j]))
         };
-        let (from, to) = (low.value(), high.value());
-        let span = to - from;
-        let probe = if self.by_place[l] || self.poor[l] >= 3 || !span.is_finite() {
-            let (from, to) = (low.place(), high.place());
-            K::from_place(from + (to - from) * share)
-        } else {
-            K::from_value(from + span * share)
+        let probe = left.add(I::F32::of_int(width).mul(share).to_int());
+        let probe = probe.max(left.add(one)).min(right.sub(one));
+        let searched = width.gt(one).without(self.above_right[j].eq(self.goal));
+        searched.select(probe, right)
+    }
+}
+
+/// Passes until [`Rest`] is known. `above` are the counts at the probe, if they are known.
+pub(super) struct Passes<'a, I: Isa> {
+    pub tile: &'a [I::I16],
+    pub search: &'a mut Search<I>,
+    pub above: Option<Pair<I::I32>>,
+}
+
+impl<I: Isa> Job<I> for Passes<'_, I> {
+    type Output = Rest;
+
+    #[inline(always)]
+    fn run(self, isa: I) -> Rest {
+        let Self { tile, search, above } = self;
+        let mut above = match above {
+            Some(above) => above,
+            None => count(isa, tile, isa.narrow(search.probe)),
         };
-        probe.max(low.behind()).min(high.before())
-    }
-
-    #[inline(always)]
-    fn update(&mut self, counted: &Counted<K>) {
-        for l in 0..GROUP {
-            if self.done[l] {
-                continue;
+        for pass in 0.. {
+            let state = search.learn(isa, above, pass >= FAIR_PASSES);
+            if state.decided {
+                return Rest::Nothing;
             }
-            let before = self.above_low[l] - self.above_high[l];
-            let above = counted.above[l];
-            let at = match counted.neighbours {
-                Some((_, least_above)) if above > self.k[l] => least_above[l].before(),
-                Some((greatest_up_to, _)) if above < self.k[l] => greatest_up_to[l],
-                _ => self.probe[l],
-            };
-            self.learn(l, at, above);
-            let lost = before - (self.above_low[l] - self.above_high[l]);
-            if lost < before / 4 {
-                self.poor[l] += 1;
-                self.by_place[l] = !self.by_place[l];
+            if !state.big && (state.finished || state.elements(isa) * 16 < tile.len() as i32) {
+                return Rest::Few;
+            }
+            if state.finished {
+                return Rest::Many;
+            }
+            let probe = isa.narrow(search.probe);
+            above = if state.stalled {
+                let (above, up_to, beyond) = count_with_neighbours(isa, tile, probe);
+                search.snap(isa, above, isa.widen(up_to), isa.widen(beyond));
+                above
             } else {
-                self.poor[l] = 0;
-            }
-        }
-    }
-
-    /// Whether the next pass shall look for the neighbours of the probes: where a bracket shrinks
-    /// poorly, or where all are almost empty.
-    #[inline(always)]
-    fn wants_neighbours(&self) -> bool {
-        let (mut poor, mut small) = (false, true);
-        for l in 0..GROUP {
-            if !self.done[l] {
-                poor |= self.poor[l] > 0;
-                small &= self.above_low[l] - self.above_high[l] <= 3;
-            }
-        }
-        poor || small
-    }
-}
-
-/// Completes a search in a tile.
-pub(super) struct Solve<'a, I: Isa, K: Lane> {
-    pub tile: &'a [Of<I, K>],
-    pub search: &'a mut Search<K>,
-}
-
-impl<I: Isa, K: Lane> Job<I> for Solve<'_, I, K> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run(self, isa: I) {
-        let Self { tile, search } = self;
-        // Columns that the lanes of a group do not have are copies of the first.
-        let columns = WIDTH * K::LANES;
-        while !search.done[..columns].iter().all(|&done| done) {
-            for l in 0..columns {
-                if !search.done[l] {
-                    search.probe[l] = search.next_probe(l);
-                }
-            }
-            let probes = load(isa, &search.probe);
-            let counted = if search.wants_neighbours() {
-                count_with_neighbours(isa, tile, probes)
-            } else {
-                let [above] = count(isa, tile, [probes]);
-                Counted { above: counts::<I, K>(above), neighbours: None }
+                count(isa, tile, probe)
             };
-            search.update(&counted);
+        }
+        unreachable!("brackets get narrower")
+    }
+}
+
+/// What a pass has shown.
+struct State<V> {
+    /// All columns are decided.
+    decided: bool,
+    /// All columns are decided or closed.
+    finished: bool,
+    /// Some column that is not decided has more than [`LIST`] elements in its bracket.
+    big: bool,
+    /// Some end moved over no element.
+    stalled: bool,
+    /// Elements in the brackets of columns that are not decided.
+    rest: V,
+}
+
+impl<V: Vector<Lane = i32>> State<V> {
+    #[inline(always)]
+    fn elements(&self, _: V::Isa) -> i32 {
+        let mut lanes = [0; GROUP / 2];
+        self.rest.store(&mut lanes);
+        lanes.iter().sum()
+    }
+}
+
+impl<I: Isa> Search<I> {
+    /// Takes in the counts at the probes and chooses new ones.
+    #[inline(always)]
+    fn learn(&mut self, isa: I, above: Pair<I::I32>, halve: bool) -> State<I::I32> {
+        let zero = I::I32::splat(isa, 0);
+        let (one, half) = (I::F32::splat(isa, 1.0), I::F32::splat(isa, 0.5));
+        let (many, list) = (I::I32::splat(isa, MANY), I::I32::splat(isa, LIST as i32));
+        let (mut open_any, mut searched_any) = (zero, zero);
+        let (mut big, mut stalled, mut rest_sum) = (zero, zero, zero);
+        for j in 0..2 {
+            let surplus = above[j].sub(self.goal);
+            let over = surplus.gt(zero);
+            let size: I::F32 = Floats::of_int(over.select(surplus, zero.sub(surplus)));
+            let old = Floats::select(over, self.weight_left[j], self.weight_right[j]);
+            let factor = one.sub(size.div(old));
+            let factor = Floats::select(factor.gt(Floats::of_int(zero)), factor, half);
+            let factor = Floats::select(over.eq(self.last[j]), factor, one);
+            self.weight_left[j] = Floats::select(over, size, self.weight_left[j].mul(factor));
+            self.weight_right[j] = Floats::select(over, self.weight_right[j].mul(factor), size);
+            self.last[j] = over;
+            let idle = above[j].eq(self.above_left[j]).or(above[j].eq(self.above_right[j]));
+            self.left[j] = over.select(self.probe[j], self.left[j]);
+            self.above_left[j] = over.select(above[j], self.above_left[j]);
+            self.right[j] = over.select(self.right[j], self.probe[j]);
+            self.above_right[j] = over.select(self.above_right[j], above[j]);
+
+            let open = self.alive[j].without(self.above_right[j].eq(self.goal));
+            let width = self.right[j].sub(self.left[j]);
+            let searched = open.and(width.gt(I::I32::splat(isa, 1)));
+            let rest = self.above_left[j].sub(self.above_right[j]).and(open);
+            open_any = open_any.or(open);
+            searched_any = searched_any.or(searched);
+            big = big.or(rest.gt(list));
+            stalled = stalled.or(searched.and(idle).and(rest.gt(many)));
+            rest_sum = rest_sum.add(rest);
+            self.probe[j] = self.between(isa, j, halve);
+        }
+        State {
+            decided: open_any.bits() == 0,
+            finished: searched_any.bits() == 0,
+            big: big.bits() != 0,
+            stalled: stalled.bits() != 0,
+            rest: rest_sum,
+        }
+    }
+
+    /// Moves probes to the neighbouring levels that occur; their counts stay.
+    #[inline(always)]
+    fn snap(&mut self, isa: I, above: Pair<I::I32>, up_to: Pair<I::I32>, beyond: Pair<I::I32>) {
+        let one = I::I32::splat(isa, 1);
+        for j in 0..2 {
+            let over = above[j].gt(self.goal);
+            self.probe[j] = over.select(beyond[j].sub(one), up_to[j]);
         }
     }
 }
 
-/// A key for each column as vectors.
 #[inline(always)]
-pub(super) fn load<I: Isa, K: Lane>(isa: I, lanes: &[K; GROUP]) -> [Of<I, K>; WIDTH] {
-    let mut vectors = [Of::<I, K>::load(isa, lanes); WIDTH];
-    for w in 1..WIDTH {
-        vectors[w] = Vector::load(isa, &lanes[w * K::LANES..]);
-    }
-    vectors
+pub(super) fn load<I: Isa>(isa: I, lanes: &[i32; GROUP]) -> Pair<I::I32> {
+    [I::I32::load(isa, &lanes[..8]), I::I32::load(isa, &lanes[8..])]
 }
 
-/// Vectors as a key for each column.
 #[inline(always)]
-pub(super) fn store<I: Isa, K: Lane>(vectors: [Of<I, K>; WIDTH]) -> [K; GROUP] {
-    let mut lanes = [K::default(); GROUP];
-    for w in 0..WIDTH {
-        vectors[w].store(&mut lanes[w * K::LANES..]);
-    }
+pub(super) fn store<I: Isa>(vectors: Pair<I::I32>) -> [i32; GROUP] {
+    let mut lanes = [0; GROUP];
+    vectors[0].store(&mut lanes[..8]);
+    vectors[1].store(&mut lanes[8..]);
     lanes
 }
 
+/// Adds counts of 16 bits.
 #[inline(always)]
-pub(super) fn counts<I: Isa, K: Lane>(vectors: [Of<I, K>; WIDTH]) -> [u32; GROUP] {
-    store::<I, K>(vectors).map(Lane::count)
+pub(super) fn add_counts<I: Isa>(isa: I, sum: &mut Pair<I::I32>, counts: I::I16) {
+    let counts = isa.widen(counts);
+    for j in 0..2 {
+        sum[j] = sum[j].add(counts[j]);
+    }
 }
 
-/// Keys above each of `P` thresholds.
+/// Levels above `at`.
 #[inline(always)]
-pub(super) fn count<I: Isa, V: Vector<Isa = I>, const P: usize>(
-    isa: I,
-    tile: &[V],
-    at: [[V; WIDTH]; P],
-) -> [[V; WIDTH]; P] {
+fn count<I: Isa>(isa: I, tile: &[I::I16], at: I::I16) -> Pair<I::I32> {
     /// Rows whose counts do not depend on each other.
     const ROWS: usize = 4;
-    let zero = V::splat(isa, V::Lane::default());
-    let mut above = [[[zero; WIDTH]; P]; ROWS];
-    let mut rows = tile.chunks_exact(ROWS * WIDTH);
-    for keys in rows.by_ref() {
-        for r in 0..ROWS {
-            add_above(&mut above[r], &keys[r * WIDTH..(r + 1) * WIDTH], &at);
-        }
-    }
-    for keys in rows.remainder().chunks_exact(WIDTH) {
-        add_above(&mut above[0], keys, &at);
-    }
-    let mut sum = above[0];
-    for of_rows in &above[1..] {
-        for p in 0..P {
-            for w in 0..WIDTH {
-                sum[p][w] = sum[p][w].add(of_rows[p][w]);
+    let zero = I::I16::splat(isa, 0);
+    let mut sum = [I::I32::splat(isa, 0); 2];
+    for block in tile.chunks(BLOCK) {
+        let mut above = [zero; ROWS];
+        let mut rows = block.chunks_exact(ROWS);
+        for levels in rows.by_ref() {
+            for r in 0..ROWS {
+                above[r] = above[r].sub(levels[r].gt(at));
             }
         }
+        for level in rows.remainder() {
+            above[0] = above[0].sub(level.gt(at));
+        }
+        let above = above[0].add(above[1]).add(above[2].add(above[3]));
+        add_counts(isa, &mut sum, above);
     }
     sum
 }
 
-/// Adds 1 to the counts of the columns whose key is above.
+/// Levels above `at`, the greatest level up to it and the least one beyond.
 #[inline(always)]
-fn add_above<V: Vector, const P: usize>(
-    above: &mut [[V; WIDTH]; P],
-    keys: &[V],
-    at: &[[V; WIDTH]; P],
-) {
-    for p in 0..P {
-        for w in 0..WIDTH {
-            above[p][w] = above[p][w].sub(keys[w].gt(at[p][w]));
-        }
-    }
-}
-
-#[inline(always)]
-fn count_with_neighbours<I: Isa, K: Lane>(
+fn count_with_neighbours<I: Isa>(
     isa: I,
-    tile: &[Of<I, K>],
-    at: [Of<I, K>; WIDTH],
-) -> Counted<K> {
-    let (least, greatest) = (Of::<I, K>::splat(isa, K::MIN), Of::<I, K>::splat(isa, K::MAX));
-    let mut above = [Of::<I, K>::splat(isa, K::default()); WIDTH];
-    let (mut greatest_up_to, mut least_above) = ([least; WIDTH], [greatest; WIDTH]);
-    for keys in tile.chunks_exact(WIDTH) {
-        for w in 0..WIDTH {
-            let is_above = keys[w].gt(at[w]);
-            above[w] = above[w].sub(is_above);
-            greatest_up_to[w] = greatest_up_to[w].max(is_above.select(least, keys[w]));
-            least_above[w] = least_above[w].min(is_above.select(keys[w], greatest));
+    tile: &[I::I16],
+    at: I::I16,
+) -> (Pair<I::I32>, I::I16, I::I16) {
+    let (least, greatest) = (I::I16::splat(isa, BELOW), I::I16::splat(isa, TOP));
+    let (mut up_to, mut beyond) = (least, greatest);
+    let mut sum = [I::I32::splat(isa, 0); 2];
+    for block in tile.chunks(BLOCK) {
+        let mut above = I::I16::splat(isa, 0);
+        for &level in block {
+            let is_above = level.gt(at);
+            above = above.sub(is_above);
+            up_to = up_to.max(is_above.select(least, level));
+            beyond = beyond.min(is_above.select(level, greatest));
         }
+        add_counts(isa, &mut sum, above);
     }
-    let neighbours = Some((store::<I, K>(greatest_up_to), store::<I, K>(least_above)));
-    Counted { above: counts::<I, K>(above), neighbours }
+    (sum, up_to, beyond)
 }

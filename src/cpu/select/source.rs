@@ -69,8 +69,14 @@ impl<T: Copy + Default> Window<'_, T> {
         self.col_stride == 1 && self.width >= lanes
     }
 
-    /// `lanes` elements of row `i`. `PLAIN` needs `is_plain`; else they are copied, and the last
-    /// column stands for those that do not exist.
+    /// The element of row `i` and column `l` of the window.
+    #[inline(always)]
+    pub(super) fn get(&self, i: usize, l: usize) -> T {
+        self.data[i * self.row_stride + l * self.col_stride]
+    }
+
+    /// `lanes` elements of row `i`. `PLAIN` needs `is_plain`; else they are copied, and what stands
+    /// in place of columns that do not exist means nothing.
     #[inline(always)]
     pub(super) fn row<'b, const PLAIN: bool>(
         &'b self,
@@ -82,8 +88,12 @@ impl<T: Copy + Default> Window<'_, T> {
         if PLAIN {
             return &self.data[at..at + lanes];
         }
-        for (l, place) in copy[..lanes].iter_mut().enumerate() {
-            *place = self.data[at + l.min(self.width - 1) * self.col_stride];
+        if self.col_stride == 1 {
+            copy[..self.width].copy_from_slice(&self.data[at..at + self.width]);
+        } else {
+            for (l, place) in copy[..self.width].iter_mut().enumerate() {
+                *place = self.data[at + l * self.col_stride];
+            }
         }
         &copy[..lanes]
     }

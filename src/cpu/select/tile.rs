@@ -1,24 +1,27 @@
-//! Any number of rows: the keys of a group of columns in a tile, which is read again and again.
+//! More rows than a network sorts: a group of 16 columns as levels in a tile, which is read again
+//! and again.
 //!
-//! 1. The columns are loaded as keys: a row of the tile is a cache line.
-//! 2. A sorting network sorts 32 rows of the tile; two of them bracket the threshold.
-//! 3. The threshold is searched ([`search`](super::search)).
-//! 4. The tile is compared with it and written.
+//! 1. A sample of the rows is sorted, and elements become [`levels`](super::levels) of 16 bits: a row
+//!    of the tile is a vector.
+//! 2. A cut of each column is [searched](super::search) by counting levels.
+//! 3. Where levels do not tell all, [`exact`](super::exact) does.
+//! 4. The tile is compared with the cuts and written.
 
 use super::emit::{Cut, Strip};
-use super::networks::sort;
-use super::search::{self, Search, Solve, WIDTH};
+use super::exact::{self, Range};
+use super::levels::{Places, Scale};
+use super::search::{Passes, Rest, Search, TOP};
 use super::source::{Source, Window};
-use super::{GROUP, Large, lanes, parts};
+use super::{GROUP, Large, parts};
 use crate::Element;
-use crate::cpu::simd::{Isa, Job, Keyed, Lane, Of, Vector, vectors_mut};
+use crate::cpu::simd::{Isa, Job, Vector, vectors_mut};
 
 /// Bytes of a vector.
 const VECTOR: usize = 32;
 
 /// 64-bit words of scratch memory for a matrix: a tile for each thread.
 pub(crate) fn scratch_words((rows, cols): (usize, usize)) -> usize {
-    if cols == 0 { 0 } else { parts((rows, cols)) * (rows * WIDTH + 1) * VECTOR / 8 }
+    if cols == 0 { 0 } else { parts((rows, cols)) * (rows + 1) * VECTOR / 8 }
 }
 
 #[inline(always)]
@@ -27,146 +30,75 @@ pub(super) fn run<I: Isa, T: Element>(
     source: &Source<'_, T>,
     ones: usize,
     mut out: Strip<'_, T>,
-    scratch: &mut [Large<T>],
+    scratch: &mut [i16],
 ) {
     let (rows, cols) = (source.rows(), source.cols());
-    let tile = &mut vectors_mut(isa, scratch)[..rows * WIDTH];
-    let columns = WIDTH * Large::<T>::LANES;
-    for first in (0..cols).step_by(columns) {
-        let window = source.window(first, columns);
-        if window.is_plain(columns) {
-            load::<I, T, true>(isa, &window, tile);
+    let tile = &mut vectors_mut(isa, scratch)[..rows];
+    for first in (0..cols).step_by(GROUP) {
+        let window = source.window(first, GROUP);
+        if window.is_plain(GROUP) {
+            group::<I, T, true>(isa, &window, tile, ones, &mut out, first);
         } else {
-            load::<I, T, false>(isa, &window, tile);
+            group::<I, T, false>(isa, &window, tile, ones, &mut out, first);
         }
-        let search = isa.run(Threshold::<I, Large<T>> { tile, ones });
-        emit(isa, tile, &search, &mut out, (first, window.width()));
     }
     out.write_pads(rows, cols);
 }
 
-/// Step 1.
 #[inline(always)]
-fn load<I: Isa, T: Element, const PLAIN: bool>(
+fn group<I: Isa, T: Element, const PLAIN: bool>(
     isa: I,
     window: &Window<'_, T>,
-    tile: &mut [Of<I, Large<T>>],
+    tile: &mut [I::I16],
+    ones: usize,
+    out: &mut Strip<'_, T>,
+    first: usize,
 ) {
-    let mut copy = [T::default(); GROUP];
-    for (i, keys) in tile.chunks_exact_mut(WIDTH).enumerate() {
-        let row = window.row::<PLAIN>(i, WIDTH * lanes::<Large<T>>(), &mut copy);
-        for w in 0..WIDTH {
-            keys[w] = Keyed::<Large<T>>::keys(isa, &row[w * lanes::<Large<T>>()..]);
-        }
+    let cut = isa.run(Cuts::<I, T, PLAIN> { window, tile, ones });
+    let width = window.width();
+    out.write::<I, i16>(isa, tile, &Cut { at: cut, need: None }, (first, width));
+    if out.wants_threshold() {
+        let ones = Range { above: cut, up_to: I::I16::splat(isa, TOP) };
+        let (least, _) = exact::extremes::<I, T, PLAIN>(isa, window, tile, ones);
+        out.write_threshold::<Large<T>>(first, &least[..width]);
     }
 }
 
-/// Steps 2 and 3.
-struct Threshold<'a, I: Isa, K: Lane> {
-    tile: &'a [Of<I, K>],
+/// Steps 1 to 3. Fills the tile such that exactly `ones` levels of each column lie above its cut.
+struct Cuts<'a, 'b, I: Isa, T, const PLAIN: bool> {
+    window: &'a Window<'b, T>,
+    tile: &'a mut [I::I16],
     ones: usize,
 }
 
-impl<I: Isa, K: Lane> Job<I> for Threshold<'_, I, K> {
-    type Output = Search<K>;
+impl<I: Isa, T: Element, const PLAIN: bool> Job<I> for Cuts<'_, '_, I, T, PLAIN> {
+    type Output = I::I16;
 
     #[inline(always)]
-    fn run(self, isa: I) -> Search<K> {
-        let Self { tile, ones } = self;
-        let rows = tile.len() / WIDTH;
-        let mut search = Search::new(rows, [ones as u32; GROUP]);
-        if ones < rows {
-            bracket(isa, tile, ones, &mut search);
-            Solve { tile, search: &mut search }.run(isa);
+    fn run(self, isa: I) -> I::I16 {
+        let Self { window, tile, ones } = self;
+        let rows = tile.len();
+        if ones == rows {
+            tile.fill(I::I16::splat(isa, TOP));
+            return I::I16::splat(isa, 0);
         }
-        search
-    }
-}
-
-/// Rows that are sorted to find a bracket.
-const SAMPLE: usize = 32;
-
-/// Step 2. Counts at two rows of the sample, such that the threshold lies between them in 99 of 100
-/// columns of independent rows, and at the greatest and the least key.
-#[inline(always)]
-fn bracket<I: Isa, K: Lane>(isa: I, tile: &[Of<I, K>], ones: usize, search: &mut Search<K>) {
-    let rows = tile.len() / WIDTH;
-    let share = (rows - ones) as f64 / rows as f64;
-    let middle = share * SAMPLE as f64;
-    let deviation = (middle * (1.0 - share)).sqrt();
-    let place = |place: f64| (place.max(0.0) as usize).min(SAMPLE - 1);
-    let (low, high) =
-        (place(middle - 2.5 * deviation - 0.5), place(middle + 2.5 * deviation + 0.5));
-    let mut ends = [[Of::<I, K>::splat(isa, K::MIN); WIDTH]; 2];
-    for w in 0..WIDTH {
-        let mut sample = [tile[w]; SAMPLE];
-        for (i, keys) in sample.iter_mut().enumerate() {
-            *keys = tile[i * rows / SAMPLE * WIDTH + w];
-        }
-        sort(&mut sample);
-        (ends[0][w], ends[1][w]) = (sample[low], sample[high]);
-    }
-    let above = search::count(isa, tile, ends);
-    let (mut least, mut greatest) = ([tile[0], tile[1]], [tile[0], tile[1]]);
-    for keys in tile.chunks_exact(WIDTH) {
-        for w in 0..WIDTH {
-            least[w] = least[w].min(keys[w]);
-            greatest[w] = greatest[w].max(keys[w]);
-        }
-    }
-    let (least, greatest) = (search::store::<I, K>(least), search::store::<I, K>(greatest));
-    for l in 0..GROUP {
-        search.learn(l, least[l].before(), rows as u32);
-        search.learn(l, greatest[l], 0);
-    }
-    for p in 0..2 {
-        let (at, above) = (search::store::<I, K>(ends[p]), search::counts::<I, K>(above[p]));
-        for l in 0..GROUP {
-            search.learn(l, at[l], above[l]);
-        }
-    }
-}
-
-/// Step 4.
-#[inline(always)]
-fn emit<I: Isa, T: Element>(
-    isa: I,
-    tile: &[Of<I, Large<T>>],
-    search: &Search<Large<T>>,
-    out: &mut Strip<'_, T>,
-    (first, width): (usize, usize),
-) {
-    let mut at = [Large::<T>::MAX; GROUP];
-    let mut need = [Large::<T>::default(); GROUP];
-    let mut ties = false;
-    for l in 0..WIDTH * Large::<T>::LANES {
-        let (key, n) = search.cut(l);
-        (at[l], need[l]) = (key, Lane::of_count(n));
-        ties |= n > 0;
-    }
-    let at_vectors = search::load(isa, &at);
-    let cut = Cut { at: at_vectors, need: ties.then(|| search::load(isa, &need)) };
-    out.write::<I, Large<T>, WIDTH>(isa, tile, &cut, (first, width));
-    if out.wants_threshold() {
-        let mut values = least_above(isa, tile, at_vectors);
-        for l in 0..GROUP {
-            if need[l] != Lane::of_count(0) {
-                values[l] = at[l];
+        let places = Places::new(rows, ones);
+        let scale = Scale::sampled::<T, PLAIN>(isa, window, rows, &places);
+        let above = scale.load::<T, PLAIN>(isa, window, tile);
+        let mut search = Search::new(isa, rows, ones, window.width(), places.above);
+        let mut above = Some(above);
+        loop {
+            let passes = Passes { tile, search: &mut search, above: above.take() };
+            match isa.run(passes) {
+                Rest::Nothing => return search.cut(isa),
+                Rest::Few => {
+                    exact::list(isa, window, tile, ones, &mut search);
+                    return search.cut(isa);
+                }
+                Rest::Many => {
+                    exact::divide::<I, T, PLAIN>(isa, window, tile, ones, &mut search);
+                }
             }
         }
-        out.write_threshold(first, &values[..width]);
     }
-}
-
-/// The least key above the cut of each column.
-#[inline(always)]
-fn least_above<I: Isa, K: Lane>(isa: I, tile: &[Of<I, K>], at: [Of<I, K>; WIDTH]) -> [K; GROUP] {
-    let greatest = Of::<I, K>::splat(isa, K::MAX);
-    let mut least = [greatest; WIDTH];
-    for keys in tile.chunks_exact(WIDTH) {
-        for w in 0..WIDTH {
-            least[w] = least[w].min(keys[w].gt(at[w]).select(keys[w], greatest));
-        }
-    }
-    search::store::<I, K>(least)
 }

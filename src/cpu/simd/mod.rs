@@ -21,16 +21,20 @@
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 mod columns;
+mod elements;
 mod keys;
 mod portable;
 
 #[cfg(target_arch = "x86_64")]
 pub(crate) use avx2::Avx2;
 pub(crate) use columns::Columns;
+pub use elements::{Loads, Signed};
 pub use keys::{KeyLanes, Keyed, Lane};
+pub(crate) use keys::{floats_of, keys_of};
 pub(crate) use portable::Portable;
 
 use crate::{Error, Result};
+use half::f16;
 use std::sync::OnceLock;
 
 /// The environment variable that forces an instruction set.
@@ -52,6 +56,8 @@ pub trait Isa: Copy + Send + Sync + 'static {
     type I32: Vector<Lane = i32, Isa = Self>;
     /// 4 lanes of 64 bits.
     type I64: Vector<Lane = i64, Isa = Self>;
+    /// 8 lanes of `f32`.
+    type F32: Floats<Isa = Self>;
 
     /// Runs a job compiled for this instruction set.
     fn run<J: Job<Self>>(self, job: J) -> J::Output;
@@ -59,9 +65,63 @@ pub trait Isa: Copy + Send + Sync + 'static {
     /// The first 8 values, each in the upper half of a lane; the lower half is 0.
     fn load_upper(self, values: &[u16]) -> Self::I32;
 
-    /// The upper halves of 8 lanes.
-    fn store_upper(self, vector: Self::I32, to: &mut [u16]);
+    /// 16 lanes of 32 bits as 16 bits, the nearest there are.
+    fn narrow(self, lanes: [Self::I32; 2]) -> Self::I16;
+
+    /// 16 lanes of 16 bits with 32 bits each.
+    fn widen(self, lanes: Self::I16) -> [Self::I32; 2];
+
+    /// 16 lanes of 16 bits, each in the upper half of a lane; the lower half is 0.
+    fn upper(self, lanes: Self::I16) -> [Self::I32; 2];
+
+    /// 8 values as `f32`.
+    fn widen_f16(self, values: &[f16]) -> Self::F32;
+
+    /// 8 values as `f32`, rounded.
+    fn narrow_f64(self, values: &[f64]) -> Self::F32;
+
+    /// 16 masks of 16 bits as bytes.
+    fn store_bytes(self, lanes: Self::I16, to: &mut [i8]);
 }
+
+/// A vector of `f32`. Masks are those of the integers of its size.
+pub trait Floats: Copy + Send + Sync + 'static {
+    /// The instruction set.
+    type Isa: Isa;
+
+    /// The same value in all lanes.
+    fn splat(isa: Self::Isa, value: f32) -> Self;
+    /// The first values of a slice.
+    fn load(isa: Self::Isa, from: &[f32]) -> Self;
+    /// To the first places of a slice.
+    fn store(self, to: &mut [f32]);
+    /// The nearest number.
+    fn of_int(int: IntsOf<Self>) -> Self;
+    /// A number whose place in the order does not depend on the others; out of range or NaN it is
+    /// the least one.
+    fn to_int(self) -> IntsOf<Self>;
+    /// The same bits.
+    fn of_bits(bits: IntsOf<Self>) -> Self;
+    /// The same bits.
+    fn bits(self) -> IntsOf<Self>;
+    /// Sums.
+    fn add(self, other: Self) -> Self;
+    /// Differences.
+    fn sub(self, other: Self) -> Self;
+    /// Products.
+    fn mul(self, other: Self) -> Self;
+    /// Quotients.
+    fn div(self, other: Self) -> Self;
+    /// The lesser of each two lanes; that of `limit` for NaN.
+    fn up_to(self, limit: Self) -> Self;
+    /// Mask of the lanes that are greater than those of `other`.
+    fn gt(self, other: Self) -> IntsOf<Self>;
+    /// For a mask: `yes` where it is set, else `no`.
+    fn select(mask: IntsOf<Self>, yes: Self, no: Self) -> Self;
+}
+
+/// The integers with as many bits as the floats.
+pub type IntsOf<F> = <<F as Floats>::Isa as Isa>::I32;
 
 /// A vector of signed integers, a lane a column. Masks are vectors with all bits of a lane equal.
 pub trait Vector: Copy + Send + Sync + 'static {
@@ -88,14 +148,20 @@ pub trait Vector: Copy + Send + Sync + 'static {
     fn max(self, other: Self) -> Self;
     /// Bits of both.
     fn and(self, other: Self) -> Self;
+    /// Bits that `other` has not.
+    fn without(self, other: Self) -> Self;
     /// Bits of either.
     fn or(self, other: Self) -> Self;
     /// Sums, wrapping.
     fn add(self, other: Self) -> Self;
     /// Differences, wrapping.
     fn sub(self, other: Self) -> Self;
-    /// Shift to the right by 3 with sign.
-    fn shr3(self) -> Self;
+    /// Shift to the right of a lane as bits, by as many places as the lane of `by` says.
+    fn shr(self, by: Self) -> Self;
+    /// As many values of 16 bits as there are lanes.
+    fn load_narrow(isa: Self::Isa, from: &[i16]) -> Self;
+    /// The lower 16 bits of each lane.
+    fn store_narrow(self, to: &mut [i16]);
     /// For a mask: `yes` where it is set, else `no`.
     fn select(self, yes: Self, no: Self) -> Self;
     /// Negated where `signs` is negative.

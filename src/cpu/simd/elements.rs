@@ -1,0 +1,106 @@
+//! Elements as `f32` and signs as elements.
+
+use super::{Floats, Isa, Lane, Of, Vector};
+use half::slice::HalfFloatSliceExt;
+use half::{bf16, f16};
+
+/// An element that can be read as `f32`.
+pub trait Loads: Copy {
+    /// The first 8 elements of a slice as `f32`; of an `f64` the nearest one, so that the order stays
+    /// but different values may become equal.
+    fn floats<I: Isa>(isa: I, from: &[Self]) -> I::F32;
+}
+
+impl Loads for f32 {
+    #[inline(always)]
+    fn floats<I: Isa>(isa: I, from: &[Self]) -> I::F32 {
+        Floats::load(isa, from)
+    }
+}
+
+impl Loads for f64 {
+    #[inline(always)]
+    fn floats<I: Isa>(isa: I, from: &[Self]) -> I::F32 {
+        isa.narrow_f64(from)
+    }
+}
+
+impl Loads for f16 {
+    #[inline(always)]
+    fn floats<I: Isa>(isa: I, from: &[Self]) -> I::F32 {
+        isa.widen_f16(from)
+    }
+}
+
+impl Loads for bf16 {
+    #[inline(always)]
+    fn floats<I: Isa>(isa: I, from: &[Self]) -> I::F32 {
+        Floats::of_bits(isa.load_upper(from.reinterpret_cast()))
+    }
+}
+
+/// An element that masks over `K` can be written as.
+pub trait Signed<K: Lane>: Copy {
+    /// +1 where the mask is set, else -1, to the first places of a slice.
+    fn write_signs<I: Isa>(isa: I, mask: Of<I, K>, to: &mut [Self]);
+}
+
+/// The bits of +1 where the mask is set, else those of -1.
+#[inline(always)]
+fn signs<I: Isa, V: Vector<Isa = I>>(isa: I, mask: V, one: V::Lane, minus_one: V::Lane) -> V {
+    mask.select(V::splat(isa, one), V::splat(isa, minus_one))
+}
+
+macro_rules! signed_by_own_bits {
+    ($float:ident, $lane:ident) => {
+        impl Signed<$lane> for $float {
+            #[inline(always)]
+            fn write_signs<I: Isa>(isa: I, mask: Of<I, $lane>, to: &mut [Self]) {
+                const ONE: $lane = (1.0 as $float).to_bits() as $lane;
+                signs(isa, mask, ONE, ONE | $lane::MIN).store(bytemuck::cast_slice_mut(to));
+            }
+        }
+    };
+}
+
+signed_by_own_bits!(f32, i32);
+signed_by_own_bits!(f64, i64);
+
+macro_rules! signed_by_16_bits {
+    ($float:ident) => {
+        impl Signed<i16> for $float {
+            #[inline(always)]
+            fn write_signs<I: Isa>(isa: I, mask: I::I16, to: &mut [Self]) {
+                const ONE: i16 = $float::ONE.to_bits() as i16;
+                let to = bytemuck::cast_slice_mut(to.reinterpret_cast_mut());
+                signs(isa, mask, ONE, ONE | i16::MIN).store(to);
+            }
+        }
+    };
+}
+
+signed_by_16_bits!(f16);
+signed_by_16_bits!(bf16);
+
+impl Signed<i16> for f32 {
+    /// The lower half of +1 and -1 is 0.
+    #[inline(always)]
+    fn write_signs<I: Isa>(isa: I, mask: I::I16, to: &mut [Self]) {
+        const ONE: i16 = (1f32.to_bits() >> 16) as i16;
+        let to: &mut [i32; 16] = bytemuck::cast_slice_mut(to).first_chunk_mut().expect("16 places");
+        let [low, high] = isa.upper(signs(isa, mask, ONE, ONE | i16::MIN));
+        low.store(&mut to[..8]);
+        high.store(&mut to[8..]);
+    }
+}
+
+impl Signed<i16> for f64 {
+    #[inline(always)]
+    fn write_signs<I: Isa>(isa: I, mask: I::I16, to: &mut [Self]) {
+        let mut lanes = [0; 16];
+        mask.store(&mut lanes);
+        for (to, lanes) in to[..16].chunks_exact_mut(4).zip(lanes.chunks_exact(4)) {
+            <Self as Signed<i64>>::write_signs(isa, I::I64::load_narrow(isa, lanes), to);
+        }
+    }
+}
