@@ -61,7 +61,7 @@ pub trait Real:
 
 pub(crate) mod sealed {
     use super::{Key, Real};
-    use crate::cpu::simd::{KeyLanes, Keyed, Loads, Signed};
+    use crate::cpu::simd::{KeyLanes, Keyed, Loads, Reals, Signed};
 
     /// Only this crate implements [`Scalar`](super::Scalar).
     #[cfg(not(feature = "cuda"))]
@@ -77,6 +77,7 @@ pub(crate) mod sealed {
         + Keyed<<Self as KeyLanes>::Small>
         + Keyed<<Self as KeyLanes>::Large>
         + Loads
+        + Reals<<Self as Arithmetic>::Real>
         + Signed<<Self as KeyLanes>::Small>
         + Signed<i16>
     {

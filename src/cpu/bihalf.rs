@@ -5,7 +5,7 @@ use super::simd::Detected;
 use super::threads;
 use crate::element::Key;
 use crate::workspace::{KeyRow, PANEL};
-use crate::{Element, MatMut, MatRef, Outputs, Signs, Workspace};
+use crate::{Element, MatRef, Outputs, Workspace};
 
 pub(crate) fn forward<T: Element>(
     isa: Detected,
@@ -77,31 +77,4 @@ fn boundaries<'a, T: Element>(
         });
     }
     bounds
-}
-
-/// `grad += coefficient * (u - b)`, each operation rounded in the arithmetic type.
-pub(crate) fn backward<T: Element>(
-    u: MatRef<'_, T>,
-    b: Signs<'_, T>,
-    grad: MatMut<'_, T>,
-    coefficient: T::Real,
-) {
-    match b {
-        Signs::Dense(b) => pull(u, grad, coefficient, |i| b.row(i)),
-        Signs::Packed(b) => pull(u, grad, coefficient, |i| b.row_bits(i).map(T::plus_or_minus_one)),
-    }
-}
-
-/// The same with the target `b` as a function that gives a row.
-pub(crate) fn pull<T: Element, Row: Iterator<Item = T>>(
-    u: MatRef<'_, T>,
-    grad: MatMut<'_, T>,
-    coefficient: T::Real,
-    b: impl Fn(usize) -> Row + Send + Sync,
-) {
-    threads::for_each_row(grad, |i, row| {
-        for (g, (u, b)) in row.iter_mut().zip(u.row(i).zip(b(i))) {
-            *g = T::narrow(g.widen() + coefficient * (u.widen() - b.widen()));
-        }
-    });
 }

@@ -6,6 +6,7 @@ pub(crate) mod bihalf;
 pub(crate) mod codes;
 pub(crate) mod emit;
 pub(crate) mod loss;
+pub(crate) mod pull;
 pub(crate) mod rank;
 pub(crate) mod relax;
 pub(crate) mod retrieval;

@@ -64,9 +64,7 @@
 //! # Ok::<(), bihalf::Error>(())
 //! ```
 
-use super::{
-    allocate, check_grad, check_parameter, check_per_column, check_rows, check_shape, copy_into,
-};
+use super::{allocate, check_grad, check_parameter, check_per_column, check_rows, check_shape};
 use crate::element::Real;
 use crate::{
     Backend, Codes, Element, Error, MatMut, MatRef, Outputs, Pull, Result, Signs, Workspace, cpu,
@@ -166,12 +164,12 @@ pub fn backward_into<T: Element>(
     u: MatRef<'_, T>,
     b: Signs<'_, T>,
     grad: MatRef<'_, T>,
-    mut out: MatMut<'_, T>,
+    out: MatMut<'_, T>,
     pull: Pull,
 ) -> Result<()> {
     let coefficient = check_backward(u.shape(), b.shape(), [grad.shape(), out.shape()], pull)?;
-    copy_into(grad, out.reborrow());
-    cpu::bihalf::backward(u, b, out, T::Real::of(coefficient));
+    let isa = cpu::simd::detected()?;
+    cpu::pull::backward(isa, u, b, Some(grad), out, T::Real::of(coefficient));
     Ok(())
 }
 
@@ -186,7 +184,7 @@ pub fn backward_in_place<T: Element>(
     pull: Pull,
 ) -> Result<()> {
     let coefficient = check_backward(u.shape(), b.shape(), [grad.shape(); 2], pull)?;
-    cpu::bihalf::backward(u, b, grad, T::Real::of(coefficient));
+    cpu::pull::backward(cpu::simd::detected()?, u, b, None, grad, T::Real::of(coefficient));
     Ok(())
 }
 

@@ -93,58 +93,63 @@ impl<'a, T: Element> Strip<'a, T> {
         }
     }
 
-    /// Writes `width` columns from `first` on, known by their keys: a vector a row.
+    /// Writes rows from `start` on of `width` columns from `first` on, known by their keys: a vector
+    /// a row.
     #[inline(always)]
     pub(super) fn write<I: Isa, K: Lane>(
         &mut self,
         isa: I,
         keys: &[Of<I, K>],
         cut: &Cut<Of<I, K>>,
+        start: usize,
         (first, width): (usize, usize),
     ) where
         T: Signed<K>,
     {
         let lanes = lanes::<K>();
         if let Some(dense) = &mut self.dense {
+            let mut dense = dense.part(first, width);
             if width == lanes {
+                let mut dense = dense.part(0, lanes);
                 for_each_mask!(isa, keys, cut, |i, mask| {
-                    <T as Signed<K>>::write_signs(
-                        isa,
-                        mask,
-                        &mut dense.row(i)[first..first + lanes],
-                    );
+                    <T as Signed<K>>::write_signs(isa, mask, dense.row(start + i));
                 });
             } else {
                 let mut row = [T::default(); GROUP];
                 for_each_mask!(isa, keys, cut, |i, mask| {
                     <T as Signed<K>>::write_signs(isa, mask, &mut row);
-                    dense.row(i)[first..first + width].copy_from_slice(&row[..width]);
+                    dense.row(start + i).copy_from_slice(&row[..width]);
                 });
             }
         }
         if let Some(dense) = &mut self.dense_i8 {
+            let mut dense = dense.part(first, width);
             for_each_mask!(isa, keys, cut, |i, mask| {
                 let bits = mask.bits();
-                for (b, part) in dense.row(i)[first..first + width].chunks_mut(8).enumerate() {
+                for (b, part) in dense.row(start + i).chunks_mut(8).enumerate() {
                     part.copy_from_slice(&signs_of_bits((bits >> (8 * b)) as u8)[..part.len()]);
                 }
             });
         }
         if let Some(codes) = &mut self.codes {
             let exist = (1 << width) - 1;
-            let (from, bytes) = (first / 8, width.div_ceil(8));
-            for_each_mask!(isa, keys, cut, |i, mask| {
-                let bits = mask.bits() & exist;
-                let row = codes.row(i);
-                if bytes == 2 {
-                    row[from..from + 2].copy_from_slice(&(bits as u16).to_le_bytes());
-                } else if first % 8 == 0 {
-                    row[from] = bits as u8;
-                } else {
-                    // The second half of a byte, of a vector of four.
-                    row[from] |= (bits as u8) << (first % 8);
-                }
-            });
+            let mut codes = codes.part(first / 8, width.div_ceil(8));
+            if width > 8 {
+                let mut codes = codes.part(0, 2);
+                for_each_mask!(isa, keys, cut, |i, mask| {
+                    let bits = (mask.bits() & exist) as u16;
+                    codes.row(start + i).copy_from_slice(&bits.to_le_bytes());
+                });
+            } else if first % 8 == 0 {
+                for_each_mask!(isa, keys, cut, |i, mask| {
+                    codes.row(start + i)[0] = (mask.bits() & exist) as u8;
+                });
+            } else {
+                // The second half of a byte, of a vector of four.
+                for_each_mask!(isa, keys, cut, |i, mask| {
+                    codes.row(start + i)[0] |= ((mask.bits() & exist) as u8) << (first % 8);
+                });
+            }
         }
     }
 

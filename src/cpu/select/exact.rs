@@ -102,7 +102,7 @@ pub(super) fn list<I: Isa, T: Element>(
 /// Decides columns whose brackets, all closed, hold only equal elements; gives the elements of
 /// others new levels.
 #[inline(always)]
-pub(super) fn divide<I: Isa, T: Element, const PLAIN: bool>(
+pub(super) fn divide<I: Isa, T: Element>(
     isa: I,
     window: &Window<'_, T>,
     tile: &mut [I::I16],
@@ -111,7 +111,7 @@ pub(super) fn divide<I: Isa, T: Element, const PLAIN: bool>(
 ) {
     let open = search.open();
     let range = brackets(isa, search, open);
-    let (least, greatest) = extremes::<I, T, PLAIN>(isa, window, tile, range);
+    let (least, greatest) = extremes(isa, window, tile, range);
     let mut equal = 0;
     let mut top = [-1; GROUP];
     let mut shift = [Large::<T>::default(); GROUP];
@@ -127,7 +127,7 @@ pub(super) fn divide<I: Isa, T: Element, const PLAIN: bool>(
     }
     if open != equal {
         let divided = columns(isa, open & !equal);
-        renew::<I, T, PLAIN>(isa, window, tile, divided, &least, &greatest, &shift);
+        renew(isa, window, tile, divided, &least, &greatest, &shift);
     }
     if equal != 0 {
         take_lowest_rows(isa, tile, ones, equal, search);
@@ -147,7 +147,7 @@ fn columns<I: Isa>(isa: I, bits: u32) -> I::I16 {
 
 /// The least and the greatest key of the elements of each column whose levels are in a range.
 #[inline(always)]
-pub(super) fn extremes<I: Isa, T: Element, const PLAIN: bool>(
+pub(super) fn extremes<I: Isa, T: Element>(
     isa: I,
     window: &Window<'_, T>,
     tile: &[I::I16],
@@ -166,7 +166,7 @@ pub(super) fn extremes<I: Isa, T: Element, const PLAIN: bool>(
         }
         let mut masks = [0; GROUP];
         mask.store(&mut masks);
-        let row = window.row::<PLAIN>(i, GROUP, &mut copy);
+        let row = window.row(i, GROUP, &mut copy);
         for p in 0..GROUP / lanes {
             let key = <T as Keyed<Large<T>>>::keys(isa, &row[p * lanes..]);
             let mask = Of::<I, Large<T>>::load_narrow(isa, &masks[p * lanes..]);
@@ -198,7 +198,7 @@ fn load<I: Isa, K: Lane>(isa: I, keys: &[K; GROUP]) -> Keys<I, K> {
 /// New levels of some columns: the distance to the least key, shifted; -1 for lesser keys, and one
 /// more than that of the greatest for greater ones.
 #[inline(always)]
-fn renew<I: Isa, T: Element, const PLAIN: bool>(
+fn renew<I: Isa, T: Element>(
     isa: I,
     window: &Window<'_, T>,
     tile: &mut [I::I16],
@@ -212,7 +212,7 @@ fn renew<I: Isa, T: Element, const PLAIN: bool>(
     let shift: Keys<I, Large<T>> = load(isa, shift);
     let mut copy = [T::default(); GROUP];
     for (i, levels) in tile.iter_mut().enumerate() {
-        let row = window.row::<PLAIN>(i, GROUP, &mut copy);
+        let row = window.row(i, GROUP, &mut copy);
         let mut renewed = [0; GROUP];
         for p in 0..GROUP / lanes {
             let key = <T as Keyed<Large<T>>>::keys(isa, &row[p * lanes..]);

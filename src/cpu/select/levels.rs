@@ -7,10 +7,10 @@
 
 use super::GROUP;
 use super::networks::sort;
-use super::search::{BELOW, BLOCK, Pair, TOP, add_counts};
+use super::search::{self, BELOW, Pair, TOP, add_counts};
 use super::source::Window;
 use crate::Element;
-use crate::cpu::simd::{Floats, Isa, Loads, Vector, floats_of, keys_of};
+use crate::cpu::simd::{Floats, Isa, Job, Loads, Vector, floats_of, keys_of};
 
 /// Rows that are sorted to find a bracket.
 const SAMPLE: usize = 32;
@@ -45,68 +45,97 @@ impl Places {
     }
 }
 
+/// Rows between one that is loaded and one that is asked for.
+const AHEAD: usize = 32;
+
 /// How the columns of a group become levels.
+#[derive(Clone, Copy)]
 pub(super) struct Scale<I: Isa> {
     centre: Pair<I::F32>,
     factor: Pair<I::F32>,
 }
 
-impl<I: Isa> Scale<I> {
-    /// From a sample of the columns.
+/// Makes a scale from a sample of the rows.
+pub(super) struct Sample<'a, 'b, T> {
+    pub window: &'a Window<'b, T>,
+    pub rows: usize,
+    pub places: &'a Places,
+}
+
+impl<I: Isa, T: Element> Job<I> for Sample<'_, '_, T> {
+    type Output = Scale<I>;
+
     #[inline(always)]
-    pub(super) fn sampled<T: Element, const PLAIN: bool>(
-        isa: I,
-        window: &Window<'_, T>,
-        rows: usize,
-        places: &Places,
-    ) -> Self {
+    fn run(self, isa: I) -> Scale<I> {
+        let Self { window, rows, places } = self;
         let mut copy = [T::default(); GROUP];
         let mut samples = [[I::I32::splat(isa, 0); SAMPLE]; 2];
         for i in 0..SAMPLE {
-            let row = window.row::<PLAIN>((2 * i + 1) * rows / (2 * SAMPLE), GROUP, &mut copy);
+            let row = window.row((2 * i + 1) * rows / (2 * SAMPLE), GROUP, &mut copy);
             for j in 0..2 {
                 samples[j][i] = keys_of(isa, T::floats(isa, &row[8 * j..]));
             }
         }
-        let mut scale =
-            Self { centre: [I::F32::splat(isa, 0.0); 2], factor: [I::F32::splat(isa, 0.0); 2] };
+        let mut scale = Scale::none(isa);
         for j in 0..2 {
             sort(&mut samples[j]);
             (scale.centre[j], scale.factor[j]) = between(isa, &samples[j], places);
         }
         scale
     }
+}
 
-    /// Loads levels, and counts those above 0.
+impl<I: Isa> Scale<I> {
+    /// All at one level.
     #[inline(always)]
-    pub(super) fn load<T: Element, const PLAIN: bool>(
+    pub(super) fn none(isa: I) -> Self {
+        let zero = [I::F32::splat(isa, 0.0); 2];
+        Self { centre: zero, factor: zero }
+    }
+
+    /// Loads the levels of rows from `start` on, and adds how many are above 0 to `sum`.
+    #[inline(always)]
+    pub(super) fn load<T: Element>(
         &self,
         isa: I,
         window: &Window<'_, T>,
+        start: usize,
         tile: &mut [I::I16],
-    ) -> Pair<I::I32> {
+        sum: &mut Pair<I::I32>,
+    ) {
+        let zero = I::I16::splat(isa, 0);
         let mut copy = [T::default(); GROUP];
-        let top = I::F32::splat(isa, TOP.into());
-        let (zero, least) = (I::I16::splat(isa, 0), I::I16::splat(isa, BELOW + 1));
-        let mut sum = [I::I32::splat(isa, 0); 2];
-        let mut i = 0;
-        for block in tile.chunks_mut(BLOCK) {
+        let mut i = start;
+        for block in tile.chunks_mut(search::BLOCK) {
             let mut above = zero;
-            for levels in block {
-                let row = window.row::<PLAIN>(i, GROUP, &mut copy);
-                let mut parts = sum;
-                for j in 0..2 {
-                    let value = <T as Loads>::floats(isa, &row[8 * j..]);
-                    let scaled = value.sub(self.centre[j]).mul(self.factor[j]);
-                    parts[j] = scaled.up_to(top).to_int();
+            if let Some(rows) = window.plain(GROUP) {
+                for levels in block {
+                    isa.prefetch(rows.address(i + AHEAD));
+                    *levels = self.levels(isa, rows.row(i));
+                    above = above.sub(levels.gt(zero));
+                    i += 1;
                 }
-                *levels = isa.narrow(parts).max(least);
-                above = above.sub(levels.gt(zero));
-                i += 1;
+            } else {
+                for levels in block {
+                    *levels = self.levels(isa, window.row(i, GROUP, &mut copy));
+                    above = above.sub(levels.gt(zero));
+                    i += 1;
+                }
             }
-            add_counts(isa, &mut sum, above);
+            add_counts(isa, sum, above);
         }
-        sum
+    }
+
+    #[inline(always)]
+    fn levels<T: Element>(&self, isa: I, row: &[T]) -> I::I16 {
+        let top = I::F32::splat(isa, TOP.into());
+        let mut parts = [I::I32::splat(isa, 0); 2];
+        for j in 0..2 {
+            let value = <T as Loads>::floats(isa, &row[8 * j..]);
+            let scaled = value.sub(self.centre[j]).mul(self.factor[j]);
+            parts[j] = scaled.up_to(top).to_int();
+        }
+        isa.narrow(parts).max(I::I16::splat(isa, BELOW + 1))
     }
 }
 

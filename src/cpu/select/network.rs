@@ -58,11 +58,7 @@ fn columns<I: Isa, T: Element, const HALF: usize>(
     keys[rows..rows + HALF - ones].fill(greatest);
     for first in (0..cols).step_by(lanes::<Small<T>>()) {
         let window = source.window(first, lanes::<Small<T>>());
-        if window.is_plain(lanes::<Small<T>>()) {
-            load::<I, T, true>(isa, &window, &mut keys[..rows]);
-        } else {
-            load::<I, T, false>(isa, &window, &mut keys[..rows]);
-        }
+        load(isa, &window, &mut keys[..rows]);
         let (threshold, next) = isa.run(Middle::<_, HALF>(&keys));
         // Step 4.
         let surplus = next.eq(threshold).bits() != 0;
@@ -78,7 +74,7 @@ fn columns<I: Isa, T: Element, const HALF: usize>(
             let one = Of::<I, Small<T>>::splat(isa, Lane::of(1));
             Cut { at: threshold.sub(one), need: None }
         };
-        out.write::<I, Small<T>>(isa, &keys[..rows], &cut, (first, window.width()));
+        out.write::<I, Small<T>>(isa, &keys[..rows], &cut, 0, (first, window.width()));
         if out.wants_threshold() {
             let mut values = [Small::<T>::default(); 16];
             threshold.store(&mut values);
@@ -89,14 +85,17 @@ fn columns<I: Isa, T: Element, const HALF: usize>(
 }
 
 #[inline(always)]
-fn load<I: Isa, T: Element, const PLAIN: bool>(
-    isa: I,
-    window: &Window<'_, T>,
-    keys: &mut [Of<I, Small<T>>],
-) {
-    let mut copy = [T::default(); GROUP];
-    for (i, key) in keys.iter_mut().enumerate() {
-        *key = Keyed::<Small<T>>::keys(isa, window.row::<PLAIN>(i, lanes::<Small<T>>(), &mut copy));
+fn load<I: Isa, T: Element>(isa: I, window: &Window<'_, T>, keys: &mut [Of<I, Small<T>>]) {
+    let lanes = lanes::<Small<T>>();
+    if let Some(rows) = window.plain(lanes) {
+        for (i, key) in keys.iter_mut().enumerate() {
+            *key = <T as Keyed<Small<T>>>::keys(isa, rows.row(i));
+        }
+    } else {
+        let mut copy = [T::default(); GROUP];
+        for (i, key) in keys.iter_mut().enumerate() {
+            *key = <T as Keyed<Small<T>>>::keys(isa, window.row(i, lanes, &mut copy));
+        }
     }
 }
 

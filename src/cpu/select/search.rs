@@ -7,8 +7,8 @@
 //! some are among the k greatest, which levels cannot tell.
 //!
 //! Probes are where a line between the ends, weighted by their distance to k, meets k. An end that
-//! stays put twice loses weight (Anderson and Bjorck), so that both ends close in. After a pass that
-//! moved an end over no element, the next one also finds the levels that occur around the probe:
+//! stays put twice loses weight (Anderson and Bjorck), so that both ends close in. After two passes
+//! that moved an end over no element, the next one also finds the levels that occur around the probe:
 //! few distinct levels take few passes. After [`FAIR_PASSES`] brackets are halved, so any data end.
 
 use super::GROUP;
@@ -48,8 +48,13 @@ pub(super) struct Search<I: Isa> {
     weight_right: Pair<I::F32>,
     /// Mask of the columns whose left end moved last; before the first pass no mask.
     last: Pair<I::I32>,
+    /// Mask of the columns whose last pass moved an end over no element.
+    idle: Pair<I::I32>,
     probe: Pair<I::I32>,
 }
+
+/// Listing one of this many rows takes less time than the last passes do.
+const LISTED: i32 = 64;
 
 /// A search's state as numbers.
 pub(super) struct Brackets {
@@ -85,6 +90,7 @@ impl<I: Isa> Search<I> {
             weight_left: [I::F32::splat(isa, (ends.0 - k as f32).max(1.0)); 2],
             weight_right: [I::F32::splat(isa, (k as f32 - ends.1).max(1.0)); 2],
             last: [I::I32::splat(isa, 1); 2],
+            idle: [I::I32::splat(isa, 0); 2],
             probe: [I::I32::splat(isa, 0); 2],
         }
     }
@@ -187,7 +193,7 @@ impl<I: Isa> Job<I> for Passes<'_, I> {
             if state.decided {
                 return Rest::Nothing;
             }
-            if !state.big && (state.finished || state.elements(isa) * 16 < tile.len() as i32) {
+            if !state.big && (state.finished || state.elements(isa) < tile.len() as i32 / LISTED) {
                 return Rest::Few;
             }
             if state.finished {
@@ -214,7 +220,7 @@ struct State<V> {
     finished: bool,
     /// Some column that is not decided has more than [`LIST`] elements in its bracket.
     big: bool,
-    /// Some end moved over no element.
+    /// Some column's ends moved over no element twice.
     stalled: bool,
     /// Elements in the brackets of columns that are not decided.
     rest: V,
@@ -262,7 +268,8 @@ impl<I: Isa> Search<I> {
             open_any = open_any.or(open);
             searched_any = searched_any.or(searched);
             big = big.or(rest.gt(list));
-            stalled = stalled.or(searched.and(idle).and(rest.gt(many)));
+            stalled = stalled.or(searched.and(idle).and(self.idle[j]).and(rest.gt(many)));
+            self.idle[j] = idle;
             rest_sum = rest_sum.add(rest);
             self.probe[j] = self.between(isa, j, halve);
         }

@@ -2,6 +2,7 @@
 
 use super::GROUP;
 use crate::MatRef;
+use crate::cpu::simd::Rows;
 
 /// Columns of an input.
 #[derive(Clone, Copy)]
@@ -16,8 +17,8 @@ pub(super) struct Source<'a, T> {
 /// Neighbours of the same columns in all rows.
 #[derive(Clone, Copy)]
 pub(super) struct Window<'a, T> {
-    data: &'a [T],
-    row_stride: usize,
+    /// From the first column that exists to the last.
+    rows: Rows<'a, T>,
     col_stride: usize,
     /// Columns that exist.
     width: usize,
@@ -48,51 +49,57 @@ impl<'a, T: Copy + Default> Source<'a, T> {
         (left, Self { data: &self.data[skip..], cols: self.cols - at, ..self })
     }
 
-    /// Up to `width` columns from `first` on.
+    /// How many of `width` columns from `first` on there are.
+    #[inline(always)]
+    pub(super) fn width(&self, first: usize, width: usize) -> usize {
+        width.min(self.cols - first)
+    }
+
+    /// Up to `width` columns from `first` on; there is at least one, of at least one row.
     #[inline(always)]
     pub(super) fn window(&self, first: usize, width: usize) -> Window<'a, T> {
-        let Self { data, row_stride, col_stride, .. } = *self;
-        let width = width.min(self.cols - first);
-        Window { data: &data[first * col_stride..], row_stride, col_stride, width }
+        let Self { data, rows, row_stride, col_stride, .. } = *self;
+        let width = self.width(first, width);
+        let span = (width - 1) * col_stride + 1;
+        let rows = Rows::new(&data[first * col_stride..], (rows, span), row_stride);
+        Window { rows, col_stride, width }
     }
 }
 
-impl<T: Copy + Default> Window<'_, T> {
+impl<'a, T: Copy + Default> Window<'a, T> {
     #[inline(always)]
     pub(super) fn width(&self) -> usize {
         self.width
     }
 
-    /// Whether rows of `lanes` columns can be read as they lie.
+    /// The first `lanes` columns, if they can be read as they lie.
     #[inline(always)]
-    pub(super) fn is_plain(&self, lanes: usize) -> bool {
-        self.col_stride == 1 && self.width >= lanes
+    pub(super) fn plain(&self, lanes: usize) -> Option<Rows<'a, T>> {
+        (self.col_stride == 1 && self.width >= lanes).then(|| self.rows.part(0, lanes))
     }
 
     /// The element of row `i` and column `l` of the window.
     #[inline(always)]
     pub(super) fn get(&self, i: usize, l: usize) -> T {
-        self.data[i * self.row_stride + l * self.col_stride]
+        self.rows.row(i)[l * self.col_stride]
     }
 
-    /// `lanes` elements of row `i`. `PLAIN` needs `is_plain`; else they are copied, and what stands
-    /// in place of columns that do not exist means nothing.
+    /// `lanes` elements of row `i`, copied if need be; what stands in place of columns that do not
+    /// exist means nothing.
     #[inline(always)]
-    pub(super) fn row<'b, const PLAIN: bool>(
-        &'b self,
-        i: usize,
-        lanes: usize,
-        copy: &'b mut [T; GROUP],
-    ) -> &'b [T] {
-        let at = i * self.row_stride;
-        if PLAIN {
-            return &self.data[at..at + lanes];
+    pub(super) fn row<'b>(&self, i: usize, lanes: usize, copy: &'b mut [T; GROUP]) -> &'b [T]
+    where
+        'a: 'b,
+    {
+        if let Some(rows) = self.plain(lanes) {
+            return rows.row(i);
         }
+        let row = self.rows.row(i);
         if self.col_stride == 1 {
-            copy[..self.width].copy_from_slice(&self.data[at..at + self.width]);
+            copy[..self.width].copy_from_slice(row);
         } else {
-            for (l, place) in copy[..self.width].iter_mut().enumerate() {
-                *place = self.data[at + l * self.col_stride];
+            for (place, &value) in copy.iter_mut().zip(row.iter().step_by(self.col_stride)) {
+                *place = value;
             }
         }
         &copy[..lanes]

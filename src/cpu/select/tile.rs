@@ -7,10 +7,10 @@
 //! 3. Where levels do not tell all, [`exact`](super::exact) does.
 //! 4. The tile is compared with the cuts and written.
 
-use super::emit::{Cut, Strip};
+use super::emit::{self, Strip};
 use super::exact::{self, Range};
-use super::levels::{Places, Scale};
-use super::search::{Passes, Rest, Search, TOP};
+use super::levels::{Places, Sample, Scale};
+use super::search::{Pair, Passes, Rest, Search, TOP};
 use super::source::{Source, Window};
 use super::{GROUP, Large, parts};
 use crate::Element;
@@ -19,9 +19,23 @@ use crate::cpu::simd::{Isa, Job, Vector, vectors_mut};
 /// Bytes of a vector.
 const VECTOR: usize = 32;
 
-/// 64-bit words of scratch memory for a matrix: a tile for each thread.
+/// Groups that are loaded and written together, so that more of a page is used at a time.
+const WIDE: usize = 4;
+
+/// Rows from which on they are; less lie in the caches.
+const WIDE_FROM: usize = 2048;
+
+/// Rows of one group before the next one's turn: their pages are all in the first level TLB.
+const BLOCK: usize = 32;
+
+fn wide(rows: usize) -> usize {
+    if rows < WIDE_FROM { 1 } else { WIDE }
+}
+
+/// 64-bit words of scratch memory for a matrix: tiles for each thread.
 pub(crate) fn scratch_words((rows, cols): (usize, usize)) -> usize {
-    if cols == 0 { 0 } else { parts((rows, cols)) * (rows + 1) * VECTOR / 8 }
+    let groups = cols.div_ceil(GROUP).min(wide(rows));
+    parts((rows, cols)) * (groups * rows + 1) * VECTOR / 8
 }
 
 #[inline(always)]
@@ -33,72 +47,114 @@ pub(super) fn run<I: Isa, T: Element>(
     scratch: &mut [i16],
 ) {
     let (rows, cols) = (source.rows(), source.cols());
-    let tile = &mut vectors_mut(isa, scratch)[..rows];
-    for first in (0..cols).step_by(GROUP) {
-        let window = source.window(first, GROUP);
-        if window.is_plain(GROUP) {
-            group::<I, T, true>(isa, &window, tile, ones, &mut out, first);
-        } else {
-            group::<I, T, false>(isa, &window, tile, ones, &mut out, first);
-        }
+    let tiles = vectors_mut(isa, scratch);
+    for first in (0..cols).step_by(wide(rows) * GROUP) {
+        groups(isa, source, ones, &mut out, first, tiles);
     }
     out.write_pads(rows, cols);
 }
 
+/// Groups from column `first` on.
 #[inline(always)]
-fn group<I: Isa, T: Element, const PLAIN: bool>(
+fn groups<I: Isa, T: Element>(
     isa: I,
-    window: &Window<'_, T>,
-    tile: &mut [I::I16],
+    source: &Source<'_, T>,
     ones: usize,
     out: &mut Strip<'_, T>,
     first: usize,
+    tiles: &mut [I::I16],
 ) {
-    let cut = isa.run(Cuts::<I, T, PLAIN> { window, tile, ones });
-    let width = window.width();
-    out.write::<I, i16>(isa, tile, &Cut { at: cut, need: None }, (first, width));
+    let (rows, cols) = (source.rows(), source.cols());
+    let columns = (first..cols).step_by(GROUP).take(wide(rows));
+    let block = if wide(rows) == 1 { rows } else { BLOCK };
+    let mut windows = [source.window(first, GROUP); WIDE];
+    let mut cuts = [I::I16::splat(isa, 0); WIDE];
+    let mut counts = [[I::I32::splat(isa, 0); 2]; WIDE];
+    let places = Places::new(rows, ones);
+    if ones == rows {
+        tiles.fill(I::I16::splat(isa, TOP));
+    } else {
+        let mut scales = [Scale::none(isa); WIDE];
+        for (g, first) in columns.clone().enumerate() {
+            windows[g] = source.window(first, GROUP);
+            scales[g] = isa.run(Sample { window: &windows[g], rows, places: &places });
+        }
+        for start in (0..rows).step_by(block) {
+            for g in 0..columns.len() {
+                let tile = &mut tiles[g * rows..][start..rows.min(start + block)];
+                scales[g].load(isa, &windows[g], start, tile, &mut counts[g]);
+            }
+        }
+        for g in 0..columns.len() {
+            let tile = &mut tiles[g * rows..][..rows];
+            let search = Search::new(isa, rows, ones, windows[g].width(), places.above);
+            cuts[g] = isa.run(Cut { window: &windows[g], tile, ones, above: counts[g], search });
+        }
+    }
+    for start in (0..rows).step_by(block) {
+        for (g, first) in columns.clone().enumerate() {
+            let tile = &tiles[g * rows..][start..rows.min(start + block)];
+            let columns = (first, source.width(first, GROUP));
+            isa.run(Write { out, tile, cut: cuts[g], start, columns });
+        }
+    }
     if out.wants_threshold() {
-        let ones = Range { above: cut, up_to: I::I16::splat(isa, TOP) };
-        let (least, _) = exact::extremes::<I, T, PLAIN>(isa, window, tile, ones);
-        out.write_threshold::<Large<T>>(first, &least[..width]);
+        for (g, first) in columns.enumerate() {
+            let window = source.window(first, GROUP);
+            let ones = Range { above: cuts[g], up_to: I::I16::splat(isa, TOP) };
+            let (least, _) = exact::extremes(isa, &window, &tiles[g * rows..][..rows], ones);
+            out.write_threshold::<Large<T>>(first, &least[..window.width()]);
+        }
     }
 }
 
-/// Steps 1 to 3. Fills the tile such that exactly `ones` levels of each column lie above its cut.
-struct Cuts<'a, 'b, I: Isa, T, const PLAIN: bool> {
+/// Step 4, for some rows of a group.
+struct Write<'a, 'b, I: Isa, T: Element> {
+    out: &'a mut Strip<'b, T>,
+    tile: &'a [I::I16],
+    cut: I::I16,
+    start: usize,
+    columns: (usize, usize),
+}
+
+impl<I: Isa, T: Element> Job<I> for Write<'_, '_, I, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self, isa: I) {
+        let cut = emit::Cut { at: self.cut, need: None };
+        self.out.write::<I, i16>(isa, self.tile, &cut, self.start, self.columns);
+    }
+}
+
+/// Steps 2 and 3. Changes the tile such that exactly `ones` levels of each column lie above its cut.
+struct Cut<'a, 'b, I: Isa, T> {
     window: &'a Window<'b, T>,
     tile: &'a mut [I::I16],
     ones: usize,
+    /// Levels above the first probe.
+    above: Pair<I::I32>,
+    search: Search<I>,
 }
 
-impl<I: Isa, T: Element, const PLAIN: bool> Job<I> for Cuts<'_, '_, I, T, PLAIN> {
+impl<I: Isa, T: Element> Job<I> for Cut<'_, '_, I, T> {
     type Output = I::I16;
 
     #[inline(always)]
     fn run(self, isa: I) -> I::I16 {
-        let Self { window, tile, ones } = self;
-        let rows = tile.len();
-        if ones == rows {
-            tile.fill(I::I16::splat(isa, TOP));
-            return I::I16::splat(isa, 0);
-        }
-        let places = Places::new(rows, ones);
-        let scale = Scale::sampled::<T, PLAIN>(isa, window, rows, &places);
-        let above = scale.load::<T, PLAIN>(isa, window, tile);
-        let mut search = Search::new(isa, rows, ones, window.width(), places.above);
+        let Self { window, tile, ones, above, mut search } = self;
         let mut above = Some(above);
         loop {
             let passes = Passes { tile, search: &mut search, above: above.take() };
             match isa.run(passes) {
-                Rest::Nothing => return search.cut(isa),
+                Rest::Nothing => break,
                 Rest::Few => {
                     exact::list(isa, window, tile, ones, &mut search);
-                    return search.cut(isa);
+                    break;
                 }
-                Rest::Many => {
-                    exact::divide::<I, T, PLAIN>(isa, window, tile, ones, &mut search);
-                }
+                Rest::Many => exact::divide(isa, window, tile, ones, &mut search),
             }
         }
+        search.cut(isa)
     }
 }

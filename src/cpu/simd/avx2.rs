@@ -80,6 +80,15 @@ impl Isa for Avx2 {
     }
 
     #[inline(always)]
+    fn narrow_f16(self, values: F32, to: &mut [f16]) {
+        assert!(to.len() >= 8);
+        unsafe {
+            let values = _mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(values.0);
+            _mm_storeu_si128(to.as_mut_ptr().cast(), values);
+        }
+    }
+
+    #[inline(always)]
     fn narrow_f64(self, values: &[f64]) -> F32 {
         assert!(values.len() >= 8);
         unsafe {
@@ -87,6 +96,11 @@ impl Isa for Avx2 {
             let high = _mm256_cvtpd_ps(_mm256_loadu_pd(values.as_ptr().add(4)));
             F32(_mm256_set_m128(high, low))
         }
+    }
+
+    #[inline(always)]
+    fn prefetch<T>(self, address: *const T) {
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) }
     }
 
     #[inline(always)]

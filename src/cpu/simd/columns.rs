@@ -1,4 +1,4 @@
-//! A matrix to write, divided by columns.
+//! Columns of a matrix: to write, divided among threads, and to read, without a check for each row.
 
 use crate::MatMut;
 use std::marker::PhantomData;
@@ -51,6 +51,15 @@ impl<'a, T> Columns<'a, T> {
         (left, Self { first: second, cols: self.cols - at, ..self })
     }
 
+    /// `width` columns from `first` on.
+    #[inline(always)]
+    pub(crate) fn part(&mut self, first: usize, width: usize) -> Columns<'_, T> {
+        assert!(first <= self.cols && width <= self.cols - first);
+        let skip = if self.rows == 0 { 0 } else { first };
+        // SAFETY: as in `split_at`.
+        Columns { first: unsafe { self.first.add(skip) }, cols: width, ..*self }
+    }
+
     /// These columns of row `i`.
     #[inline(always)]
     pub(crate) fn row(&mut self, i: usize) -> &mut [T] {
@@ -58,5 +67,54 @@ impl<'a, T> Columns<'a, T> {
         // SAFETY: row `i` exists, the constructor has seen that its columns lie in the buffer, and
         // nothing else reaches these columns while `self` is borrowed.
         unsafe { std::slice::from_raw_parts_mut(self.first.add(i * self.stride), self.cols) }
+    }
+}
+
+/// A range of columns of all rows, to read. A slice of a row would be checked against the whole.
+#[derive(Clone, Copy)]
+pub(crate) struct Rows<'a, T> {
+    first: *const T,
+    rows: usize,
+    cols: usize,
+    stride: usize,
+    matrix: PhantomData<&'a [T]>,
+}
+
+// SAFETY: it is a shared borrow of its elements.
+unsafe impl<T: Sync> Send for Rows<'_, T> {}
+// SAFETY: as above.
+unsafe impl<T: Sync> Sync for Rows<'_, T> {}
+
+impl<'a, T> Rows<'a, T> {
+    /// The first `cols` elements of each of `rows` rows, which begin `stride` elements apart.
+    #[inline(always)]
+    pub(crate) fn new(data: &'a [T], (rows, cols): (usize, usize), stride: usize) -> Self {
+        // What `row` relies on.
+        let last = rows.saturating_sub(1).checked_mul(stride).expect("a matrix in memory");
+        assert!(rows == 0 || last <= data.len() && cols <= data.len() - last);
+        Self { first: data.as_ptr(), rows, cols, stride, matrix: PhantomData }
+    }
+
+    /// `width` columns from `first` on.
+    #[inline(always)]
+    pub(crate) fn part(self, first: usize, width: usize) -> Self {
+        assert!(first <= self.cols && width <= self.cols - first);
+        let skip = if self.rows == 0 { 0 } else { first };
+        // SAFETY: at most one behind the last element of the first row.
+        Self { first: unsafe { self.first.add(skip) }, cols: width, ..self }
+    }
+
+    /// These columns of row `i`.
+    #[inline(always)]
+    pub(crate) fn row(&self, i: usize) -> &'a [T] {
+        assert!(i < self.rows);
+        // SAFETY: row `i` exists, and the constructor has seen that its columns lie in the buffer.
+        unsafe { std::slice::from_raw_parts(self.first.add(i * self.stride), self.cols) }
+    }
+
+    /// Where row `i` begins or would begin.
+    #[inline(always)]
+    pub(crate) fn address(&self, i: usize) -> *const T {
+        self.first.wrapping_add(i.wrapping_mul(self.stride))
     }
 }

@@ -39,6 +39,62 @@ impl Loads for bf16 {
     }
 }
 
+/// An element that is calculated with in `R`, eight at a time. Arrays, not vectors: what is done with them is
+/// simple enough for the compiler.
+pub trait Reals<R>: Copy {
+    /// The first 8 elements of a slice.
+    fn widen_eight<I: Isa>(isa: I, from: &[Self]) -> [R; 8];
+    /// Rounds, to the first 8 places of a slice.
+    fn narrow_eight<I: Isa>(isa: I, values: [R; 8], to: &mut [Self]);
+}
+
+macro_rules! reals_as_they_are {
+    ($float:ident) => {
+        impl Reals<Self> for $float {
+            #[inline(always)]
+            fn widen_eight<I: Isa>(_: I, from: &[Self]) -> [Self; 8] {
+                *from.first_chunk().expect("8 elements")
+            }
+            #[inline(always)]
+            fn narrow_eight<I: Isa>(_: I, values: [Self; 8], to: &mut [Self]) {
+                *to.first_chunk_mut().expect("8 places") = values;
+            }
+        }
+    };
+}
+
+reals_as_they_are!(f32);
+reals_as_they_are!(f64);
+
+#[inline(always)]
+fn widen_eight<I: Isa, T: Loads>(isa: I, from: &[T]) -> [f32; 8] {
+    let mut values = [0.0; 8];
+    T::floats(isa, from).store(&mut values);
+    values
+}
+
+impl Reals<f32> for f16 {
+    #[inline(always)]
+    fn widen_eight<I: Isa>(isa: I, from: &[Self]) -> [f32; 8] {
+        widen_eight(isa, from)
+    }
+    #[inline(always)]
+    fn narrow_eight<I: Isa>(isa: I, values: [f32; 8], to: &mut [Self]) {
+        isa.narrow_f16(Floats::load(isa, &values), to);
+    }
+}
+
+impl Reals<f32> for bf16 {
+    #[inline(always)]
+    fn widen_eight<I: Isa>(isa: I, from: &[Self]) -> [f32; 8] {
+        widen_eight(isa, from)
+    }
+    #[inline(always)]
+    fn narrow_eight<I: Isa>(_: I, values: [f32; 8], to: &mut [Self]) {
+        *to.first_chunk_mut().expect("8 places") = values.map(bf16::from_f32);
+    }
+}
+
 /// An element that masks over `K` can be written as.
 pub trait Signed<K: Lane>: Copy {
     /// +1 where the mask is set, else -1, to the first places of a slice.

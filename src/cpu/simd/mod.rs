@@ -12,6 +12,8 @@
 //! | `avx2.rs` | a function with `#[target_feature]` | it is only called with that token |
 //! | `avx2.rs` | loads and stores through pointers | each is behind an assertion of the slice's length |
 //! | `columns.rs` | threads write disjoint columns of one matrix | a part owns a range of columns and hands out rows of that range alone |
+//! | `columns.rs` | rows without a check of the whole matrix | the last row has been checked |
+//! | `avx2.rs` | a prefetch of any address | it touches nothing that a program can see |
 //! | `mod.rs` | scratch memory seen as vectors | vectors are lanes without padding, any bits are a value |
 //!
 //! Generic code is `#[inline(always)]`, so that it is compiled inside [`Isa::run`] with the
@@ -27,8 +29,8 @@ mod portable;
 
 #[cfg(target_arch = "x86_64")]
 pub(crate) use avx2::Avx2;
-pub(crate) use columns::Columns;
-pub use elements::{Loads, Signed};
+pub(crate) use columns::{Columns, Rows};
+pub use elements::{Loads, Reals, Signed};
 pub use keys::{KeyLanes, Keyed, Lane};
 pub(crate) use keys::{floats_of, keys_of};
 pub(crate) use portable::Portable;
@@ -77,8 +79,14 @@ pub trait Isa: Copy + Send + Sync + 'static {
     /// 8 values as `f32`.
     fn widen_f16(self, values: &[f16]) -> Self::F32;
 
+    /// 8 values rounded.
+    fn narrow_f16(self, values: Self::F32, to: &mut [f16]);
+
     /// 8 values as `f32`, rounded.
     fn narrow_f64(self, values: &[f64]) -> Self::F32;
+
+    /// Asks for a cache line that will be read. Any address will do.
+    fn prefetch<T>(self, address: *const T);
 
     /// 16 masks of 16 bits as bytes.
     fn store_bytes(self, lanes: Self::I16, to: &mut [i8]);

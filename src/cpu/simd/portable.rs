@@ -52,10 +52,19 @@ impl Isa for Portable {
     }
 
     #[inline(always)]
+    fn narrow_f16(self, values: F32, to: &mut [f16]) {
+        let to: &mut [f16; 8] = to.first_chunk_mut().expect("8 places");
+        *to = values.0.map(f16::from_f32);
+    }
+
+    #[inline(always)]
     fn narrow_f64(self, values: &[f64]) -> F32 {
         let values: &[f64; 8] = values.first_chunk().expect("8 values");
         F32(values.map(|value| value as f32))
     }
+
+    #[inline(always)]
+    fn prefetch<T>(self, _: *const T) {}
 
     #[inline(always)]
     fn store_bytes(self, lanes: I16, to: &mut [i8]) {
