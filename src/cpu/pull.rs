@@ -4,7 +4,6 @@
 
 use super::simd::{Detected, Isa, Job, Reals, Rows};
 use super::threads;
-use crate::element::Real;
 use crate::{CodesRef, Element, MatMut, MatRef, Signs};
 
 /// Elements that go to a vectorised function at a time: enough to forget the call, few enough to
@@ -161,13 +160,8 @@ struct Bits<'a>(&'a [u8]);
 
 impl<T: Element> Targets<T> for Bits<'_> {
     #[inline(always)]
-    fn eight<I: Isa>(self, _: I, at: usize) -> [T::Real; STEP] {
-        let byte = self.0[at / STEP];
-        let mut signs = [T::Real::ONE; STEP];
-        for l in 0..STEP {
-            signs[l] = if byte & 1 << l == 0 { -T::Real::ONE } else { T::Real::ONE };
-        }
-        signs
+    fn eight<I: Isa>(self, isa: I, at: usize) -> [T::Real; STEP] {
+        T::signs_of(isa, self.0[at / STEP])
     }
     #[inline(always)]
     fn one(self, at: usize) -> T {

@@ -79,7 +79,7 @@ impl<I: Isa, T: Element> Job<I> for Sample<'_, '_, T> {
         let mut scale = Scale::none(isa);
         for j in 0..2 {
             sort(&mut samples[j]);
-            (scale.centre[j], scale.factor[j]) = between(isa, &samples[j], places);
+            (scale.centre[j], scale.factor[j]) = spread(isa, between(isa, &samples[j], places));
         }
         scale
     }
@@ -126,6 +126,23 @@ impl<I: Isa> Scale<I> {
         }
     }
 
+    /// About the value of a level, `plus` levels higher.
+    #[inline(always)]
+    pub(super) fn value(&self, isa: I, j: usize, level: I::I32, plus: f32) -> I::F32 {
+        let level = I::F32::of_int(level).add(I::F32::splat(isa, plus));
+        level.div(self.factor[j]).add(self.centre[j])
+    }
+
+    /// With brackets of their own for the lower and the upper eight columns.
+    #[inline(always)]
+    pub(super) fn of_brackets(isa: I, brackets: Pair<(I::F32, I::F32)>) -> Self {
+        let mut scale = Self::none(isa);
+        for j in 0..2 {
+            (scale.centre[j], scale.factor[j]) = spread(isa, brackets[j]);
+        }
+        scale
+    }
+
     #[inline(always)]
     fn levels<T: Element>(&self, isa: I, row: &[T]) -> I::I16 {
         let top = I::F32::splat(isa, TOP.into());
@@ -139,13 +156,12 @@ impl<I: Isa> Scale<I> {
     }
 }
 
-/// The middle of the bracket, and levels for each unit.
+/// The bracket of a sorted sample.
 #[inline(always)]
 fn between<I: Isa>(isa: I, sample: &[I::I32; SAMPLE], places: &Places) -> (I::F32, I::F32) {
-    let (zero, half) = (I::F32::splat(isa, 0.0), I::F32::splat(isa, 0.5));
     let (first, last) = (floats_of(isa, sample[0]), floats_of(isa, sample[SAMPLE - 1]));
     // Where the sample has no row far enough, half of its range is added.
-    let reach = last.sub(first).mul(half);
+    let reach = last.sub(first).mul(I::F32::splat(isa, 0.5));
     let low = match places.low {
         Some(place) => floats_of(isa, sample[place]),
         None => first.sub(reach),
@@ -154,6 +170,13 @@ fn between<I: Isa>(isa: I, sample: &[I::I32; SAMPLE], places: &Places) -> (I::F3
         Some(place) => floats_of(isa, sample[place]),
         None => last.add(reach),
     };
+    (low, high)
+}
+
+/// The middle of a bracket, and levels for each unit.
+#[inline(always)]
+fn spread<I: Isa>(isa: I, (low, high): (I::F32, I::F32)) -> (I::F32, I::F32) {
+    let (zero, half) = (I::F32::splat(isa, 0.0), I::F32::splat(isa, 0.5));
     let span = high.sub(low);
     // Around a single value, a range that other values may well be in.
     let around = magnitude(isa, low).mul(I::F32::splat(isa, 1.0 / 256.0));

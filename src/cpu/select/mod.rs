@@ -3,7 +3,7 @@
 //! | rows | file | algorithm |
 //! |---|---|---|
 //! | up to 64, if the pads suffice | `network.rs` | sorting networks in registers |
-//! | more | `tile.rs`, `levels.rs`, `search.rs`, `exact.rs` | 16 columns as levels of 16 bits; a cut of each is searched by counting |
+//! | more | `tile.rs`, `levels.rs`, `refine.rs`, `search.rs`, `exact.rs` | 16 columns as levels of 16 bits; a cut of each is searched by counting |
 //!
 //! A search may guess: any cut that exactly k levels exceed is right, however it was found.
 //!
@@ -15,6 +15,7 @@ mod exact;
 mod levels;
 mod network;
 mod networks;
+mod refine;
 mod search;
 mod source;
 mod tile;

@@ -7,7 +7,8 @@
 //! some are among the k greatest, which levels cannot tell.
 //!
 //! Probes are where a line between the ends, weighted by their distance to k, meets k. An end that
-//! stays put twice loses weight (Anderson and Bjorck), so that both ends close in. After two passes
+//! stays put twice loses weight (Anderson and Bjorck), and more the longer it does, so that both ends
+//! close in even beside a value that many elements have. After two passes
 //! that moved an end over no element, the next one also finds the levels that occur around the probe:
 //! few distinct levels take few passes. After [`FAIR_PASSES`] brackets are halved, so any data end.
 
@@ -30,7 +31,7 @@ const FAIR_PASSES: usize = 14;
 const MANY: i32 = 16;
 
 /// The most elements of a column that are listed rather than counted.
-pub(super) const LIST: usize = 32;
+pub(super) const LIST: usize = 64;
 
 /// A vector for the lower eight columns and one for the upper eight.
 pub(super) type Pair<V> = [V; 2];
@@ -48,6 +49,8 @@ pub(super) struct Search<I: Isa> {
     weight_right: Pair<I::F32>,
     /// Mask of the columns whose left end moved last; before the first pass no mask.
     last: Pair<I::I32>,
+    /// What the weight of an end that stays put is multiplied by beyond Anderson and Bjorck's factor.
+    haste: Pair<I::F32>,
     /// Mask of the columns whose last pass moved an end over no element.
     idle: Pair<I::I32>,
     probe: Pair<I::I32>,
@@ -90,6 +93,7 @@ impl<I: Isa> Search<I> {
             weight_left: [I::F32::splat(isa, (ends.0 - k as f32).max(1.0)); 2],
             weight_right: [I::F32::splat(isa, (k as f32 - ends.1).max(1.0)); 2],
             last: [I::I32::splat(isa, 1); 2],
+            haste: [I::F32::splat(isa, 1.0); 2],
             idle: [I::I32::splat(isa, 0); 2],
             probe: [I::I32::splat(isa, 0); 2],
         }
@@ -135,6 +139,12 @@ impl<I: Isa> Search<I> {
     #[inline(always)]
     pub(super) fn cut(&self, isa: I) -> I::I16 {
         isa.narrow(self.right)
+    }
+
+    /// The ends of the brackets.
+    #[inline(always)]
+    pub(super) fn ends(&self) -> (Pair<I::I32>, Pair<I::I32>) {
+        (self.left, self.right)
     }
 
     /// New levels of columns, which hold the elements of the bracket from 0 to `top` and others
@@ -251,7 +261,10 @@ impl<I: Isa> Search<I> {
             let old = Floats::select(over, self.weight_left[j], self.weight_right[j]);
             let factor = one.sub(size.div(old));
             let factor = Floats::select(factor.gt(Floats::of_int(zero)), factor, half);
-            let factor = Floats::select(over.eq(self.last[j]), factor, one);
+            let stays = over.eq(self.last[j]);
+            let factor = Floats::select(stays, factor.mul(self.haste[j]), one);
+            let haste = self.haste[j].mul(self.haste[j]).mul(half);
+            self.haste[j] = Floats::select(stays, haste, one);
             self.weight_left[j] = Floats::select(over, size, self.weight_left[j].mul(factor));
             self.weight_right[j] = Floats::select(over, self.weight_right[j].mul(factor), size);
             self.last[j] = over;

@@ -72,6 +72,12 @@ impl<'a, T: Copy + Default> Window<'a, T> {
         self.width
     }
 
+    /// Every `step`-th row.
+    #[inline(always)]
+    pub(super) fn every(self, step: usize) -> Self {
+        Self { rows: self.rows.every(step), ..self }
+    }
+
     /// The first `lanes` columns, if they can be read as they lie.
     #[inline(always)]
     pub(super) fn plain(&self, lanes: usize) -> Option<Rows<'a, T>> {

@@ -1,7 +1,7 @@
 //! More rows than a network sorts: a group of 16 columns as levels in a tile, which is read again
 //! and again.
 //!
-//! 1. A sample of the rows is sorted, and elements become [`levels`](super::levels) of 16 bits: a row
+//! 1. A sample of the rows is sorted (and of many rows a larger one [`searched`](super::refine)), and elements become [`levels`](super::levels) of 16 bits: a row
 //!    of the tile is a vector.
 //! 2. A cut of each column is [searched](super::search) by counting levels.
 //! 3. Where levels do not tell all, [`exact`](super::exact) does.
@@ -10,6 +10,7 @@
 use super::emit::{self, Strip};
 use super::exact::{self, Range};
 use super::levels::{Places, Sample, Scale};
+use super::refine::{REFINED_FROM, Refine};
 use super::search::{Pair, Passes, Rest, Search, TOP};
 use super::source::{Source, Window};
 use super::{GROUP, Large, parts};
@@ -71,13 +72,19 @@ fn groups<I: Isa, T: Element>(
     let mut cuts = [I::I16::splat(isa, 0); WIDE];
     let mut counts = [[I::I32::splat(isa, 0); 2]; WIDE];
     let places = Places::new(rows, ones);
+    let mut ends = places.above;
     if ones == rows {
         tiles.fill(I::I16::splat(isa, TOP));
     } else {
         let mut scales = [Scale::none(isa); WIDE];
         for (g, first) in columns.clone().enumerate() {
             windows[g] = source.window(first, GROUP);
-            scales[g] = isa.run(Sample { window: &windows[g], rows, places: &places });
+            let window = &windows[g];
+            scales[g] = isa.run(Sample { window, rows, places: &places });
+            if rows >= REFINED_FROM {
+                let tile = &mut tiles[..rows];
+                (scales[g], ends) = isa.run(Refine { window, tile, ones, scale: scales[g] });
+            }
         }
         for start in (0..rows).step_by(block) {
             for g in 0..columns.len() {
@@ -87,7 +94,7 @@ fn groups<I: Isa, T: Element>(
         }
         for g in 0..columns.len() {
             let tile = &mut tiles[g * rows..][..rows];
-            let search = Search::new(isa, rows, ones, windows[g].width(), places.above);
+            let search = Search::new(isa, rows, ones, windows[g].width(), ends);
             cuts[g] = isa.run(Cut { window: &windows[g], tile, ones, above: counts[g], search });
         }
     }

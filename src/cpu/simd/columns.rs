@@ -112,6 +112,13 @@ impl<'a, T> Rows<'a, T> {
         unsafe { std::slice::from_raw_parts(self.first.add(i * self.stride), self.cols) }
     }
 
+    /// Every `step`-th row from the first on, without an incomplete step.
+    #[inline(always)]
+    pub(crate) fn every(self, step: usize) -> Self {
+        // Its last row is not behind the last one here. There may be none, whatever the stride.
+        Self { rows: self.rows / step, stride: self.stride.wrapping_mul(step), ..self }
+    }
+
     /// Where row `i` begins or would begin.
     #[inline(always)]
     pub(crate) fn address(&self, i: usize) -> *const T {

@@ -44,8 +44,19 @@ impl Loads for bf16 {
 pub trait Reals<R>: Copy {
     /// The first 8 elements of a slice.
     fn widen_eight<I: Isa>(isa: I, from: &[Self]) -> [R; 8];
+    /// +1 where a bit is set, else -1.
+    fn signs_of<I: Isa>(isa: I, bits: u8) -> [R; 8];
     /// Rounds, to the first 8 places of a slice.
     fn narrow_eight<I: Isa>(isa: I, values: [R; 8], to: &mut [Self]);
+}
+
+#[inline(always)]
+fn signs_of<I: Isa>(isa: I, bits: u8) -> [f32; 8] {
+    let each = I::I32::load(isa, &[1, 2, 4, 8, 16, 32, 64, 128]);
+    let is_set = each.and(Vector::splat(isa, bits.into())).eq(each);
+    let mut values = [0.0; 8];
+    <f32 as Signed<i32>>::write_signs(isa, is_set, &mut values);
+    values
 }
 
 macro_rules! reals_as_they_are {
@@ -54,6 +65,10 @@ macro_rules! reals_as_they_are {
             #[inline(always)]
             fn widen_eight<I: Isa>(_: I, from: &[Self]) -> [Self; 8] {
                 *from.first_chunk().expect("8 elements")
+            }
+            #[inline(always)]
+            fn signs_of<I: Isa>(isa: I, bits: u8) -> [Self; 8] {
+                signs_of(isa, bits).map(Self::from)
             }
             #[inline(always)]
             fn narrow_eight<I: Isa>(_: I, values: [Self; 8], to: &mut [Self]) {
@@ -79,6 +94,10 @@ impl Reals<f32> for f16 {
         widen_eight(isa, from)
     }
     #[inline(always)]
+    fn signs_of<I: Isa>(isa: I, bits: u8) -> [f32; 8] {
+        signs_of(isa, bits)
+    }
+    #[inline(always)]
     fn narrow_eight<I: Isa>(isa: I, values: [f32; 8], to: &mut [Self]) {
         isa.narrow_f16(Floats::load(isa, &values), to);
     }
@@ -88,6 +107,10 @@ impl Reals<f32> for bf16 {
     #[inline(always)]
     fn widen_eight<I: Isa>(isa: I, from: &[Self]) -> [f32; 8] {
         widen_eight(isa, from)
+    }
+    #[inline(always)]
+    fn signs_of<I: Isa>(isa: I, bits: u8) -> [f32; 8] {
+        signs_of(isa, bits)
     }
     #[inline(always)]
     fn narrow_eight<I: Isa>(_: I, values: [f32; 8], to: &mut [Self]) {
