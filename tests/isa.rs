@@ -20,8 +20,13 @@ fn passes(isa: &str, tests: &[&str]) {
     assert!(!output.contains(" 0 passed"), "{isa}: no test was run");
 }
 
-const PROMISES: [&str; 4] =
-    ["isa::sizes", "bihalf::every", "bihalf::any_subset", "bihalf::forward_matches"];
+const PROMISES: [&str; 5] = [
+    "isa::sizes",
+    "bihalf::every",
+    "bihalf::any_subset",
+    "bihalf::forward_matches",
+    "bihalf::backward_is",
+];
 
 #[test]
 fn the_portable_implementation_keeps_all_promises() {
@@ -90,6 +95,56 @@ fn sizes_around_networks_tiles_and_vectors_match_the_oracle() {
             sizes_of::<f64>(turn + 3, shape);
             sizes_of::<f16>(turn + 5, shape);
             sizes_of::<bf16>(turn + 11, shape);
+        }
+    }
+}
+
+/// Several tiles side by side, their last one not full; a sample of the rows for the brackets; more
+/// rows than lanes of 16 bits can count.
+const MANY_ROWS: [(usize, usize); 3] = [(2049, 84), (16_384, 33), (40_001, 17)];
+
+fn many_rows_of<T: Element>(turn: usize, shape: (usize, usize), k: usize) {
+    let (rows, cols) = shape;
+    let pattern = ALL[turn % ALL.len()];
+    let _context = Context::new::<T, Cpu>(&Cpu, (shape, pattern, turn, k));
+    let u: Vec<T> = pattern.fill(shape, turn as u64);
+    let expected = naive::bihalf_of_many_rows(&u, cols, k);
+    let input = Input::new(&Cpu, &u, shape, LAYS[turn % LAYS.len()]);
+    let mut dense = vec![T::default(); rows * cols];
+    let mut dense_i8 = vec![0i8; rows * cols];
+    let mut codes = Codes::zeros(rows, cols).unwrap();
+    let mut threshold = vec![T::default(); cols];
+    let out = Outputs::none()
+        .dense(MatMut::new(&mut dense, rows, cols).unwrap())
+        .dense_i8(MatMut::new(&mut dense_i8, rows, cols).unwrap())
+        .codes(codes.as_mut());
+    let ws = &mut Workspace::new();
+    ops::bihalf::forward_into(input.view(), Ones::Count(k), out, Some(&mut threshold), ws).unwrap();
+    let dense: Vec<f64> = dense.into_iter().map(T::to_f64).collect();
+    assert!(dense == expected);
+    assert!(dense_i8.into_iter().map(f64::from).collect::<Vec<_>>() == expected);
+    assert!(codes.as_ref().words() == naive::pack(&expected, rows, cols));
+    for (j, threshold) in threshold.into_iter().enumerate() {
+        let ones = (j..u.len()).step_by(cols).filter(|&n| expected[n] > 0.0);
+        let least =
+            ones.map(|n| u[n].to_f64()).reduce(|a, b| if naive::less(b, a) { b } else { a });
+        let least = naive::canonical(least.unwrap_or(f64::NAN));
+        assert_eq!(threshold.to_f64().to_bits(), least.to_bits(), "threshold of column {j}");
+    }
+}
+
+#[test]
+fn sizes_of_many_rows_match_the_oracle() {
+    for (turn, pattern) in (0..2 * ALL.len()).enumerate() {
+        for shape in MANY_ROWS {
+            let rows = shape.0;
+            let k = if pattern < ALL.len() { rows / 2 } else { [1, rows / 5, rows - 3][turn % 3] };
+            many_rows_of::<f32>(turn, shape, k);
+            if rows < 10_000 || pattern % 5 == 0 {
+                many_rows_of::<f64>(turn, shape, k);
+                many_rows_of::<f16>(turn, shape, k);
+                many_rows_of::<bf16>(turn, shape, k);
+            }
         }
     }
 }

@@ -5,7 +5,13 @@ use super::simd::Detected;
 use super::threads;
 use crate::element::Key;
 use crate::workspace::{KeyRow, PANEL};
-use crate::{Element, MatRef, Outputs, Workspace};
+use crate::{Element, Error, Layout, MatRef, Outputs, Result, Workspace};
+
+/// Rows are counted in signed lanes of 32 bits.
+pub(crate) fn check_rows(layout: Layout) -> Result<()> {
+    let (rows, max) = (layout.rows(), i32::MAX as usize);
+    if rows <= max || layout.is_empty() { Ok(()) } else { Err(Error::TooManyRows { rows, max }) }
+}
 
 pub(crate) fn forward<T: Element>(
     isa: Detected,

@@ -81,7 +81,7 @@ fn in_bands<T: Element>(
         Signs::Packed(b) => Target::Packed(b),
     };
     let out = &mut out.into_data()[..span];
-    threads::for_each_chunk(out, band_rows * stride, rows * cols, |n, out| {
+    threads::for_each_band(out, band_rows * stride, rows * cols, |n, out| {
         let band = Band { first: n * band_rows, u, b, grad, out, stride, coefficient };
         match isa {
             Detected::Portable(isa) => isa.run(band),
