@@ -47,7 +47,7 @@
 //!   Else elements become levels of 16 bits, scaled by a sample of their column, and a cut is searched
 //!   by counting levels; elements that levels do not tell apart are decided by their keys and rows.
 //!   Extra memory for each thread: 32 M bytes, and 128 M from 2048 rows. Data with many equal values
-//!   take up to about four times as long as data without.
+//!   take up to about three times as long as data without.
 //! - **Backward** on the CPU: O(M K), no extra memory; as fast as memory from about a million elements.
 //!   `B` may be packed: then 12 bytes an element are moved for `f32` rather than 16.
 //! - **Threads** share columns (backward: rows) from 2^18 elements on.
