@@ -8,7 +8,8 @@
 //! In the end the levels are changed such that exactly k are above the column's cut. Nothing else
 //! has to know of ties.
 
-use super::search::{BELOW, BLOCK, LIST, Search, TOP};
+use super::count::{BELOW, BLOCK, TOP};
+use super::search::{LIST, Search};
 use super::source::Window;
 use super::{GROUP, Large, lanes};
 use crate::Element;

@@ -6,8 +6,8 @@
 //! different values, are the business of [`exact`](super::exact).
 
 use super::GROUP;
+use super::count::{self, BELOW, Pair, TOP, add_counts};
 use super::networks::sort;
-use super::search::{self, BELOW, Pair, TOP, add_counts};
 use super::source::Window;
 use crate::Element;
 use crate::cpu::simd::{Floats, Isa, Job, Loads, Vector, floats_of, keys_of};
@@ -106,7 +106,7 @@ impl<I: Isa> Scale<I> {
         let zero = I::I16::splat(isa, 0);
         let mut copy = [T::default(); GROUP];
         let mut i = start;
-        for block in tile.chunks_mut(search::BLOCK) {
+        for block in tile.chunks_mut(count::BLOCK) {
             let mut above = zero;
             if let Some(rows) = window.plain(GROUP) {
                 for levels in block {

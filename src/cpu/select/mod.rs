@@ -3,13 +3,14 @@
 //! | rows | file | algorithm |
 //! |---|---|---|
 //! | up to 64, if the pads suffice | `network.rs` | sorting networks in registers |
-//! | more | `tile.rs`, `levels.rs`, `refine.rs`, `search.rs`, `exact.rs` | 16 columns as levels of 16 bits; a cut of each is searched by counting |
+//! | more | `tile.rs`, `levels.rs`, `refine.rs`, `search.rs`, `count.rs`, `exact.rs` | 16 columns as levels of 16 bits; a cut of each is searched by counting |
 //!
 //! A search may guess: any cut that exactly k levels exceed is right, however it was found.
 //!
 //! Threads share the columns: a [`Task`] is a range of them.
 #![allow(clippy::needless_range_loop, reason = "vectors are numbered over several arrays")]
 
+mod count;
 mod emit;
 mod exact;
 mod levels;

@@ -5,8 +5,9 @@
 //! more values apart, and the second probe already is next to the boundary. As with any scale, a
 //! wrong guess costs time and nothing else.
 
+use super::count::{BELOW, Pair, TOP};
 use super::levels::Scale;
-use super::search::{BELOW, Pair, Passes, Search, TOP};
+use super::search::{Passes, Search};
 use super::source::Window;
 use crate::Element;
 use crate::cpu::simd::{Floats, Isa, Job, Vector};

@@ -7,11 +7,12 @@
 //! 3. Where levels do not tell all, [`exact`](super::exact) does.
 //! 4. The tile is compared with the cuts and written.
 
+use super::count::{Pair, TOP};
 use super::emit::{self, Strip};
 use super::exact::{self, Range};
 use super::levels::{Places, Sample, Scale};
 use super::refine::{REFINED_FROM, Refine};
-use super::search::{Pair, Passes, Rest, Search, TOP};
+use super::search::{Passes, Rest, Search};
 use super::source::{Source, Window};
 use super::{GROUP, Large, parts};
 use crate::Element;

@@ -102,22 +102,6 @@ impl Isa for Avx2 {
     fn prefetch<T>(self, address: *const T) {
         unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) }
     }
-
-    #[inline(always)]
-    fn store_bytes(self, lanes: I16, to: &mut [i8]) {
-        assert!(to.len() >= 16);
-        unsafe { _mm_storeu_si128(to.as_mut_ptr().cast(), bytes(lanes.0)) }
-    }
-}
-
-/// Lanes of 16 bits as bytes, the nearest there are.
-#[inline(always)]
-unsafe fn bytes(lanes: __m256i) -> __m128i {
-    // SAFETY: the caller has the instructions.
-    unsafe {
-        let (low, high) = (_mm256_castsi256_si128(lanes), _mm256_extracti128_si256::<1>(lanes));
-        _mm_packs_epi16(low, high)
-    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -253,7 +237,10 @@ macro_rules! narrow_vector {
 #[inline(always)]
 unsafe fn bits16(mask: __m256i) -> u32 {
     // SAFETY: the caller has the instructions.
-    unsafe { _mm_movemask_epi8(bytes(mask)) as u32 }
+    unsafe {
+        let (low, high) = (_mm256_castsi256_si128(mask), _mm256_extracti128_si256::<1>(mask));
+        _mm_movemask_epi8(_mm_packs_epi16(low, high)) as u32
+    }
 }
 
 narrow_vector!(I16, i16, 16, _mm256_set1_epi16, bits16,

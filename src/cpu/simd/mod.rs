@@ -87,9 +87,6 @@ pub trait Isa: Copy + Send + Sync + 'static {
 
     /// Asks for a cache line that will be read. Any address will do.
     fn prefetch<T>(self, address: *const T);
-
-    /// 16 masks of 16 bits as bytes.
-    fn store_bytes(self, lanes: Self::I16, to: &mut [i8]);
 }
 
 /// A vector of `f32`. Masks are those of the integers of its size.

@@ -65,12 +65,6 @@ impl Isa for Portable {
 
     #[inline(always)]
     fn prefetch<T>(self, _: *const T) {}
-
-    #[inline(always)]
-    fn store_bytes(self, lanes: I16, to: &mut [i8]) {
-        let to: &mut [i8; 16] = to.first_chunk_mut().expect("16 places");
-        *to = lanes.0.map(|lane| lane as i8);
-    }
 }
 
 #[derive(Clone, Copy, Debug)]
