@@ -187,3 +187,16 @@ fn too_many_rows<B: Backend>(backend: &B) {
 fn more_rows_than_a_rank_can_number_are_refused() {
     on_each_backend!(too_many_rows);
 }
+
+#[test]
+fn more_rows_than_the_host_counts_are_refused() {
+    let u = MatRef::with_strides(&[0.5f32], 1 << 31, 1, 0, 0).unwrap();
+    let (mut of_columns, mut ws) = ([7.0], Workspace::new());
+    let error = ops::threshold::median_into(u, &mut of_columns, &mut ws).unwrap_err();
+    let message = "2147483648 rows are more than the 2147483647 that 32-bit row numbers reach";
+    assert!(error.to_string().starts_with(message), "{error}");
+    let out = Outputs::none();
+    let error = ops::bihalf::forward_into(u, Ones::Half, out, Some(&mut of_columns), &mut ws);
+    assert!(error.unwrap_err().to_string().starts_with(message));
+    assert_eq!(of_columns, [7.0]);
+}

@@ -48,8 +48,8 @@
 //!   by counting levels; elements that levels do not tell apart are decided by their keys and rows.
 //!   Extra memory for each thread: 32 M bytes, and 128 M from 2048 rows. Data with many equal values
 //!   take up to about three times as long as data without.
-//! - **Backward** on the CPU: O(M K), no extra memory; as fast as memory from about a million elements.
-//!   `B` may be packed: then 12 bytes an element are moved for `f32` rather than 16.
+//! - **Backward** on the CPU: O(M K), no extra memory, one pass. `B` may be packed: then 12 bytes an
+//!   element are moved for `f32` rather than 16.
 //! - **Threads** share columns (backward: rows) from 2^18 elements on.
 //! - **Instructions** of the CPU path are chosen once, at run time: AVX2, or a portable form. The
 //!   environment variable `BIHALF_CPU_ISA` (`portable` or `avx2`) forces one; any other value, or one

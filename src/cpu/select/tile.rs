@@ -1,8 +1,8 @@
 //! More rows than a network sorts: a group of 16 columns as levels in a tile, which is read again
 //! and again.
 //!
-//! 1. A sample of the rows is sorted (and of many rows a larger one [`searched`](super::refine)), and elements become [`levels`](super::levels) of 16 bits: a row
-//!    of the tile is a vector.
+//! 1. A sample of the rows is sorted (and of many rows a larger one [searched](super::refine)), and
+//!    elements become [levels](super::levels) of 16 bits: a row of the tile is a vector.
 //! 2. A cut of each column is [searched](super::search) by counting levels.
 //! 3. Where levels do not tell all, [`exact`](super::exact) does.
 //! 4. The tile is compared with the cuts and written.

@@ -19,9 +19,10 @@ impl Avx2 {
     }
 }
 
-// `fma` stays off: a product and a sum are to be rounded separately.
+// `fma` stays off: a product and a sum are to be rounded separately. Unsafe, as safe functions of
+// this kind came with Rust 1.86: the machine must have the instructions.
 #[target_feature(enable = "avx2,f16c,bmi1,bmi2,popcnt")]
-fn compiled_for_avx2<J: Job<Avx2>>(isa: Avx2, job: J) -> J::Output {
+unsafe fn compiled_for_avx2<J: Job<Avx2>>(isa: Avx2, job: J) -> J::Output {
     job.run(isa)
 }
 
@@ -244,8 +245,15 @@ unsafe fn bits16(mask: __m256i) -> u32 {
 }
 
 narrow_vector!(I16, i16, 16, _mm256_set1_epi16, bits16,
-    [fn shr(self, _: Self) -> Self {
-        unimplemented!("levels are made of wider keys")
+    [fn shr(self, by: Self) -> Self {
+        // There is no instruction for it; what needs speed shifts wider lanes.
+        let (mut lanes, mut places) = ([0; 16], [0; 16]);
+        self.store(&mut lanes);
+        by.store(&mut places);
+        for (lane, places) in lanes.iter_mut().zip(places) {
+            *lane = (*lane as u16).checked_shr(places as u32).unwrap_or(0) as i16;
+        }
+        Self::load(Avx2(()), &lanes)
     }
     fn load_narrow(isa: Avx2, from: &[i16]) -> Self {
         Self::load(isa, from)

@@ -39,8 +39,8 @@ impl Loads for bf16 {
     }
 }
 
-/// An element that is calculated with in `R`, eight at a time. Arrays, not vectors: what is done with them is
-/// simple enough for the compiler.
+/// An element that is calculated with in `R`, eight at a time. Arrays, not vectors: what is done with
+/// them is simple enough for the compiler.
 pub trait Reals<R>: Copy {
     /// The first 8 elements of a slice.
     fn widen_eight<I: Isa>(isa: I, from: &[Self]) -> [R; 8];

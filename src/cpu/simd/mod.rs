@@ -161,7 +161,8 @@ pub trait Vector: Copy + Send + Sync + 'static {
     fn add(self, other: Self) -> Self;
     /// Differences, wrapping.
     fn sub(self, other: Self) -> Self;
-    /// Shift to the right of a lane as bits, by as many places as the lane of `by` says.
+    /// Shift to the right of a lane as bits, by as many places, less than its bits, as the
+    /// lane of `by` says.
     fn shr(self, by: Self) -> Self;
     /// As many values of 16 bits as there are lanes.
     fn load_narrow(isa: Self::Isa, from: &[i16]) -> Self;
