@@ -7,9 +7,11 @@
 //   rows      few columns (shortest way)          many columns (fewest instructions)   launches
 //   <= 32     counting32, counting32x8            network32; pairs32 (16-bit, sm_90)    1
 //   <= 64     counting64, counting64x8            network64 (not double)               1
-//   <= 128    counting128                         slices128                            1
-//   <= 4096   histogram256, 1024, 4096            slices256, 1024, 2048, 4096          1
-//   <= 8192                                       slices8192 (16-bit types)            1
+//   <= 128    counting128, short_slices128        slices128 (not double)               1
+//   <= 4096   histogram256, 1024, 4096,           slices256, 1024, 2048, 4096          1
+//             short_slices256, 1024               (not double)
+//   <= 8192                                       slices8192 (16-bit types),           1
+//                                                 slices8192x4 (float)
 //   any       radix_{histogram, pick, scan, emit}                                fixed
 //
 //   where blocks form clusters (capability 9.0):
@@ -42,9 +44,9 @@
     FORWARD(T, histogram1024_##NAME, 512, histogram<T, 512, 2, 64>)                           \
     FORWARD(T, histogram4096_##NAME, 1024, histogram<T, 1024, 4, 128>)                        \
     FORWARD(T, network32_##NAME, WARP, network<T, 32>)                                        \
-    FORWARD(T, slices128_##NAME, 128, slices<T, 32, 4, 1>)                                    \
-    FORWARD(T, slices256_##NAME, 256, slices<T, 32, 8, 1>)                                    \
-    FORWARD(T, slices1024_##NAME, 256, slices<T, 8, 8, 1>)                                    \
+    FORWARD(T, short_slices128_##NAME, 128, slices<T, 32, 4, 1>)                              \
+    FORWARD(T, short_slices256_##NAME, 256, slices<T, 32, 8, 1>)                              \
+    FORWARD(T, short_slices1024_##NAME, 256, slices<T, 8, 8, 1>)                              \
     KERNEL(bihalf_radix_histogram_##NAME, THREADS, bihalf::radix_histogram, bihalf::Digit<T>) \
     KERNEL(bihalf_radix_emit_##NAME, THREADS, bihalf::radix_emit, bihalf::Emit<T>)            \
     KERNEL(bihalf_backward_dense_##NAME, THREADS, bihalf::backward, bihalf::BackwardDense<T>) \
@@ -53,13 +55,20 @@ FOR_EACH_ELEMENT_TYPE(EXPORT)
 #undef EXPORT
 
 // These keep so much in registers that 64-bit keys do not fit.
-#define EXPORT(T, NAME)                                    \
-    FORWARD(T, network64_##NAME, WARP, network<T, 64>)     \
-    FORWARD(T, slices2048_##NAME, 256, slices<T, 8, 8, 2>) \
+#define EXPORT(T, NAME)                                     \
+    FORWARD(T, network64_##NAME, WARP, network<T, 64>)      \
+    FORWARD(T, slices128_##NAME, WARP, slices<T, 32, 1, 4>) \
+    FORWARD(T, slices256_##NAME, 64, slices<T, 32, 2, 4>)   \
+    FORWARD(T, slices1024_##NAME, 64, slices<T, 8, 2, 4>)   \
+    FORWARD(T, slices2048_##NAME, 128, slices<T, 8, 4, 4>)  \
     FORWARD(T, slices4096_##NAME, 256, slices<T, 8, 8, 4>)
 EXPORT(float, f32)
 EXPORT(__half, f16)
 EXPORT(__nv_bfloat16, bf16)
+#undef EXPORT
+
+#define EXPORT(T, NAME) FORWARD(T, slices8192x4_##NAME, 256, slices<T, 4, 8, 4>)
+EXPORT(float, f32)
 #undef EXPORT
 
 // And here 32-bit keys do not.

@@ -49,8 +49,7 @@ __device__ void cluster_histogram(const Forward<T>& args) {
     const unsigned block = blockIdx.y, lane = threadIdx.x % WARP, warp = threadIdx.x / WARP;
     const unsigned column = threadIdx.x % COLUMNS, row_of_step = threadIdx.x / COLUMNS;
     const uint32_t rows = args.shape.rows;
-    if (pads_alone<COLUMNS>(args.out, blockIdx.x, args.shape.cols, 0, block == 0 ? rows : 0))
-        return;
+    if (pads_alone<COLUMNS, true>(args)) return;
     const uint64_t col = uint64_t(blockIdx.x) * COLUMNS + column;
     const uint64_t owned_col = uint64_t(blockIdx.x) * COLUMNS + block;
     const bool in = col < args.shape.cols;
@@ -175,16 +174,12 @@ __device__ void cluster_histogram(const Forward<T>& args) {
             if (lane < COLUMNS) ties_of[i * BLOCK_WARPS + warp][column] = __popc(ties[i]);
         }
         __syncthreads();
-        if (threadIdx.x < COLUMNS) {
+        share_over_cluster(block_ties, [&](int of) {
             uint32_t all = 0;
 #pragma unroll 1
-            for (int i = 0; i < ITEMS * BLOCK_WARPS; i++) all += ties_of[i][column];
-#pragma unroll 1
-            for (unsigned other = 0; other < CLUSTER; other++) {
-                in_block(block_ties[block][column], other) = all;
-            }
-        }
-        cluster_sync();
+            for (int i = 0; i < ITEMS * BLOCK_WARPS; i++) all += ties_of[i][of];
+            return all;
+        });
         uint32_t before = 0;
         for (unsigned other = 0; other < block; other++) before += block_ties[other][column];
         int counted = 0;  // warps, item by item

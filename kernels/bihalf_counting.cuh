@@ -40,9 +40,7 @@ __device__ void counting(const Forward<T>& args) {
     static_assert(ROWS % (GROUP * SHARE) == 0 && (VISITS & (VISITS - 1)) == 0, "whole visits");
     static_assert(WARP % (SHARE * COLUMNS) == 0, "a row within a warp");
 
-    if constexpr (COLUMNS == 8) {
-        if (pads_alone<COLUMNS>(args.out, blockIdx.x, args.shape.cols, 0, args.shape.rows)) return;
-    }
+    if (pads_alone<COLUMNS>(args)) return;
     // A group of distance between columns lets them lie in different banks.
     __shared__ Group<Key> keys[COLUMNS][ROWS / GROUP + 1];
     const unsigned share = threadIdx.x % SHARE, column = threadIdx.x / SHARE % COLUMNS;

@@ -14,11 +14,15 @@ struct Forward {
     uint32_t dense_alone;  // whether no other output than `out.dense` is asked for
 };
 
+// Whether the bits of a row of a tile of so many columns are a byte or a word, which can be written.
+template <int COLUMNS>
+constexpr bool PACKS = COLUMNS == 8 || COLUMNS == 32;
+
 // Writes the bits of a row of a tile of COLUMNS columns.
 template <int COLUMNS>
 __device__ void write_bits(const Codes<uint32_t>& codes, uint64_t row, uint32_t tile,
                            uint32_t bits) {
-    static_assert(COLUMNS == 8 || COLUMNS == 32, "packed bits are written by bytes or words");
+    static_assert(PACKS<COLUMNS>, "packed bits are written by bytes or words");
     if constexpr (COLUMNS == 8) {
         codes.byte(row, tile) = uint8_t(bits);
     } else {
@@ -35,6 +39,16 @@ __device__ bool pads_alone(const Outputs<T>& out, uint32_t tile, uint32_t cols, 
         write_bits<COLUMNS>(out.codes, row, tile, 0);
     }
     return true;
+}
+
+// The same of all rows. Of a cluster, whose blocks share the columns, the first block writes.
+template <int COLUMNS, bool CLUSTERED = false, class T>
+__device__ bool pads_alone(const Forward<T>& args) {
+    if constexpr (PACKS<COLUMNS>) {
+        const uint32_t rows = CLUSTERED && blockIdx.y > 0 ? 0 : args.shape.rows;
+        return pads_alone<COLUMNS>(args.out, blockIdx.x, args.shape.cols, 0, rows);
+    }
+    return false;
 }
 
 // The lowest n of the bits of a word; all of them, if there are fewer.
@@ -59,13 +73,16 @@ __device__ void write_mask(const Outputs<T>& out, uint32_t tile, uint64_t first,
     if (out.dense_i8.data && in) {
         for (int i = 0; i < count; i++) out.dense_i8.at(first + i, col) = ones >> i & 1 ? 1 : -1;
     }
-    if (!out.codes.data) return;
-    // A lane gets the bits of all columns for one row of each COLUMNS rows.
-    const uint32_t bits = transpose_over_lanes<COLUMNS>(in ? ones : 0);
+    if constexpr (PACKS<COLUMNS>) {
+        if (!out.codes.data) return;
+        // A lane gets the bits of all columns for one row of each COLUMNS rows.
+        const uint32_t bits = transpose_over_lanes<COLUMNS>(in ? ones : 0);
 #pragma unroll
-    for (int part = 0; part < 32 / COLUMNS; part++) {
-        const int i = part * COLUMNS + threadIdx.x % COLUMNS;
-        if (i < count) write_bits<COLUMNS>(out.codes, first + i, tile, bits >> part * COLUMNS % 32);
+        for (int part = 0; part < 32 / COLUMNS; part++) {
+            const int i = part * COLUMNS + threadIdx.x % COLUMNS;
+            const uint32_t of_row = bits >> part * COLUMNS % 32;
+            if (i < count) write_bits<COLUMNS>(out.codes, first + i, tile, of_row);
+        }
     }
 }
 

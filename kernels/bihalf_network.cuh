@@ -38,18 +38,36 @@ __device__ void load(const Forward<T>& args, const T*& u, int first, T (&slots)[
     }
 }
 
+// Step 3: what two sorted halves of keys say of where the larger half of all begins.
+template <class Key>
+struct Boundary {
+    Key cut;   // the least of the larger half
+    Key next;  // the greatest of the others
+
+    template <int HALF>
+    __device__ Boundary(const Key (&a)[HALF], const Key (&b)[HALF])
+        : cut(greater(a[0], b[HALF - 1])), next(lesser(a[0], b[HALF - 1])) {
+#pragma unroll
+        for (int i = 1; i < HALF; i++) {
+            cut = lesser(cut, greater(a[i], b[HALF - 1 - i]));
+            next = greater(next, lesser(a[i], b[HALF - 1 - i]));
+        }
+    }
+};
+
 template <class T, int ROWS>
 __device__ void network(const Forward<T>& args) {
     // 16-bit types are sorted as floats, whose keys have one-instruction minima and maxima.
     using Real = RealOf<T>;
     using Key = KeyOf<Real>;
     constexpr int HALF = ROWS / 2;
-    if (pads_alone<WARP>(args.out, blockIdx.x, args.shape.cols, 0, args.shape.rows)) return;
+    if (pads_alone<WARP>(args)) return;
     const Place at(args.shape.cols);
     const int rows = args.shape.rows;
 
     // Steps 1 and 2, one half after the other. Lanes without a column sort zeros. Halves of 32 rows
-    // go through the same code, a loop, with a move for each row: twice it would be too much.
+    // go through the same code, a loop, with a move for each row: twice it would be too much. The
+    // first round moves what is not there yet, and the second one puts the first half in its place.
     constexpr int HALVES_AT_ONCE = HALF < 32 ? 2 : 1;
     const bool full = rows == ROWS && __all_sync(ALL_LANES, at.in);
     const T* column = args.u.data + (at.in ? at.col : 0) * args.u.col_stride;
@@ -71,12 +89,7 @@ __device__ void network(const Forward<T>& args) {
         sort_odd_even(b);
     }
     // Step 3.
-    Key cut = ~Key(0), next = 0;
-#pragma unroll
-    for (int i = 0; i < HALF; i++) {
-        cut = min(cut, max(a[i], b[HALF - 1 - i]));
-        next = max(next, min(a[i], b[HALF - 1 - i]));
-    }
+    const auto [cut, next] = Boundary<Key>(a, b);
     const bool surplus = __any_sync(ALL_LANES, next == cut);
     if (at.in && args.out.counts) args.out.counts[at.col] = args.k;
     // For k = 0 the threshold is a pad, whose value is NaN.

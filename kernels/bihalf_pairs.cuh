@@ -9,8 +9,7 @@
 // Needs dense output alone, an even number of columns, and rows that start at multiples of 4 bytes;
 // others take bihalf_network32. The steps are the same.
 #pragma once
-#include "bihalf_forward.cuh"
-#include "odd_even.cuh"
+#include "bihalf_network.cuh"
 
 namespace bihalf {
 
@@ -88,12 +87,7 @@ __device__ void pairs(const Forward<T>& args) {
     sort_odd_even(a);
     sort_odd_even(b);
     // Step 3.
-    Pair cut = {GREATEST}, next = {LEAST};
-#pragma unroll
-    for (int i = 0; i < HALF; i++) {
-        cut = lesser(cut, greater(a[i], b[HALF - 1 - i]));
-        next = greater(next, lesser(a[i], b[HALF - 1 - i]));
-    }
+    const auto [cut, next] = Boundary<Pair>(a, b);
     const bool tie = next.half(0) == cut.half(0) || next.half(1) == cut.half(1);
     const bool surplus = __any_sync(ALL_LANES, tie);
     if (!in) return;

@@ -113,11 +113,10 @@ __device__ void slices(const Forward<T>& args) {
     constexpr bool CLUSTERED = BLOCKS > 1;
     static_assert(BLOCKS == 1 || BLOCKS == CLUSTER, "a block or a cluster");
     __shared__ uint32_t counters[ROUNDS + 1][3][WARP], open_in[THREADS_OF_COLUMN][COLUMNS];
-    __shared__ uint32_t of_cluster[ROUNDS][3][COLUMNS], ties_of[BLOCKS][COLUMNS];
+    __shared__ uint32_t of_cluster[ROUNDS][3][COLUMNS], ties_of[CLUSTER][COLUMNS];
 
+    if (pads_alone<COLUMNS, CLUSTERED>(args)) return;
     const unsigned block = CLUSTERED ? blockIdx.y : 0;
-    const uint32_t pad_rows = block == 0 ? args.shape.rows : 0;
-    if (pads_alone<COLUMNS>(args.out, blockIdx.x, args.shape.cols, 0, pad_rows)) return;
     const unsigned lane = threadIdx.x % WARP, column = lane % COLUMNS, group = lane / COLUMNS;
     const unsigned warp = threadIdx.x / WARP, thread = warp * GROUPS + group;
     const uint64_t col = uint64_t(blockIdx.x) * COLUMNS + column;
@@ -219,12 +218,7 @@ __device__ void slices(const Forward<T>& args) {
     __syncthreads();
     int all_ties = of_block(ROUNDS, 0, column), left = to_take;
     if constexpr (CLUSTERED) {
-        // Every block tells every other one.
-        if (threadIdx.x < CLUSTER * COLUMNS) {
-            const int of = threadIdx.x % COLUMNS;
-            in_block(ties_of[block][of], threadIdx.x / COLUMNS) = of_block(ROUNDS, 0, of);
-        }
-        cluster_sync();
+        share_over_cluster(ties_of, [&](int of) { return of_block(ROUNDS, 0, of); });
         all_ties = 0;
 #pragma unroll
         for (int other = 0; other < BLOCKS; other++) {

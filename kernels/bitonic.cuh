@@ -5,6 +5,15 @@
 #pragma once
 #include "common.cuh"
 
+template <class V>
+__device__ V lesser(V a, V b) {
+    return min(a, b);
+}
+template <class V>
+__device__ V greater(V a, V b) {
+    return max(a, b);
+}
+
 // Puts the lesser one first. Anything with `<`; integers have instructions for it.
 template <class V>
 __device__ void compare_exchange(V& low, V& high) {

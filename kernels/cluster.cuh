@@ -31,6 +31,17 @@ __device__ T& in_block(T& shared, unsigned rank) {
     return *reinterpret_cast<T*>(address);
 }
 
+// A number for each column, `of_block` of it, as every block has it: numbers[b] of all blocks become
+// those of block b. Whole blocks call it.
+template <int COLUMNS, class OfBlock>
+__device__ void share_over_cluster(uint32_t (&numbers)[CLUSTER][COLUMNS], OfBlock of_block) {
+    for (unsigned i = threadIdx.x; i < CLUSTER * COLUMNS; i += blockDim.x) {
+        const unsigned column = i % COLUMNS, other = i / COLUMNS;
+        in_block(numbers[blockIdx.y][column], other) = of_block(column);
+    }
+    cluster_sync();
+}
+
 #define CLUSTER_KERNEL(NAME, THREADS, BODY, ARGS)                                         \
     extern "C" __global__ void __launch_bounds__(THREADS) __cluster_dims__(1, CLUSTER, 1) \
         NAME(const ARGS args) {                                                           \

@@ -80,11 +80,12 @@ struct Outputs {
 };
 
 // Sixteen bytes of a row: the most that one thread reads or writes at once.
+constexpr unsigned VECTOR_BYTES = 16;
 template <class T>
-constexpr int VECTOR = 16 / sizeof(T);
+constexpr int VECTOR = VECTOR_BYTES / sizeof(T);
 
 template <class T>
-struct alignas(16) Vector {
+struct alignas(VECTOR_BYTES) Vector {
     T value[VECTOR<T>];
 };
 

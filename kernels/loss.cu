@@ -56,41 +56,33 @@ struct Products {
     __device__ double cosine() const { return has_zero() ? 0 : dot / norms(); }
 };
 
-// The largest access of a thread.
-constexpr unsigned VECTOR_BYTES = 16;
-
 // Vectors of each row that a thread has under way.
 constexpr unsigned UNDER_WAY = 4;
 
 // Elements j.. of a row, as many as a vector has: one access where rows are known to be of aligned
 // vectors, else one for each element.
-template <class X, bool ALIGNED, unsigned N>
-__device__ void load(const Input<X>& x, uint64_t row, uint64_t j, X (&to)[N]) {
-    static_assert(N * sizeof(X) == VECTOR_BYTES, "a vector");
-    if (ALIGNED) {
-        const uint4 vector = *reinterpret_cast<const uint4*>(x.data + row * x.row_stride + j);
-        memcpy(to, &vector, VECTOR_BYTES);
-    } else {
+template <class X, bool ALIGNED>
+__device__ Vector<X> load(const Input<X>& x, uint64_t row, uint64_t j) {
+    if constexpr (ALIGNED) return vector_at(x.data + row * x.row_stride + j);
+    Vector<X> vector;
 #pragma unroll
-        for (unsigned n = 0; n < N; n++) to[n] = x.at(row, j + n);
-    }
+    for (int n = 0; n < VECTOR<X>; n++) vector.value[n] = x.at(row, j + n);
+    return vector;
 }
 
 // Step 1: this thread's part of the products of rows i and k. Which elements those are does not
 // depend on how they are read.
 template <class X, bool ALIGNED>
 __device__ Products products(const Input<X>& x, uint64_t cols, uint64_t i, uint64_t k) {
-    constexpr unsigned N = VECTOR_BYTES / sizeof(X);
+    constexpr unsigned N = VECTOR<X>;
     Products sum = {0, 0, 0};
     uint64_t j = uint64_t(threadIdx.x) * N;
 #pragma unroll UNDER_WAY
     for (; j + N <= cols; j += THREADS * N) {
-        X left[N], right[N];
-        load<X, ALIGNED>(x, i, j, left);
-        load<X, ALIGNED>(x, k, j, right);
+        const Vector<X> left = load<X, ALIGNED>(x, i, j), right = load<X, ALIGNED>(x, k, j);
 #pragma unroll
         for (unsigned n = 0; n < N; n++) {
-            sum.add(Element<X>::widen(left[n]), Element<X>::widen(right[n]));
+            sum.add(Element<X>::widen(left.value[n]), Element<X>::widen(right.value[n]));
         }
     }
     for (; j < cols; j++) sum.add(Element<X>::widen(x.at(i, j)), Element<X>::widen(x.at(k, j)));

@@ -85,16 +85,42 @@ fn forward_matches_the_oracle_in_every_form() {
     on_each_backend_and_type!(forward_equals_the_oracle);
 }
 
-/// With one multiprocessor even a few columns take the kernels of large matrices.
+/// Without multiprocessors even a few columns take the kernels of large matrices.
 #[cfg(feature = "cuda")]
 #[test]
-fn forward_matches_the_oracle_as_on_a_small_device() {
+fn forward_matches_the_oracle_as_on_a_full_device() {
     let Some(cuda) = device::cuda() else { return };
-    let small = Cuda::new(&cuda.kernels().with_multiprocessors(1), cuda.stream()).unwrap();
-    forward_equals_the_oracle::<f32, _>(&small);
-    forward_equals_the_oracle::<f64, _>(&small);
-    forward_equals_the_oracle::<f16, _>(&small);
-    forward_equals_the_oracle::<bf16, _>(&small);
+    let full = Cuda::new(&cuda.kernels().with_multiprocessors(0), cuda.stream()).unwrap();
+    forward_equals_the_oracle::<f32, _>(&full);
+    forward_equals_the_oracle::<f64, _>(&full);
+    forward_equals_the_oracle::<f16, _>(&full);
+    forward_equals_the_oracle::<bf16, _>(&full);
+}
+
+/// Tiles in which each row and column exists, and dense output alone: what most calls are.
+#[cfg(feature = "cuda")]
+fn full_tiles_equal_the_oracle<T: Element + Guard>(cuda: &Cuda) {
+    for (seed, shape) in (1..).zip([(32, 64), (64, 64), (128, 32), (256, 32)]) {
+        for pattern in ALL {
+            let _context = Context::new::<T, Cuda>(cuda, (shape, pattern, seed));
+            let u: Vec<T> = pattern.fill(shape, seed);
+            let b = cuda.bihalf_forward(Input::new(cuda, &u, shape, Lay::Dense).view(), Ones::Half);
+            let b: Vec<f64> =
+                cuda.download(&b.unwrap()).unwrap().into_iter().map(T::to_f64).collect();
+            assert_eq!(b, naive::bihalf(&u, shape.0, shape.1, shape.0 / 2));
+        }
+    }
+}
+
+#[cfg(feature = "cuda")]
+#[test]
+fn full_tiles_match_the_oracle() {
+    let Some(cuda) = device::cuda() else { return };
+    let full = Cuda::new(&cuda.kernels().with_multiprocessors(0), cuda.stream()).unwrap();
+    full_tiles_equal_the_oracle::<f32>(&full);
+    full_tiles_equal_the_oracle::<f64>(&full);
+    full_tiles_equal_the_oracle::<f16>(&full);
+    full_tiles_equal_the_oracle::<bf16>(&full);
 }
 
 /// Many columns of a 16-bit type, two a lane, where the device can compare both at once.
@@ -125,15 +151,18 @@ fn two_columns_of_a_lane_match_the_oracle() {
         device::say("two_columns_of_a_lane: SKIPPED: the device is older than capability 9.0");
         return;
     }
-    let small = Cuda::new(&cuda.kernels().with_multiprocessors(1), cuda.stream()).unwrap();
-    pairs_equal_the_oracle::<f16>(&small);
-    pairs_equal_the_oracle::<bf16>(&small);
+    let full = Cuda::new(&cuda.kernels().with_multiprocessors(0), cuda.stream()).unwrap();
+    pairs_equal_the_oracle::<f16>(&full);
+    pairs_equal_the_oracle::<bf16>(&full);
 }
 
-/// Thousands of rows of a few columns, of which a cluster of blocks shares eight: on a device of many
-/// multiprocessors up to 4096 rows by histograms, on one of a single one more rows by slices.
+/// Thousands of rows of a few columns; dense alone, or with packed codes and thresholds.
 #[cfg(feature = "cuda")]
-fn clusters_equal_the_oracle<T: Element + Guard>(cuda: &Cuda, shapes: &[(usize, usize)]) {
+fn tall_equals_the_oracle<T: Element + Guard>(
+    cuda: &Cuda,
+    shapes: &[(usize, usize)],
+    dense_alone: bool,
+) {
     for (seed, &shape) in (0..).zip(shapes) {
         let (rows, cols) = shape;
         for (n, pattern) in cases(cuda, &ALL, shape, seed) {
@@ -149,17 +178,37 @@ fn clusters_equal_the_oracle<T: Element + Guard>(cuda: &Cuda, shapes: &[(usize, 
             let mut codes = GuardedCodes::new(cuda, shape);
             let mut cut = guarded_row::<Cuda, T>(cuda, cols);
             let mut ws = cuda.workspace::<T>(rows, cols).unwrap();
-            let out = Outputs::none().dense(dense.view()).codes(codes.view());
-            let cut_view = Some(cut.vector());
+            let mut out = Outputs::none().dense(dense.view());
+            if !dense_alone {
+                out = out.codes(codes.view());
+            }
+            let cut_view = (!dense_alone).then(|| cut.vector());
             cuda.bihalf_forward_into(input.view(), Ones::Count(k), out, cut_view, &mut ws).unwrap();
             let dense: Vec<f64> = dense.take(cuda).into_iter().map(T::to_f64).collect();
             assert!(dense == expected, "dense");
+            if dense_alone {
+                continue;
+            }
             assert!(codes.take(cuda) == naive::pack(&expected, rows, cols), "codes");
             for (j, cut) in cut.take(cuda).into_iter().enumerate() {
                 assert_same_bits(cut.to_f64(), threshold(&u, &expected, cols, j), j);
             }
         }
     }
+}
+
+/// Thousands of rows by blocks that do not form clusters.
+#[cfg(feature = "cuda")]
+#[test]
+fn thousands_of_rows_match_the_oracle() {
+    let Some(cuda) = device::cuda() else { return };
+    let kernels = cuda.kernels().without_clusters();
+    let full = Cuda::new(&kernels.with_multiprocessors(0), cuda.stream()).unwrap();
+    tall_equals_the_oracle::<f32>(&full, &[(4097, 5), (8192, 4), (8191, 3)], true);
+    tall_equals_the_oracle::<f32>(&full, &[(1024, 8), (2047, 9), (2048, 8)], false);
+    // A device on which few columns are neither many nor few.
+    let one = Cuda::new(&kernels.with_multiprocessors(1), cuda.stream()).unwrap();
+    tall_equals_the_oracle::<f32>(&one, &[(1024, 24)], false);
 }
 
 #[cfg(feature = "cuda")]
@@ -177,16 +226,17 @@ fn clusters_of_blocks_match_the_oracle() {
         return;
     }
     let with = |n| Cuda::new(&cuda.kernels().with_multiprocessors(n), cuda.stream()).unwrap();
-    let (many, one) = (with(1 << 20), with(1));
+    // Many multiprocessors take histograms up to 4096 rows, a full device takes slices.
+    let (many, full) = (with(1 << 20), with(0));
     let shapes = [(300, 9), (1024, 8), (1025, 3), (4000, 2), (4096, 8)];
-    clusters_equal_the_oracle::<f32>(&many, &shapes);
-    clusters_equal_the_oracle::<f64>(&many, &shapes);
-    clusters_equal_the_oracle::<f16>(&many, &shapes);
-    clusters_equal_the_oracle::<bf16>(&many, &shapes);
-    clusters_equal_the_oracle::<f32>(&one, &[(4097, 9), (8192, 8), (8193, 1), (32_768, 8)]);
-    clusters_equal_the_oracle::<f64>(&one, &[(4097, 9), (8192, 8)]);
-    clusters_equal_the_oracle::<f16>(&one, &[(8193, 9), (65_536, 8)]);
-    clusters_equal_the_oracle::<bf16>(&one, &[(8193, 9), (65_500, 8)]);
+    tall_equals_the_oracle::<f32>(&many, &shapes, false);
+    tall_equals_the_oracle::<f64>(&many, &shapes, false);
+    tall_equals_the_oracle::<f16>(&many, &shapes, false);
+    tall_equals_the_oracle::<bf16>(&many, &shapes, false);
+    tall_equals_the_oracle::<f32>(&full, &[(4097, 9), (8192, 8), (8193, 1), (32_768, 8)], false);
+    tall_equals_the_oracle::<f64>(&full, &[(4097, 9), (8192, 8)], false);
+    tall_equals_the_oracle::<f16>(&full, &[(8193, 9), (65_536, 8)], false);
+    tall_equals_the_oracle::<bf16>(&full, &[(8193, 9), (65_500, 8)], false);
 }
 
 /// Every column that can be made of some values, side by side: value `n / len^i % len` in row `i` of

@@ -498,19 +498,22 @@ fn every_kernel_is_launched_by_an_operation() {
     }
 }
 
-/// Bi-half as devices of one and of very many multiprocessors do it, with clusters and without, dense
-/// and packed.
+/// Bi-half as full devices and those of very many multiprocessors do it, and one between, with clusters
+/// and without, dense and packed.
 fn launch_forwards<T: Element + Guard>(cuda: &Cuda) {
     let shapes = [1, 3, 70].map(|cols| [1, 32, 64, 100].map(|rows| (rows, cols)));
     let wide = [(32, 400)];
     let tall = [200, 1000, 1500, 3000, 5000, 8193].map(|rows| (rows, 1));
+    let all: Vec<_> = shapes.into_iter().flatten().chain(wide).chain(tall).collect();
     let with = cuda.kernels();
     let without = with.without_clusters();
-    for kernels in
-        [with, &without].map(|k| [1, 1 << 20].map(|n| k.with_multiprocessors(n))).concat()
-    {
+    let mut ways = vec![(without.with_multiprocessors(1), vec![(100, 70), (200, 40), (1000, 24)])];
+    for kernels in [with, &without] {
+        ways.extend([0, 1 << 20].map(|n| (kernels.with_multiprocessors(n), all.clone())));
+    }
+    for (kernels, shapes) in ways {
         let cuda = Cuda::new(&kernels, cuda.stream()).unwrap();
-        for (rows, cols) in shapes.into_iter().flatten().chain(wide).chain(tall) {
+        for (rows, cols) in shapes {
             let u: Vec<T> = Pattern::Random.fill((rows, cols), 1);
             let input = Input::new(&cuda, &u, (rows, cols), Lay::Dense);
             let expected = naive::bihalf(&u, rows, cols, rows / 2);

@@ -223,13 +223,27 @@ fn columns_decide_between_latency_and_instructions() {
     for (rows, clusters, kernels) in [
         (32, true, &[BihalfCounting32, BihalfCounting32x8, BihalfNetwork32][..]),
         (64, true, &[BihalfCounting64, BihalfCounting64x8, BihalfNetwork64]),
-        (128, true, &[BihalfCounting128, BihalfHistogram256, BihalfSlices128]),
-        (256, true, &[BihalfHistogram256, BihalfSlices256]),
-        (1024, false, &[BihalfHistogram1024, BihalfSlices1024]),
-        (1024, true, &[BihalfClusterHistogram1024, BihalfHistogram1024, BihalfSlices1024]),
+        (
+            128,
+            true,
+            &[BihalfCounting128, BihalfHistogram256, BihalfShortSlices128, BihalfSlices128],
+        ),
+        (256, true, &[BihalfHistogram256, BihalfShortSlices256, BihalfSlices256]),
+        (1024, false, &[BihalfHistogram1024, BihalfShortSlices1024, BihalfSlices1024]),
+        (
+            1024,
+            true,
+            &[
+                BihalfClusterHistogram1024,
+                BihalfHistogram1024,
+                BihalfShortSlices1024,
+                BihalfSlices1024,
+            ],
+        ),
         (4096, false, &[BihalfHistogram4096, BihalfSlices4096]),
         (4096, true, &[BihalfClusterHistogram4096, BihalfHistogram4096, BihalfSlices4096]),
-        (8192, true, &[BihalfClusterSlices8192]),
+        (8192, false, &[BihalfSlices8192x4]),
+        (8192, true, &[BihalfClusterSlices8192, BihalfSlices8192x4]),
     ] {
         let changes = |limits: &Limits| {
             let mut changes = vec![];
@@ -473,6 +487,7 @@ fn kernels_have_the_same_constants() {
     for (file, line) in [
         (common, "constexpr unsigned WARP = 32;"),
         (common, "constexpr unsigned WARPS = 8;"),
+        (common, "constexpr unsigned VECTOR_BYTES = 16;"),
         (cluster, "constexpr unsigned CLUSTER = 8;"),
         (radix, "constexpr unsigned DIGIT_BITS = 11;"),
         (radix, "constexpr unsigned TILE_COLUMNS = 8;"),
@@ -486,7 +501,6 @@ fn kernels_have_the_same_constants() {
         (rank, "using Wide1024 = Tile<4, 16, 8>;"),
         (rank, "using Wide2048 = Tile<4, 16, 16>;"),
         (rank, "using Wide4096 = Tile<2, 16, 16>;"),
-        (loss, "constexpr unsigned VECTOR_BYTES = 16;"),
         (loss, "constexpr uint32_t F32 = 0, F64 = 1, F16 = 2;"),
         (loss, "constexpr unsigned PENALTY_WARPS = 32;"),
     ] {

@@ -103,8 +103,8 @@ impl Kernels {
     }
 
     /// The same kernels, launched as on a device with other multiprocessors: few of them are full
-    /// with few columns, so that plans choose the kernels of large matrices, and many the other way
-    /// round. For measurements and tests; results are the same bits.
+    /// with few columns, none at all with any, so that plans choose the kernels of large matrices, and
+    /// many the other way round. For measurements and tests; results are the same bits.
     #[must_use]
     pub fn with_multiprocessors(&self, multiprocessors: u32) -> Self {
         let limits = Limits { multiprocessors, ..self.limits };

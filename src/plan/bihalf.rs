@@ -1,6 +1,6 @@
 //! Plan of the Bi-half forward pass.
 
-use Does::{All, Clusters, Pairs, Unpacked};
+use Does::{All, Pairs, Unpacked};
 
 use super::walk::padded;
 use super::{CLUSTER, DType, Kernel, Launch, Limits, column_blocks};
@@ -93,8 +93,6 @@ enum Does {
     Unpacked,
     /// [`Asked::Pairs`] alone, on devices that compare two 16-bit integers in one instruction.
     Pairs,
-    /// Whatever is asked for, on devices whose blocks form clusters.
-    Clusters,
 }
 
 /// A kernel that does all in one launch, without a workspace.
@@ -120,8 +118,9 @@ struct Candidate {
 const ISSUED_PER_CYCLE: u64 = 3;
 
 /// The one-launch kernels, for f32. Latencies are those of a simulator of one architecture, or three
-/// cycles an instruction of a lone warp, or, of clusters, 400 cycles a barrier: an order of magnitude,
-/// which is all that the choice needs.
+/// cycles an instruction of a lone warp, or, of clusters, 400 cycles a barrier, or, of slices of 128
+/// rows a thread, as many an instruction as of `short_slices1024`: an order of magnitude, which is all
+/// that the choice needs.
 const CANDIDATES: &[Candidate] = &[
     //        kernel                       rows  columns pads does latency instructions
     candidate(Kernel::BihalfCounting32, 32, 1, false, Unpacked, 1_050, 420),
@@ -135,17 +134,21 @@ const CANDIDATES: &[Candidate] = &[
     candidate(Kernel::BihalfHistogram256, 256, 1, false, Unpacked, 2_809, 1_136),
     candidate(Kernel::BihalfHistogram1024, 1024, 1, false, Unpacked, 4_742, 2_688),
     candidate(Kernel::BihalfHistogram4096, 4096, 1, false, Unpacked, 10_955, 6_656),
-    candidate(Kernel::BihalfSlices128, 128, 32, false, All, 9_000, 158),
-    candidate(Kernel::BihalfSlices256, 256, 32, false, All, 15_000, 316),
-    candidate(Kernel::BihalfSlices1024, 1024, 8, false, All, 17_964, 1_338),
-    candidate(Kernel::BihalfSlices2048, 2048, 8, false, All, 29_400, 2_190),
-    candidate(Kernel::BihalfSlices4096, 4096, 8, false, All, 51_900, 3_862),
+    candidate(Kernel::BihalfShortSlices128, 128, 32, false, All, 9_000, 158),
+    candidate(Kernel::BihalfShortSlices256, 256, 32, false, All, 15_000, 316),
+    candidate(Kernel::BihalfShortSlices1024, 1024, 8, false, All, 17_964, 1_338),
+    candidate(Kernel::BihalfSlices128, 128, 32, false, All, 51_900, 118),
+    candidate(Kernel::BihalfSlices256, 256, 32, false, All, 51_900, 236),
+    candidate(Kernel::BihalfSlices1024, 1024, 8, false, All, 51_900, 960),
+    candidate(Kernel::BihalfSlices2048, 2048, 8, false, All, 51_900, 1_920),
+    candidate(Kernel::BihalfSlices4096, 4096, 8, false, All, 51_900, 3_840),
     candidate(Kernel::BihalfSlices8192, 8192, 8, false, All, 60_000, 6_100),
-    candidate(Kernel::BihalfClusterHistogram1024, 1024, 8, false, Clusters, 3_500, 7_900),
-    candidate(Kernel::BihalfClusterHistogram4096, 4096, 8, false, Clusters, 5_000, 15_900),
-    candidate(Kernel::BihalfClusterSlices8192, 8192, 8, false, Clusters, 16_000, 16_700),
-    candidate(Kernel::BihalfClusterSlices32768, 32_768, 8, false, Clusters, 50_000, 41_300),
-    candidate(Kernel::BihalfClusterSlices65536, 65_536, 8, false, Clusters, 60_000, 51_700),
+    candidate(Kernel::BihalfSlices8192x4, 8192, 4, false, Unpacked, 60_000, 7_962),
+    candidate(Kernel::BihalfClusterHistogram1024, 1024, 8, false, All, 3_500, 7_900),
+    candidate(Kernel::BihalfClusterHistogram4096, 4096, 8, false, All, 5_000, 15_900),
+    candidate(Kernel::BihalfClusterSlices8192, 8192, 8, false, All, 16_000, 16_700),
+    candidate(Kernel::BihalfClusterSlices32768, 32_768, 8, false, All, 50_000, 41_300),
+    candidate(Kernel::BihalfClusterSlices65536, 65_536, 8, false, All, 60_000, 51_700),
 ];
 
 const fn candidate(
@@ -167,17 +170,17 @@ impl Candidate {
             All => true,
             Unpacked => asked != Asked::Packed,
             Pairs => asked == Asked::Pairs && limits.capability >= (9, 0),
-            Clusters => limits.clusters,
         };
-        fits && does && self.kernel.dtypes().contains(&dtype)
+        let runs = limits.clusters || !self.kernel.in_clusters();
+        fits && does && runs && self.kernel.dtypes().contains(&dtype)
     }
 
-    /// Cycles that the launch takes, about: while the device is not full, those of one block; then
-    /// those in which its multiprocessors issue all instructions.
-    fn cycles(&self, cols: u32, limits: &Limits) -> u64 {
+    /// What the launch costs, in instructions that the device could have issued meanwhile: while it
+    /// is not full, those of the cycles of one block; then all of the launch.
+    fn cost(&self, cols: u32, limits: &Limits) -> u64 {
+        let issued_per_cycle = u64::from(limits.multiprocessors) * ISSUED_PER_CYCLE;
         let instructions = u64::from(cols) * u64::from(self.instructions);
-        let issued_per_cycle = u64::from(limits.multiprocessors.max(1)) * ISSUED_PER_CYCLE;
-        u64::from(self.latency).max(instructions / issued_per_cycle)
+        (u64::from(self.latency) * issued_per_cycle).max(instructions)
     }
 }
 
@@ -194,14 +197,14 @@ pub fn bihalf(
     }
     let padded_cols = if asked == Asked::Packed { padded(cols) } else { cols };
     let candidates = CANDIDATES.iter().filter(|c| c.takes(rows, k, dtype, asked, limits));
-    if let Some(best) = candidates.min_by_key(|candidate| candidate.cycles(cols, limits)) {
+    if let Some(best) = candidates.min_by_key(|candidate| candidate.cost(cols, limits)) {
         let blocks = if best.kernel.in_clusters() { CLUSTER } else { 1 };
         return Bihalf::OneLaunch(launch(
             best.kernel,
             (padded_cols.div_ceil(best.columns), blocks),
         ));
     }
-    let blocks = limits.multiprocessors.max(1) * BLOCKS_OF_MULTIPROCESSOR;
+    let blocks = limits.multiprocessors.max(1).saturating_mul(BLOCKS_OF_MULTIPROCESSOR);
     let chunks = blocks.div_ceil(cols.div_ceil(TILE_COLUMNS));
     let steps = rows.div_ceil(chunks).div_ceil(STEP_ROWS).clamp(STEPS.0, STEPS.1);
     let chunk_rows = steps * STEP_ROWS;

@@ -229,18 +229,26 @@ kernels! {
     BihalfNetwork64 = "bihalf_network64", WARP, UP_TO_32_BITS;
     /// `bihalf.cu`: forward by a network of two columns a lane, up to 32 rows.
     BihalfPairs32 = "bihalf_pairs32", WARP, UP_TO_16_BITS;
+    /// `bihalf.cu`: forward by bit slices, 32 rows a thread, up to 128 rows.
+    BihalfShortSlices128 = "bihalf_short_slices128", 4 * WARP, ALL;
+    /// `bihalf.cu`: forward by bit slices, 32 rows a thread, up to 256 rows.
+    BihalfShortSlices256 = "bihalf_short_slices256", 8 * WARP, ALL;
+    /// `bihalf.cu`: forward by bit slices, 32 rows a thread, up to 1024 rows.
+    BihalfShortSlices1024 = "bihalf_short_slices1024", 8 * WARP, ALL;
     /// `bihalf.cu`: forward by bit slices, up to 128 rows.
-    BihalfSlices128 = "bihalf_slices128", 4 * WARP, ALL;
+    BihalfSlices128 = "bihalf_slices128", WARP, UP_TO_32_BITS;
     /// `bihalf.cu`: forward by bit slices, up to 256 rows.
-    BihalfSlices256 = "bihalf_slices256", 8 * WARP, ALL;
+    BihalfSlices256 = "bihalf_slices256", 2 * WARP, UP_TO_32_BITS;
     /// `bihalf.cu`: forward by bit slices, up to 1024 rows.
-    BihalfSlices1024 = "bihalf_slices1024", 8 * WARP, ALL;
+    BihalfSlices1024 = "bihalf_slices1024", 2 * WARP, UP_TO_32_BITS;
     /// `bihalf.cu`: forward by bit slices, up to 2048 rows.
-    BihalfSlices2048 = "bihalf_slices2048", 8 * WARP, UP_TO_32_BITS;
+    BihalfSlices2048 = "bihalf_slices2048", 4 * WARP, UP_TO_32_BITS;
     /// `bihalf.cu`: forward by bit slices, up to 4096 rows.
     BihalfSlices4096 = "bihalf_slices4096", 8 * WARP, UP_TO_32_BITS;
     /// `bihalf.cu`: forward by bit slices, up to 8192 rows.
     BihalfSlices8192 = "bihalf_slices8192", 16 * WARP, UP_TO_16_BITS;
+    /// `bihalf.cu`: forward by bit slices, up to 8192 rows of four columns a block.
+    BihalfSlices8192x4 = "bihalf_slices8192x4", 8 * WARP, F32;
     /// `bihalf.cu`: forward by a histogram that a cluster of blocks shares, up to 1024 rows.
     BihalfClusterHistogram1024 = "bihalf_cluster_histogram1024", 16 * WARP, ALL;
     /// `bihalf.cu`: forward by a histogram that a cluster of blocks shares, up to 4096 rows.
