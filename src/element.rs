@@ -61,6 +61,7 @@ pub trait Real:
 
 pub(crate) mod sealed {
     use super::{Key, Real};
+    use crate::cpu::simd::{KeyLanes, Keyed, Loads, Reals, Signed};
 
     /// Only this crate implements [`Scalar`](super::Scalar).
     #[cfg(not(feature = "cuda"))]
@@ -71,7 +72,15 @@ pub(crate) mod sealed {
     pub trait Sealed: cudarc::driver::DeviceRepr + cudarc::driver::ValidAsZeroBits {}
 
     /// What the CPU path needs of an element; not part of the public interface.
-    pub trait Arithmetic: Sized {
+    pub trait Arithmetic:
+        KeyLanes
+        + Keyed<<Self as KeyLanes>::Small>
+        + Keyed<<Self as KeyLanes>::Large>
+        + Loads
+        + Reals<<Self as Arithmetic>::Real>
+        + Signed<<Self as KeyLanes>::Small>
+        + Signed<i16>
+    {
         type Key: Key;
         type Real: Real;
         fn key(self) -> Self::Key;

@@ -27,6 +27,20 @@ pub enum Error {
         got: usize,
     },
 
+    /// The instruction set that the environment asks for is unknown, or this machine lacks it.
+    #[error(
+        "the environment variable {variable} is {value:?}; it can be {known} if the machine has the \
+         instructions. Unset it to use the best there is"
+    )]
+    InstructionSet {
+        /// The environment variable.
+        variable: &'static str,
+        /// What it says.
+        value: String,
+        /// What this build knows.
+        known: &'static str,
+    },
+
     /// Shape and strides, or an allocation that follows from a shape, do not fit in `usize`.
     #[error(
         "a {rows} x {cols} matrix with strides ({row_stride}, {col_stride}) does not fit in the \

@@ -49,7 +49,7 @@
 //!   nvcc the build warns and the kernels are absent; on a machine without a driver a program
 //!   starts, and asking for a device is an error that says so.
 //!
-//! `unsafe` code is confined to the folder `src/cuda`.
+//! `unsafe` code is confined to the folders `src/cpu/simd` and `src/cuda`.
 
 mod backend;
 pub mod codes;

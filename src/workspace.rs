@@ -3,7 +3,8 @@
 /// Scratch memory of the operations that need some (`rank`, `argsort`, Bi-half forward).
 ///
 /// A workspace starts empty, grows to what a call needs and never shrinks: a later call of the
-/// same shape, or a smaller one, allocates nothing. Any call may use any workspace.
+/// same shape, or a smaller one, allocates nothing, unless it runs in a pool of more threads. Any call
+/// may use any workspace.
 ///
 /// ```
 /// use bihalf::Workspace;
@@ -16,6 +17,7 @@
 pub struct Workspace {
     pub(crate) narrow: Scratch<u32>,
     pub(crate) wide: Scratch<u64>,
+    tiles: Vec<u64>,
 }
 
 impl Workspace {
@@ -35,12 +37,18 @@ impl Workspace {
         let scratch = <T::Key as Key>::scratch(&mut ws);
         scratch.panel_and_bounds(rows, cols);
         scratch.panel_and_ranks(rows, cols);
+        ws.tiles((rows, cols));
         Ok(ws)
     }
 
     /// Bytes held.
     pub fn bytes(&self) -> usize {
-        self.narrow.bytes() + self.wide.bytes()
+        self.narrow.bytes() + self.wide.bytes() + self.tiles.capacity() * size_of::<u64>()
+    }
+
+    /// Scratch memory of Bi-half's forward.
+    pub(crate) fn tiles(&mut self, shape: (usize, usize)) -> &mut [u64] {
+        at_least(&mut self.tiles, crate::cpu::scratch_words(shape))
     }
 }
 

@@ -8,6 +8,7 @@ mod codes;
 mod cuda;
 #[cfg(bihalf_kernels)]
 mod instructions;
+mod isa;
 mod loss;
 mod loss_packed;
 mod matrix;

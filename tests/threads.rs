@@ -58,3 +58,21 @@ fn results_are_the_same_bits_on_one_and_four_threads() {
     };
     assert!(on(1) == on(4));
 }
+
+#[test]
+fn bihalf_is_the_same_on_one_and_four_threads() {
+    // It is shared among threads from 256 Ki elements on.
+    let (rows, cols) = (4 * ROWS, COLS);
+    let u: Vec<f32> = Pattern::FewDistinct.fill((rows, cols), 3);
+    let u = MatRef::new(&u, rows, cols).unwrap();
+    let on = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| {
+            let codes = ops::bihalf::forward_packed(u, Ones::Half).unwrap();
+            let dense = ops::bihalf::forward(u, Ones::Half).unwrap();
+            let back = ops::bihalf::backward(u, Signs::Packed(codes.as_ref()), u, Pull::new(3.0));
+            (dense, back.unwrap(), codes)
+        })
+    };
+    assert!(on(1) == on(4));
+}

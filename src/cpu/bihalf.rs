@@ -1,17 +1,20 @@
-//! Bi-half on the CPU.
-//!
-//! 1. Each column's `(reversed key, row)` pairs are gathered; their order is the order in which
-//!    elements become +1: greatest value first, among equals the lowest row.
-//! 2. Quickselect finds the k-th pair, the column's boundary. No two pairs are equal, so the
-//!    boundary alone decides every element, ties included.
-//! 3. All rows are compared with the boundaries and written.
+//! Bi-half on the CPU: [`select`] finds the k largest of every column and writes them.
 
-use super::{emit, threads};
+use super::select::{self, Strip};
+use super::simd::Detected;
+use super::threads;
 use crate::element::Key;
 use crate::workspace::{KeyRow, PANEL};
-use crate::{Element, MatMut, MatRef, Outputs, Signs, Workspace};
+use crate::{Element, Error, Layout, MatRef, Outputs, Result, Workspace};
+
+/// Rows are counted in signed lanes of 32 bits.
+pub(crate) fn check_rows(layout: Layout) -> Result<()> {
+    let (rows, max) = (layout.rows(), i32::MAX as usize);
+    if rows <= max || layout.is_empty() { Ok(()) } else { Err(Error::TooManyRows { rows, max }) }
+}
 
 pub(crate) fn forward<T: Element>(
+    isa: Detected,
     u: MatRef<'_, T>,
     ones: usize,
     mut out: Outputs<'_, T>,
@@ -21,34 +24,27 @@ pub(crate) fn forward<T: Element>(
     if let Some(counts) = out.counts.take() {
         counts.fill(ones as u32);
     }
-    if ones == 0 {
-        emit::write(u.rows(), out, |_, _| false);
+    if ones == 0 || u.layout().is_empty() {
+        super::emit::write(u.rows(), out, |_, _| false);
         if let Some(threshold) = threshold {
             threshold.fill(T::nan());
         }
         return;
     }
-    let bounds = boundaries(u, ones, ws);
-    emit::write(u.rows(), out, |i, j| is_one(u.get(i, j), i, bounds[j]));
-    if let Some(threshold) = threshold {
-        write_values(bounds, threshold);
-    }
+    let Outputs { dense, dense_i8, codes, .. } = out;
+    let strip = Strip::new(dense, dense_i8, codes, threshold);
+    select::forward(isa, u, ones, strip, ws.tiles(u.shape()));
 }
 
 /// The value of the `k`-th largest element of each column; `k` is at least 1.
 pub(crate) fn kth_largest<T: Element>(
+    isa: Detected,
     u: MatRef<'_, T>,
     k: usize,
     out: &mut [T],
     ws: &mut Workspace,
 ) {
-    write_values(boundaries(u, k, ws), out);
-}
-
-fn write_values<T: Element>(bounds: &[KeyRow<T::Key>], out: &mut [T]) {
-    for (value, (key, _)) in out.iter_mut().zip(bounds) {
-        *value = T::from_key(key.reversed());
-    }
+    forward(isa, u, k, Outputs::none(), Some(out), ws);
 }
 
 /// Mean squared distance of each column to its half-half target, in the order of the rows.
@@ -87,31 +83,4 @@ fn boundaries<'a, T: Element>(
         });
     }
     bounds
-}
-
-/// `grad += coefficient * (u - b)`, each operation rounded in the arithmetic type.
-pub(crate) fn backward<T: Element>(
-    u: MatRef<'_, T>,
-    b: Signs<'_, T>,
-    grad: MatMut<'_, T>,
-    coefficient: T::Real,
-) {
-    match b {
-        Signs::Dense(b) => pull(u, grad, coefficient, |i| b.row(i)),
-        Signs::Packed(b) => pull(u, grad, coefficient, |i| b.row_bits(i).map(T::plus_or_minus_one)),
-    }
-}
-
-/// The same with the target `b` as a function that gives a row.
-pub(crate) fn pull<T: Element, Row: Iterator<Item = T>>(
-    u: MatRef<'_, T>,
-    grad: MatMut<'_, T>,
-    coefficient: T::Real,
-    b: impl Fn(usize) -> Row + Send + Sync,
-) {
-    threads::for_each_row(grad, |i, row| {
-        for (g, (u, b)) in row.iter_mut().zip(u.row(i).zip(b(i))) {
-            *g = T::narrow(g.widen() + coefficient * (u.widen() - b.widen()));
-        }
-    });
 }

@@ -1,6 +1,6 @@
 //! Sign on the CPU: one comparison an element.
 
-use super::{bihalf, emit};
+use super::{emit, pull};
 use crate::{Element, MatMut, MatRef, Outputs};
 
 pub(crate) fn forward<T: Element>(u: MatRef<'_, T>, shift: Option<&[T]>, out: Outputs<'_, T>) {
@@ -17,10 +17,10 @@ pub(crate) fn backward<T: Element>(
     coefficient: T::Real,
 ) {
     match shift {
-        None => bihalf::pull(u, grad, coefficient, |i| {
+        None => pull::in_place(u, grad, coefficient, |i| {
             u.row(i).map(|value| T::plus_or_minus_one(value.above_zero()))
         }),
-        Some(t) => bihalf::pull(u, grad, coefficient, |i| {
+        Some(t) => pull::in_place(u, grad, coefficient, |i| {
             u.row(i).zip(t).map(|(value, &t)| T::plus_or_minus_one(above(value, t)))
         }),
     }

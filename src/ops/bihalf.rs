@@ -33,16 +33,27 @@
 //! - **Errors**: [`Error::Shape`], [`Error::Length`],
 //!   [`Error::TooManyOnes`],
 //!   [`Error::Parameter`] (a fraction outside 0..=1, gamma not finite),
-//!   [`Error::TooManyRows`].
+//!   [`Error::TooManyRows`] (forward on the CPU: more than 2^31 - 1), [`Error::InstructionSet`].
 //! - **On CUDA**: the same bits. Forward is one launch without workspace up to 4096 rows (`f64` with
 //!   packed codes: 1024; 16-bit types: 8192), by the kernel that suits the columns and the device:
 //!   `bihalf_counting*` and `bihalf_histogram*` for few, `bihalf_network*` and `bihalf_slices*` for
 //!   many. Where blocks form clusters (capability 9.0), `bihalf_cluster_*` do up to 32,768 rows so
 //!   (`f64`: 8192; 16-bit types: 65,536). More rows take `bihalf_radix_*`: 6 launches for 16-bit
 //!   types, 8 for `f32`, 14 for `f64`, U is read 3, 4 and 7 times, and the workspace is 8 KB a column
-//!   and at most 2 KB for each 2048 elements. Backward is `bihalf_backward_dense` or `bihalf_backward_packed`, one launch.
-//! - **Cost** on the CPU: O(M K) time on average; extra memory 8 M bytes a column (16 M for `f64`) for 16
-//!   columns at a time, and 8 K (16 K). Backward: O(M K), none.
+//!   and at most 2 KB for each 2048 elements. Backward is `bihalf_backward_dense` or
+//!   `bihalf_backward_packed`, one launch.
+//! - **Cost** on the CPU: O(M K) time on average. Up to 64 rows, and if k and M - k are at most the
+//!   half of 8, 16, 32 or 64 and M is at most that, a sorting network in registers, no extra memory.
+//!   Else elements become levels of 16 bits, scaled by a sample of their column, and a cut is searched
+//!   by counting levels; elements that levels do not tell apart are decided by their keys and rows.
+//!   Extra memory for each thread: 32 M bytes, and 128 M from 2048 rows. Data with many equal values
+//!   take up to about four times as long as data without.
+//! - **Backward** on the CPU: O(M K), no extra memory; as fast as memory from about a million elements.
+//!   `B` may be packed: then 12 bytes an element are moved for `f32` rather than 16.
+//! - **Threads** share columns (backward: rows) from 2^18 elements on.
+//! - **Instructions** of the CPU path are chosen once, at run time: AVX2, or a portable form. The
+//!   environment variable `BIHALF_CPU_ISA` (`portable` or `avx2`) forces one; any other value, or one
+//!   that the machine lacks, is an error. Results are the same bits.
 //!
 //! ```
 //! use bihalf::{MatRef, Ones, Pull, Signs, ops};
@@ -59,9 +70,7 @@
 //! # Ok::<(), bihalf::Error>(())
 //! ```
 
-use super::{
-    allocate, check_grad, check_parameter, check_per_column, check_rows, check_shape, copy_into,
-};
+use super::{allocate, check_grad, check_parameter, check_per_column, check_rows, check_shape};
 use crate::element::Real;
 use crate::{
     Backend, Codes, Element, Error, MatMut, MatRef, Outputs, Pull, Result, Signs, Workspace, cpu,
@@ -133,7 +142,8 @@ pub fn forward_into<T: Element>(
     ws: &mut Workspace,
 ) -> Result<()> {
     let ones = check_forward(u.shape(), ones, &out, threshold.as_ref().map(|t| t.len()))?;
-    cpu::bihalf::forward(u, ones, out, threshold, ws);
+    cpu::bihalf::check_rows(u.layout())?;
+    cpu::bihalf::forward(cpu::simd::detected()?, u, ones, out, threshold, ws);
     Ok(())
 }
 
@@ -161,12 +171,12 @@ pub fn backward_into<T: Element>(
     u: MatRef<'_, T>,
     b: Signs<'_, T>,
     grad: MatRef<'_, T>,
-    mut out: MatMut<'_, T>,
+    out: MatMut<'_, T>,
     pull: Pull,
 ) -> Result<()> {
     let coefficient = check_backward(u.shape(), b.shape(), [grad.shape(), out.shape()], pull)?;
-    copy_into(grad, out.reborrow());
-    cpu::bihalf::backward(u, b, out, T::Real::of(coefficient));
+    let isa = cpu::simd::detected()?;
+    cpu::pull::backward(isa, u, b, Some(grad), out, T::Real::of(coefficient));
     Ok(())
 }
 
@@ -181,7 +191,7 @@ pub fn backward_in_place<T: Element>(
     pull: Pull,
 ) -> Result<()> {
     let coefficient = check_backward(u.shape(), b.shape(), [grad.shape(); 2], pull)?;
-    cpu::bihalf::backward(u, b, grad, T::Real::of(coefficient));
+    cpu::pull::backward(cpu::simd::detected()?, u, b, None, grad, T::Real::of(coefficient));
     Ok(())
 }
 

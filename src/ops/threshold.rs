@@ -49,7 +49,8 @@ use std::io::{BufRead, BufReader, Read, Write};
 /// [`Error::Length`]; [`Error::Parameter`] when there is no row; [`Error::TooManyRows`].
 pub fn median_into<T: Element>(u: MatRef<'_, T>, out: &mut [T], ws: &mut Workspace) -> Result<()> {
     let k = check_median(u.shape(), out.len())?;
-    cpu::bihalf::kth_largest(u, k, out, ws);
+    cpu::bihalf::check_rows(u.layout())?;
+    cpu::bihalf::kth_largest(cpu::simd::detected()?, u, k, out, ws);
     Ok(())
 }
 

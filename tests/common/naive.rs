@@ -45,7 +45,6 @@ pub fn bihalf<T: Element>(u: &[T], rows: usize, cols: usize, ones: usize) -> Vec
 
 /// The same by a stable sort of each column, where thousands of rows are too many to compare all
 /// pairs.
-#[cfg(feature = "cuda")]
 pub fn bihalf_of_many_rows<T: Element>(u: &[T], cols: usize, ones: usize) -> Vec<f64> {
     let mut b = vec![-1.0; u.len()];
     for j in 0..cols {

@@ -1,0 +1,199 @@
+//! `dU = dB + coefficient (U - B)`, each operation rounded in the arithmetic type: eight columns at a
+//! time where the elements of a row lie side by side.
+#![allow(clippy::needless_range_loop, reason = "lanes are numbered over several arrays")]
+
+use super::simd::{Detected, Isa, Job, Reals, Rows};
+use super::threads;
+use crate::{CodesRef, Element, MatMut, MatRef, Signs};
+
+/// Elements that go to a vectorised function at a time: enough to forget the call, few enough to
+/// share among threads.
+const BAND: usize = 1 << 14;
+
+/// Columns at a time: a byte of packed codes.
+const STEP: usize = 8;
+
+/// Bi-half's backward of `grad` or, if that is none, in place.
+pub(crate) fn backward<T: Element>(
+    isa: Detected,
+    u: MatRef<'_, T>,
+    b: Signs<'_, T>,
+    grad: Option<MatRef<'_, T>>,
+    mut out: MatMut<'_, T>,
+    coefficient: T::Real,
+) {
+    let plain = |matrix: &MatRef<'_, T>| matrix.layout().col_stride() == 1;
+    let plain_b = match &b {
+        Signs::Dense(b) => plain(b),
+        Signs::Packed(_) => true,
+    };
+    if plain(&u) && plain_b && grad.as_ref().is_none_or(plain) {
+        return in_bands(isa, u, b, grad, out, coefficient);
+    }
+    if let Some(grad) = grad {
+        crate::ops::copy_into(grad, out.reborrow());
+    }
+    match b {
+        Signs::Dense(b) => in_place(u, out, coefficient, |i| b.row(i)),
+        Signs::Packed(b) => {
+            in_place(u, out, coefficient, |i| b.row_bits(i).map(T::plus_or_minus_one));
+        }
+    }
+}
+
+/// In place, for any strides, with the target `b` as a function that gives a row.
+pub(crate) fn in_place<T: Element, Row: Iterator<Item = T>>(
+    u: MatRef<'_, T>,
+    grad: MatMut<'_, T>,
+    coefficient: T::Real,
+    b: impl Fn(usize) -> Row + Send + Sync,
+) {
+    threads::for_each_row(grad, |i, row| {
+        for (g, (u, b)) in row.iter_mut().zip(u.row(i).zip(b(i))) {
+            *g = one(u, b, *g, coefficient);
+        }
+    });
+}
+
+#[inline(always)]
+fn one<T: Element>(u: T, b: T, grad: T, coefficient: T::Real) -> T {
+    T::narrow(grad.widen() + coefficient * (u.widen() - b.widen()))
+}
+
+fn in_bands<T: Element>(
+    isa: Detected,
+    u: MatRef<'_, T>,
+    b: Signs<'_, T>,
+    grad: Option<MatRef<'_, T>>,
+    out: MatMut<'_, T>,
+    coefficient: T::Real,
+) {
+    let (rows, cols) = u.shape();
+    if rows == 0 || cols == 0 {
+        return;
+    }
+    let stride = out.layout().row_stride();
+    let span = out.layout().span();
+    let band_rows = (BAND / cols).max(1);
+    let (u, grad) = (plain_rows(u), grad.map(plain_rows));
+    let b = match b {
+        Signs::Dense(b) => Target::Dense(plain_rows(b)),
+        Signs::Packed(b) => Target::Packed(b),
+    };
+    let out = &mut out.into_data()[..span];
+    threads::for_each_band(out, band_rows * stride, rows * cols, |n, out| {
+        let band = Band { first: n * band_rows, u, b, grad, out, stride, coefficient };
+        match isa {
+            Detected::Portable(isa) => isa.run(band),
+            #[cfg(target_arch = "x86_64")]
+            Detected::Avx2(isa) => isa.run(band),
+        }
+    });
+}
+
+fn plain_rows<T>(matrix: MatRef<'_, T>) -> Rows<'_, T> {
+    let layout = matrix.layout();
+    Rows::new(matrix.into_data(), layout.shape(), layout.row_stride())
+}
+
+#[derive(Clone, Copy)]
+enum Target<'a, T> {
+    Dense(Rows<'a, T>),
+    Packed(CodesRef<'a>),
+}
+
+/// Some rows of the output.
+struct Band<'a, T: Element> {
+    /// Number of the first row.
+    first: usize,
+    u: Rows<'a, T>,
+    b: Target<'a, T>,
+    grad: Option<Rows<'a, T>>,
+    /// Rows begin `stride` elements apart.
+    out: &'a mut [T],
+    stride: usize,
+    coefficient: T::Real,
+}
+
+impl<I: Isa, T: Element> Job<I> for Band<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self, isa: I) {
+        let Self { first, u, b, grad, out, stride, coefficient } = self;
+        for (i, out) in (first..).zip(out.chunks_mut(stride)) {
+            let u = u.row(i);
+            let out = &mut out[..u.len()];
+            let grad = grad.map(|grad| grad.row(i));
+            match b {
+                Target::Dense(b) => row(isa, u, b.row(i), grad, out, coefficient),
+                Target::Packed(b) => {
+                    let bits: &[u8] = bytemuck::cast_slice(b.row(i));
+                    row(isa, u, Bits(bits), grad, out, coefficient);
+                }
+            }
+        }
+    }
+}
+
+/// A row of the target.
+trait Targets<T: Element>: Copy {
+    /// Eight columns from a multiple of eight on.
+    fn eight<I: Isa>(self, isa: I, at: usize) -> [T::Real; STEP];
+    fn one(self, at: usize) -> T;
+}
+
+impl<T: Element> Targets<T> for &[T] {
+    #[inline(always)]
+    fn eight<I: Isa>(self, isa: I, at: usize) -> [T::Real; STEP] {
+        <T as Reals<T::Real>>::widen_eight(isa, &self[at..at + STEP])
+    }
+    #[inline(always)]
+    fn one(self, at: usize) -> T {
+        self[at]
+    }
+}
+
+/// Packed codes, a bit a column.
+#[derive(Clone, Copy)]
+struct Bits<'a>(&'a [u8]);
+
+impl<T: Element> Targets<T> for Bits<'_> {
+    #[inline(always)]
+    fn eight<I: Isa>(self, isa: I, at: usize) -> [T::Real; STEP] {
+        T::signs_of(isa, self.0[at / STEP])
+    }
+    #[inline(always)]
+    fn one(self, at: usize) -> T {
+        T::plus_or_minus_one(self.0[at / STEP] >> (at % STEP) & 1 == 1)
+    }
+}
+
+/// `grad` is read from `out` if there is none.
+#[inline(always)]
+fn row<I: Isa, T: Element>(
+    isa: I,
+    u: &[T],
+    b: impl Targets<T>,
+    grad: Option<&[T]>,
+    out: &mut [T],
+    coefficient: T::Real,
+) {
+    let whole = out.len() / STEP * STEP;
+    for at in (0..whole).step_by(STEP) {
+        let grad = match grad {
+            Some(grad) => &grad[at..at + STEP],
+            None => &out[at..at + STEP],
+        };
+        let mut result = <T as Reals<T::Real>>::widen_eight(isa, grad);
+        let (u, b) = (<T as Reals<T::Real>>::widen_eight(isa, &u[at..at + STEP]), b.eight(isa, at));
+        for l in 0..STEP {
+            result[l] = result[l] + coefficient * (u[l] - b[l]);
+        }
+        T::narrow_eight(isa, result, &mut out[at..at + STEP]);
+    }
+    for at in whole..out.len() {
+        let grad = grad.map_or(out[at], |grad| grad[at]);
+        out[at] = one(u[at], b.one(at), grad, coefficient);
+    }
+}

@@ -1,0 +1,190 @@
+//! Writes the columns whose keys lie above a cut, in every form that was asked for.
+
+use super::{GROUP, lanes};
+use crate::cpu::simd::{Columns, Isa, Keyed, Lane, Of, Signed, Vector};
+use crate::{CodesMut, Element, MatMut};
+
+/// Where columns are cut: keys above `at` become +1, and of those that equal it the first `need`.
+#[derive(Clone, Copy)]
+pub(super) struct Cut<V> {
+    pub at: V,
+    pub need: Option<V>,
+}
+
+/// Runs a body with each row's number and mask. No function of a closure: what it is handed might not
+/// be inlined, and then its vectors would not be registers.
+macro_rules! for_each_mask {
+    ($isa:ident, $keys:ident, $cut:ident, |$i:ident, $mask:ident| $body:block) => {
+        match $cut.need {
+            None => {
+                for ($i, key) in $keys.iter().enumerate() {
+                    let $mask = key.gt($cut.at);
+                    $body
+                }
+            }
+            Some(mut need) => {
+                let zero = Of::<I, K>::splat($isa, K::default());
+                for ($i, key) in $keys.iter().enumerate() {
+                    let taken = key.eq($cut.at).and(need.gt(zero));
+                    need = need.add(taken);
+                    let $mask = key.gt($cut.at).or(taken);
+                    $body
+                }
+            }
+        }
+    };
+}
+
+/// The outputs of a range of columns.
+pub(in crate::cpu) struct Strip<'a, T: Element> {
+    dense: Option<Columns<'a, T>>,
+    dense_i8: Option<Columns<'a, i8>>,
+    /// Columns are bytes.
+    codes: Option<Columns<'a, u8>>,
+    threshold: Option<&'a mut [T]>,
+}
+
+impl<'a, T: Element> Strip<'a, T> {
+    /// All columns. Counts are no business of a strip.
+    pub(in crate::cpu) fn new(
+        dense: Option<MatMut<'a, T>>,
+        dense_i8: Option<MatMut<'a, i8>>,
+        codes: Option<CodesMut<'a>>,
+        threshold: Option<&'a mut [T]>,
+    ) -> Self {
+        Self {
+            dense: dense.map(Columns::new),
+            dense_i8: dense_i8.map(Columns::new),
+            codes: codes.map(bytes),
+            threshold,
+        }
+    }
+
+    /// The columns before `at`, a multiple of 8, and the others.
+    pub(super) fn split_at(self, at: usize) -> (Self, Self) {
+        let (dense, dense_right) = split(self.dense, at);
+        let (dense_i8, dense_i8_right) = split(self.dense_i8, at);
+        let (codes, codes_right) = split(self.codes, at / 8);
+        let (threshold, threshold_right) = self.threshold.map(|t| t.split_at_mut(at)).unzip();
+        let right = Self {
+            dense: dense_right,
+            dense_i8: dense_i8_right,
+            codes: codes_right,
+            threshold: threshold_right,
+        };
+        (Self { dense, dense_i8, codes, threshold }, right)
+    }
+
+    #[inline(always)]
+    pub(super) fn wants_threshold(&self) -> bool {
+        self.threshold.is_some()
+    }
+
+    /// Writes the thresholds of the columns from `first` on.
+    #[inline(always)]
+    pub(super) fn write_threshold<K: Lane>(&mut self, first: usize, keys: &[K])
+    where
+        T: Keyed<K>,
+    {
+        if let Some(threshold) = &mut self.threshold {
+            for (value, &key) in threshold[first..].iter_mut().zip(keys) {
+                *value = <T as Keyed<K>>::of_key(key);
+            }
+        }
+    }
+
+    /// Writes rows from `start` on of `width` columns from `first` on, known by their keys: a vector
+    /// a row.
+    #[inline(always)]
+    pub(super) fn write<I: Isa, K: Lane>(
+        &mut self,
+        isa: I,
+        keys: &[Of<I, K>],
+        cut: &Cut<Of<I, K>>,
+        start: usize,
+        (first, width): (usize, usize),
+    ) where
+        T: Signed<K>,
+    {
+        let lanes = lanes::<K>();
+        if let Some(dense) = &mut self.dense {
+            let mut dense = dense.part(first, width);
+            if width == lanes {
+                let mut dense = dense.part(0, lanes);
+                for_each_mask!(isa, keys, cut, |i, mask| {
+                    <T as Signed<K>>::write_signs(isa, mask, dense.row(start + i));
+                });
+            } else {
+                let mut row = [T::default(); GROUP];
+                for_each_mask!(isa, keys, cut, |i, mask| {
+                    <T as Signed<K>>::write_signs(isa, mask, &mut row);
+                    dense.row(start + i).copy_from_slice(&row[..width]);
+                });
+            }
+        }
+        if let Some(dense) = &mut self.dense_i8 {
+            let mut dense = dense.part(first, width);
+            for_each_mask!(isa, keys, cut, |i, mask| {
+                let bits = mask.bits();
+                for (b, part) in dense.row(start + i).chunks_mut(8).enumerate() {
+                    part.copy_from_slice(&signs_of_bits((bits >> (8 * b)) as u8)[..part.len()]);
+                }
+            });
+        }
+        if let Some(codes) = &mut self.codes {
+            let exist = (1 << width) - 1;
+            let mut codes = codes.part(first / 8, width.div_ceil(8));
+            if width > 8 {
+                let mut codes = codes.part(0, 2);
+                for_each_mask!(isa, keys, cut, |i, mask| {
+                    let bits = (mask.bits() & exist) as u16;
+                    codes.row(start + i).copy_from_slice(&bits.to_le_bytes());
+                });
+            } else if first % 8 == 0 {
+                for_each_mask!(isa, keys, cut, |i, mask| {
+                    codes.row(start + i)[0] = (mask.bits() & exist) as u8;
+                });
+            } else {
+                // The second half of a byte, of a vector of four.
+                for_each_mask!(isa, keys, cut, |i, mask| {
+                    codes.row(start + i)[0] |= ((mask.bits() & exist) as u8) << (first % 8);
+                });
+            }
+        }
+    }
+
+    /// Clears the bytes behind the last column.
+    pub(super) fn write_pads(&mut self, rows: usize, cols: usize) {
+        if let Some(codes) = &mut self.codes {
+            let from = cols.div_ceil(8);
+            if from < codes.cols() {
+                for i in 0..rows {
+                    codes.row(i)[from..].fill(0);
+                }
+            }
+        }
+    }
+}
+
+fn split<T>(
+    columns: Option<Columns<'_, T>>,
+    at: usize,
+) -> (Option<Columns<'_, T>>, Option<Columns<'_, T>>) {
+    columns.map(|columns| columns.split_at(at)).unzip()
+}
+
+fn bytes(codes: CodesMut<'_>) -> Columns<'_, u8> {
+    let rows = codes.rows();
+    let bytes: &mut [u8] = bytemuck::cast_slice_mut(codes.into_words());
+    let row = bytes.len().checked_div(rows).unwrap_or(0);
+    Columns::new(MatMut::new(bytes, rows, row).expect("rows of whole words"))
+}
+
+/// Eight bits as +1 and -1.
+#[inline(always)]
+fn signs_of_bits(bits: u8) -> [i8; 8] {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    let own = (u64::from(bits) * EACH) & 0x8040_2010_0804_0201;
+    let ones = ((own + 0x7f * EACH) >> 7) & EACH;
+    bytemuck::cast((!(ones * 0xfe)).to_le_bytes())
+}

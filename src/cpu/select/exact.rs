@@ -1,0 +1,268 @@
+//! What levels cannot tell: which of the elements in a bracket are among the k greatest.
+//!
+//! - [`list`]: few elements are sorted.
+//! - [`divide`]: many that are not all equal get new levels, now by their keys: at most
+//!   2^[`DIGIT`] parts of the keys that occur, so that the keys of 32 bits end after three times.
+//! - [`divide`] as well: of equal ones the lowest rows are taken, by one pass down the columns.
+//!
+//! In the end the levels are changed such that exactly k are above the column's cut. Nothing else
+//! has to know of ties.
+
+use super::search::{BELOW, BLOCK, LIST, Search, TOP};
+use super::source::Window;
+use super::{GROUP, Large, lanes};
+use crate::Element;
+use crate::cpu::simd::{Isa, Keyed, Lane, Of, Vector};
+use crate::element::Key;
+
+/// Bits of a key that make new levels; they leave room for a level beyond.
+const DIGIT: u32 = 14;
+
+/// Vectors of keys for a row, at most.
+const PARTS: usize = GROUP / 4;
+
+/// For each column keys of some elements.
+type Keys<I, K> = [Of<I, K>; PARTS];
+
+/// Levels greater than `above`, up to `up_to`.
+#[derive(Clone, Copy)]
+pub(super) struct Range<V> {
+    pub above: V,
+    pub up_to: V,
+}
+
+impl<V: Vector> Range<V> {
+    #[inline(always)]
+    fn mask(&self, levels: V) -> V {
+        levels.gt(self.above).without(levels.gt(self.up_to))
+    }
+}
+
+/// The brackets of the columns `open`, a bit each; others have none.
+#[inline(always)]
+fn brackets<I: Isa>(isa: I, search: &Search<I>, open: u32) -> Range<I::I16> {
+    let brackets = search.brackets();
+    let (mut above, mut up_to) = ([TOP; GROUP], [TOP; GROUP]);
+    for l in 0..GROUP {
+        if open >> l & 1 == 1 {
+            (above[l], up_to[l]) = (brackets.left[l] as i16, brackets.right[l] as i16);
+        }
+    }
+    Range { above: Vector::load(isa, &above), up_to: Vector::load(isa, &up_to) }
+}
+
+/// Decides columns that have at most [`LIST`] elements in their brackets.
+#[inline(always)]
+pub(super) fn list<I: Isa, T: Element>(
+    isa: I,
+    window: &Window<'_, T>,
+    tile: &mut [I::I16],
+    ones: usize,
+    search: &mut Search<I>,
+) {
+    let open = search.open();
+    let range = brackets(isa, search, open);
+    let mut lists = [[(T::Key::default(), 0u32); LIST]; GROUP];
+    let mut lens = [0; GROUP];
+    for (i, levels) in tile.iter().enumerate() {
+        let mut inside = range.mask(*levels).bits();
+        while inside != 0 {
+            let l = inside.trailing_zeros() as usize;
+            inside &= inside - 1;
+            lists[l][lens[l]] = (window.get(i, l).key().reversed(), i as u32);
+            lens[l] += 1;
+        }
+    }
+    let brackets = search.brackets();
+    let mut cut = [0; GROUP];
+    for l in 0..GROUP {
+        if open >> l & 1 == 0 {
+            continue;
+        }
+        let list = &mut lists[l][..lens[l]];
+        list.sort_unstable();
+        let (greatest, others) = list.split_at(ones - brackets.above_right[l] as usize);
+        // Move either part out of the bracket, to the side where there is a level.
+        let (moved, level, at) = if brackets.right[l] < TOP.into() {
+            (greatest, TOP, brackets.right[l])
+        } else {
+            (others, BELOW, brackets.left[l])
+        };
+        for &(_, row) in moved {
+            let mut levels = [0; GROUP];
+            tile[row as usize].store(&mut levels);
+            levels[l] = level;
+            tile[row as usize] = Vector::load(isa, &levels);
+        }
+        cut[l] = at;
+    }
+    search.decide(isa, open, &cut);
+}
+
+/// Decides columns whose brackets, all closed, hold only equal elements; gives the elements of
+/// others new levels.
+#[inline(always)]
+pub(super) fn divide<I: Isa, T: Element>(
+    isa: I,
+    window: &Window<'_, T>,
+    tile: &mut [I::I16],
+    ones: usize,
+    search: &mut Search<I>,
+) {
+    let open = search.open();
+    let range = brackets(isa, search, open);
+    let (least, greatest) = extremes(isa, window, tile, range);
+    let mut equal = 0;
+    let mut top = [-1; GROUP];
+    let mut shift = [Large::<T>::default(); GROUP];
+    for l in 0..GROUP {
+        if open >> l & 1 == 1 {
+            let steps = least[l].steps(greatest[l]);
+            let drop = (u64::BITS - steps.leading_zeros()).saturating_sub(DIGIT);
+            (top[l], shift[l]) = ((steps >> drop) as i32, Lane::of(drop as i16));
+            if steps == 0 {
+                (equal, top[l]) = (equal | 1 << l, -1);
+            }
+        }
+    }
+    if open != equal {
+        let divided = columns(isa, open & !equal);
+        renew(isa, window, tile, divided, &least, &greatest, &shift);
+    }
+    if equal != 0 {
+        take_lowest_rows(isa, tile, ones, equal, search);
+    }
+    search.divide(isa, &top);
+}
+
+/// The mask of the columns that have a bit.
+#[inline(always)]
+fn columns<I: Isa>(isa: I, bits: u32) -> I::I16 {
+    let mut mask = [0; GROUP];
+    for l in 0..GROUP {
+        mask[l] = -((bits >> l & 1) as i16);
+    }
+    Vector::load(isa, &mask)
+}
+
+/// The least and the greatest key of the elements of each column whose levels are in a range.
+#[inline(always)]
+pub(super) fn extremes<I: Isa, T: Element>(
+    isa: I,
+    window: &Window<'_, T>,
+    tile: &[I::I16],
+    range: Range<I::I16>,
+) -> ([Large<T>; GROUP], [Large<T>; GROUP]) {
+    let lanes = lanes::<Large<T>>();
+    let none_less = Of::<I, Large<T>>::splat(isa, Lane::MAX);
+    let none_greater = Of::<I, Large<T>>::splat(isa, Lane::MIN);
+    let mut least: Keys<I, Large<T>> = [none_less; PARTS];
+    let mut greatest: Keys<I, Large<T>> = [none_greater; PARTS];
+    let mut copy = [T::default(); GROUP];
+    for (i, &levels) in tile.iter().enumerate() {
+        let mask = range.mask(levels);
+        if mask.bits() == 0 {
+            continue;
+        }
+        let mut masks = [0; GROUP];
+        mask.store(&mut masks);
+        let row = window.row(i, GROUP, &mut copy);
+        for p in 0..GROUP / lanes {
+            let key = <T as Keyed<Large<T>>>::keys(isa, &row[p * lanes..]);
+            let mask = Of::<I, Large<T>>::load_narrow(isa, &masks[p * lanes..]);
+            least[p] = least[p].min(mask.select(key, none_less));
+            greatest[p] = greatest[p].max(mask.select(key, none_greater));
+        }
+    }
+    (store::<I, Large<T>>(&least), store::<I, Large<T>>(&greatest))
+}
+
+#[inline(always)]
+fn store<I: Isa, K: Lane>(parts: &Keys<I, K>) -> [K; GROUP] {
+    let mut keys = [K::default(); GROUP];
+    for p in 0..GROUP / lanes::<K>() {
+        parts[p].store(&mut keys[p * lanes::<K>()..]);
+    }
+    keys
+}
+
+#[inline(always)]
+fn load<I: Isa, K: Lane>(isa: I, keys: &[K; GROUP]) -> Keys<I, K> {
+    let mut parts = [Of::<I, K>::splat(isa, K::default()); PARTS];
+    for p in 0..GROUP / lanes::<K>() {
+        parts[p] = Vector::load(isa, &keys[p * lanes::<K>()..]);
+    }
+    parts
+}
+
+/// New levels of some columns: the distance to the least key, shifted; -1 for lesser keys, and one
+/// more than that of the greatest for greater ones.
+#[inline(always)]
+fn renew<I: Isa, T: Element>(
+    isa: I,
+    window: &Window<'_, T>,
+    tile: &mut [I::I16],
+    divided: I::I16,
+    least: &[Large<T>; GROUP],
+    greatest: &[Large<T>; GROUP],
+    shift: &[Large<T>; GROUP],
+) {
+    let lanes = lanes::<Large<T>>();
+    let (least, greatest) = (load(isa, least), load(isa, greatest));
+    let shift: Keys<I, Large<T>> = load(isa, shift);
+    let mut copy = [T::default(); GROUP];
+    for (i, levels) in tile.iter_mut().enumerate() {
+        let row = window.row(i, GROUP, &mut copy);
+        let mut renewed = [0; GROUP];
+        for p in 0..GROUP / lanes {
+            let key = <T as Keyed<Large<T>>>::keys(isa, &row[p * lanes..]);
+            let within = key.max(least[p]).min(greatest[p]);
+            let level = within.sub(least[p]).shr(shift[p]);
+            let level = level.sub(key.gt(greatest[p])).add(least[p].gt(key));
+            level.store_narrow(&mut renewed[p * lanes..]);
+        }
+        *levels = divided.select(Vector::load(isa, &renewed), *levels);
+    }
+}
+
+/// Decides columns, a bit each, whose closed brackets hold equal elements.
+#[inline(always)]
+fn take_lowest_rows<I: Isa>(
+    isa: I,
+    tile: &mut [I::I16],
+    ones: usize,
+    equal: u32,
+    search: &mut Search<I>,
+) {
+    let brackets = search.brackets();
+    let (mut level, mut cut) = ([0; GROUP], [0; GROUP]);
+    let (mut need, mut upwards) = ([0; GROUP], 0);
+    for l in 0..GROUP {
+        if equal >> l & 1 == 1 {
+            level[l] = brackets.right[l] as i16;
+            need[l] = ones - brackets.above_right[l] as usize;
+            // There may be no level above.
+            upwards |= u32::from(level[l] < TOP) << l;
+            cut[l] = brackets.right[l] - i32::from(level[l] == TOP);
+        }
+    }
+    let level = I::I16::load(isa, &level);
+    let (up, down) = (columns(isa, upwards), columns(isa, equal & !upwards));
+    let zero = I::I16::splat(isa, 0);
+    for block in tile.chunks_mut(BLOCK) {
+        let before = need.map(|need| need.min(BLOCK) as i16);
+        let mut left = I::I16::load(isa, &before);
+        for levels in block {
+            let at_level = levels.eq(level);
+            let taken = at_level.and(left.gt(zero));
+            left = left.add(taken);
+            *levels = levels.sub(taken.and(up)).add(at_level.without(taken).and(down));
+        }
+        let mut after = [0; GROUP];
+        left.store(&mut after);
+        for l in 0..GROUP {
+            need[l] -= (before[l] - after[l]) as usize;
+        }
+    }
+    search.decide(isa, equal, &cut);
+}

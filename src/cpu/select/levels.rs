@@ -1,0 +1,196 @@
+//! Elements as levels: 16 bits that keep the order of a column, though not all of it.
+//!
+//! A column's level is its value less a centre, times a factor, rounded. Both come from a sample, such
+//! that the boundary lies within the range of levels in all but a few of a thousand columns. Beyond
+//! the range all have the same level, as NaN and +inf have: a boundary there, and equal levels of
+//! different values, are the business of [`exact`](super::exact).
+
+use super::GROUP;
+use super::networks::sort;
+use super::search::{self, BELOW, Pair, TOP, add_counts};
+use super::source::Window;
+use crate::Element;
+use crate::cpu::simd::{Floats, Isa, Job, Loads, Vector, floats_of, keys_of};
+
+/// Rows that are sorted to find a bracket.
+const SAMPLE: usize = 32;
+
+/// Levels between the ends of a bracket: not all there are, for what lies beyond.
+const LEVELS: f32 = 64_000.0;
+
+/// The factor of columns whose bracket has none, such as one that ends at infinity: monotone, with
+/// almost all numbers at level 0.
+const NO_FACTOR: f32 = 1e-30;
+
+/// Which rows of the sorted sample a bracket ends at: 3 standard deviations around the place
+/// where the boundary is expected.
+pub(super) struct Places {
+    low: Option<usize>,
+    high: Option<usize>,
+    /// About how many elements lie above the ends of the bracket.
+    pub above: (f32, f32),
+}
+
+impl Places {
+    pub(super) fn new(rows: usize, ones: usize) -> Self {
+        let share = (rows - ones) as f64 / rows as f64;
+        let middle = share * SAMPLE as f64 - 0.5;
+        let deviation = (SAMPLE as f64 * share * (1.0 - share)).sqrt();
+        let place = |place: f64| (0.0..SAMPLE as f64).contains(&place).then_some(place as usize);
+        let low = place((middle - 3.0 * deviation).floor());
+        let high = place((middle + 3.0 * deviation).ceil());
+        let above = |place: usize| rows as f32 * (1.0 - (place as f32 + 0.5) / SAMPLE as f32);
+        let above = (low.map_or(rows as f32, above), high.map_or(0.0, above));
+        Self { low, high, above }
+    }
+}
+
+/// Rows between one that is loaded and one that is asked for.
+const AHEAD: usize = 32;
+
+/// How the columns of a group become levels.
+#[derive(Clone, Copy)]
+pub(super) struct Scale<I: Isa> {
+    centre: Pair<I::F32>,
+    factor: Pair<I::F32>,
+}
+
+/// Makes a scale from a sample of the rows.
+pub(super) struct Sample<'a, 'b, T> {
+    pub window: &'a Window<'b, T>,
+    pub rows: usize,
+    pub places: &'a Places,
+}
+
+impl<I: Isa, T: Element> Job<I> for Sample<'_, '_, T> {
+    type Output = Scale<I>;
+
+    #[inline(always)]
+    fn run(self, isa: I) -> Scale<I> {
+        let Self { window, rows, places } = self;
+        let mut copy = [T::default(); GROUP];
+        let mut samples = [[I::I32::splat(isa, 0); SAMPLE]; 2];
+        for i in 0..SAMPLE {
+            let row = window.row((2 * i + 1) * rows / (2 * SAMPLE), GROUP, &mut copy);
+            for j in 0..2 {
+                samples[j][i] = keys_of(isa, T::floats(isa, &row[8 * j..]));
+            }
+        }
+        let mut scale = Scale::none(isa);
+        for j in 0..2 {
+            sort(&mut samples[j]);
+            (scale.centre[j], scale.factor[j]) = spread(isa, between(isa, &samples[j], places));
+        }
+        scale
+    }
+}
+
+impl<I: Isa> Scale<I> {
+    /// All at one level.
+    #[inline(always)]
+    pub(super) fn none(isa: I) -> Self {
+        let zero = [I::F32::splat(isa, 0.0); 2];
+        Self { centre: zero, factor: zero }
+    }
+
+    /// Loads the levels of rows from `start` on, and adds how many are above 0 to `sum`.
+    #[inline(always)]
+    pub(super) fn load<T: Element>(
+        &self,
+        isa: I,
+        window: &Window<'_, T>,
+        start: usize,
+        tile: &mut [I::I16],
+        sum: &mut Pair<I::I32>,
+    ) {
+        let zero = I::I16::splat(isa, 0);
+        let mut copy = [T::default(); GROUP];
+        let mut i = start;
+        for block in tile.chunks_mut(search::BLOCK) {
+            let mut above = zero;
+            if let Some(rows) = window.plain(GROUP) {
+                for levels in block {
+                    isa.prefetch(rows.address(i + AHEAD));
+                    *levels = self.levels(isa, rows.row(i));
+                    above = above.sub(levels.gt(zero));
+                    i += 1;
+                }
+            } else {
+                for levels in block {
+                    *levels = self.levels(isa, window.row(i, GROUP, &mut copy));
+                    above = above.sub(levels.gt(zero));
+                    i += 1;
+                }
+            }
+            add_counts(isa, sum, above);
+        }
+    }
+
+    /// About the value of a level, `plus` levels higher.
+    #[inline(always)]
+    pub(super) fn value(&self, isa: I, j: usize, level: I::I32, plus: f32) -> I::F32 {
+        let level = I::F32::of_int(level).add(I::F32::splat(isa, plus));
+        level.div(self.factor[j]).add(self.centre[j])
+    }
+
+    /// With brackets of their own for the lower and the upper eight columns.
+    #[inline(always)]
+    pub(super) fn of_brackets(isa: I, brackets: Pair<(I::F32, I::F32)>) -> Self {
+        let mut scale = Self::none(isa);
+        for j in 0..2 {
+            (scale.centre[j], scale.factor[j]) = spread(isa, brackets[j]);
+        }
+        scale
+    }
+
+    #[inline(always)]
+    fn levels<T: Element>(&self, isa: I, row: &[T]) -> I::I16 {
+        let top = I::F32::splat(isa, TOP.into());
+        let mut parts = [I::I32::splat(isa, 0); 2];
+        for j in 0..2 {
+            let value = <T as Loads>::floats(isa, &row[8 * j..]);
+            let scaled = value.sub(self.centre[j]).mul(self.factor[j]);
+            parts[j] = scaled.up_to(top).to_int();
+        }
+        isa.narrow(parts).max(I::I16::splat(isa, BELOW + 1))
+    }
+}
+
+/// The bracket of a sorted sample.
+#[inline(always)]
+fn between<I: Isa>(isa: I, sample: &[I::I32; SAMPLE], places: &Places) -> (I::F32, I::F32) {
+    let (first, last) = (floats_of(isa, sample[0]), floats_of(isa, sample[SAMPLE - 1]));
+    // Where the sample has no row far enough, half of its range is added.
+    let reach = last.sub(first).mul(I::F32::splat(isa, 0.5));
+    let low = match places.low {
+        Some(place) => floats_of(isa, sample[place]),
+        None => first.sub(reach),
+    };
+    let high = match places.high {
+        Some(place) => floats_of(isa, sample[place]),
+        None => last.add(reach),
+    };
+    (low, high)
+}
+
+/// The middle of a bracket, and levels for each unit.
+#[inline(always)]
+fn spread<I: Isa>(isa: I, (low, high): (I::F32, I::F32)) -> (I::F32, I::F32) {
+    let (zero, half) = (I::F32::splat(isa, 0.0), I::F32::splat(isa, 0.5));
+    let span = high.sub(low);
+    // Around a single value, a range that other values may well be in.
+    let around = magnitude(isa, low).mul(I::F32::splat(isa, 1.0 / 256.0));
+    let around = around.add(I::F32::splat(isa, 1e-30));
+    let span = Floats::select(span.gt(zero), span, around);
+    let centre = low.mul(half).add(high.mul(half));
+    let factor = I::F32::splat(isa, LEVELS).div(span);
+    let infinity = I::F32::splat(isa, f32::INFINITY);
+    let usable = infinity.gt(magnitude(isa, centre)).and(factor.gt(zero)).and(infinity.gt(factor));
+    let none = I::F32::splat(isa, NO_FACTOR);
+    (Floats::select(usable, centre, zero), Floats::select(usable, factor, none))
+}
+
+#[inline(always)]
+fn magnitude<I: Isa>(isa: I, value: I::F32) -> I::F32 {
+    Floats::of_bits(value.bits().and(I::I32::splat(isa, i32::MAX)))
+}

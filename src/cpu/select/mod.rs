@@ -1,0 +1,102 @@
+//! The k largest of every column: vectors of columns, no column is ever gathered.
+//!
+//! | rows | file | algorithm |
+//! |---|---|---|
+//! | up to 64, if the pads suffice | `network.rs` | sorting networks in registers |
+//! | more | `tile.rs`, `levels.rs`, `refine.rs`, `search.rs`, `exact.rs` | 16 columns as levels of 16 bits; a cut of each is searched by counting |
+//!
+//! A search may guess: any cut that exactly k levels exceed is right, however it was found.
+//!
+//! Threads share the columns: a [`Task`] is a range of them.
+#![allow(clippy::needless_range_loop, reason = "vectors are numbered over several arrays")]
+
+mod emit;
+mod exact;
+mod levels;
+mod network;
+mod networks;
+mod refine;
+mod search;
+mod source;
+mod tile;
+
+pub(super) use emit::Strip;
+pub(crate) use tile::scratch_words;
+
+use super::simd::{Detected, Isa, Job, KeyLanes, Lane};
+use super::threads;
+use crate::{Element, MatRef};
+use source::Source;
+
+/// Columns of a task start at multiples of this: two bytes of packed codes, a cache line of `f32`.
+const GROUP: usize = 16;
+
+/// A range of columns, for one thread.
+struct Task<'a, T: Element> {
+    source: Source<'a, T>,
+    /// Ones of a column, at least 1.
+    ones: usize,
+    out: Strip<'a, T>,
+    scratch: &'a mut [i16],
+}
+
+/// Writes which elements are among the `ones` largest of their column; `ones` is at least 1.
+/// `scratch` has [`scratch_words`].
+pub(super) fn forward<T: Element>(
+    isa: Detected,
+    u: MatRef<'_, T>,
+    ones: usize,
+    out: Strip<'_, T>,
+    scratch: &mut [u64],
+) {
+    let parts = parts(u.shape());
+    let task =
+        Task { source: Source::new(u), ones, out, scratch: bytemuck::cast_slice_mut(scratch) };
+    match isa {
+        Detected::Portable(isa) => divide(isa, task, parts),
+        #[cfg(target_arch = "x86_64")]
+        Detected::Avx2(isa) => divide(isa, task, parts),
+    }
+}
+
+/// Into how many tasks a matrix is divided.
+fn parts((rows, cols): (usize, usize)) -> usize {
+    threads::parts(rows * cols).min(cols.div_ceil(GROUP)).max(1)
+}
+
+fn divide<I: Isa, T: Element>(isa: I, task: Task<'_, T>, parts: usize) {
+    if parts == 1 {
+        return isa.run(task);
+    }
+    let Task { source, ones, out, scratch } = task;
+    let left_parts = parts / 2;
+    let at = source.cols().div_ceil(GROUP) * left_parts / parts * GROUP;
+    let (left, right) = out.split_at(at);
+    let (left_scratch, right_scratch) = scratch.split_at_mut(scratch.len() / parts * left_parts);
+    let (left_source, right_source) = source.split_at(at);
+    let left = Task { source: left_source, ones, out: left, scratch: left_scratch };
+    let right = Task { source: right_source, ones, out: right, scratch: right_scratch };
+    threads::join(|| divide(isa, left, left_parts), || divide(isa, right, parts - left_parts));
+}
+
+impl<I: Isa, T: Element> Job<I> for Task<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self, isa: I) {
+        let Task { source, ones, out, scratch } = self;
+        match network::slots(source.rows(), ones) {
+            Some(slots) => network::run(isa, &source, ones, out, slots),
+            None => tile::run(isa, &source, ones, out, scratch),
+        }
+    }
+}
+
+/// Shorthands for the two keys of an element.
+type Small<T> = <T as KeyLanes>::Small;
+type Large<T> = <T as KeyLanes>::Large;
+
+/// Columns of one vector of keys.
+const fn lanes<K: Lane>() -> usize {
+    K::LANES
+}

@@ -1,0 +1,167 @@
+//! More rows than a network sorts: a group of 16 columns as levels in a tile, which is read again
+//! and again.
+//!
+//! 1. A sample of the rows is sorted (and of many rows a larger one [`searched`](super::refine)), and elements become [`levels`](super::levels) of 16 bits: a row
+//!    of the tile is a vector.
+//! 2. A cut of each column is [searched](super::search) by counting levels.
+//! 3. Where levels do not tell all, [`exact`](super::exact) does.
+//! 4. The tile is compared with the cuts and written.
+
+use super::emit::{self, Strip};
+use super::exact::{self, Range};
+use super::levels::{Places, Sample, Scale};
+use super::refine::{REFINED_FROM, Refine};
+use super::search::{Pair, Passes, Rest, Search, TOP};
+use super::source::{Source, Window};
+use super::{GROUP, Large, parts};
+use crate::Element;
+use crate::cpu::simd::{Isa, Job, Vector, vectors_mut};
+
+/// Bytes of a vector.
+const VECTOR: usize = 32;
+
+/// Groups that are loaded and written together, so that more of a page is used at a time.
+const WIDE: usize = 4;
+
+/// Rows from which on they are; less lie in the caches.
+const WIDE_FROM: usize = 2048;
+
+/// Rows of one group before the next one's turn: their pages are all in the first level TLB.
+const BLOCK: usize = 32;
+
+fn wide(rows: usize) -> usize {
+    if rows < WIDE_FROM { 1 } else { WIDE }
+}
+
+/// 64-bit words of scratch memory for a matrix: tiles for each thread.
+pub(crate) fn scratch_words((rows, cols): (usize, usize)) -> usize {
+    let groups = cols.div_ceil(GROUP).min(wide(rows));
+    parts((rows, cols)) * (groups * rows + 1) * VECTOR / 8
+}
+
+#[inline(always)]
+pub(super) fn run<I: Isa, T: Element>(
+    isa: I,
+    source: &Source<'_, T>,
+    ones: usize,
+    mut out: Strip<'_, T>,
+    scratch: &mut [i16],
+) {
+    let (rows, cols) = (source.rows(), source.cols());
+    let tiles = vectors_mut(isa, scratch);
+    for first in (0..cols).step_by(wide(rows) * GROUP) {
+        groups(isa, source, ones, &mut out, first, tiles);
+    }
+    out.write_pads(rows, cols);
+}
+
+/// Groups from column `first` on.
+#[inline(always)]
+fn groups<I: Isa, T: Element>(
+    isa: I,
+    source: &Source<'_, T>,
+    ones: usize,
+    out: &mut Strip<'_, T>,
+    first: usize,
+    tiles: &mut [I::I16],
+) {
+    let (rows, cols) = (source.rows(), source.cols());
+    let columns = (first..cols).step_by(GROUP).take(wide(rows));
+    let block = if wide(rows) == 1 { rows } else { BLOCK };
+    let mut windows = [source.window(first, GROUP); WIDE];
+    let mut cuts = [I::I16::splat(isa, 0); WIDE];
+    let mut counts = [[I::I32::splat(isa, 0); 2]; WIDE];
+    let places = Places::new(rows, ones);
+    let mut ends = places.above;
+    if ones == rows {
+        tiles.fill(I::I16::splat(isa, TOP));
+    } else {
+        let mut scales = [Scale::none(isa); WIDE];
+        for (g, first) in columns.clone().enumerate() {
+            windows[g] = source.window(first, GROUP);
+            let window = &windows[g];
+            scales[g] = isa.run(Sample { window, rows, places: &places });
+            if rows >= REFINED_FROM {
+                let tile = &mut tiles[..rows];
+                (scales[g], ends) = isa.run(Refine { window, tile, ones, scale: scales[g] });
+            }
+        }
+        for start in (0..rows).step_by(block) {
+            for g in 0..columns.len() {
+                let tile = &mut tiles[g * rows..][start..rows.min(start + block)];
+                scales[g].load(isa, &windows[g], start, tile, &mut counts[g]);
+            }
+        }
+        for g in 0..columns.len() {
+            let tile = &mut tiles[g * rows..][..rows];
+            let search = Search::new(isa, rows, ones, windows[g].width(), ends);
+            cuts[g] = isa.run(Cut { window: &windows[g], tile, ones, above: counts[g], search });
+        }
+    }
+    for start in (0..rows).step_by(block) {
+        for (g, first) in columns.clone().enumerate() {
+            let tile = &tiles[g * rows..][start..rows.min(start + block)];
+            let columns = (first, source.width(first, GROUP));
+            isa.run(Write { out, tile, cut: cuts[g], start, columns });
+        }
+    }
+    if out.wants_threshold() {
+        for (g, first) in columns.enumerate() {
+            let window = source.window(first, GROUP);
+            let ones = Range { above: cuts[g], up_to: I::I16::splat(isa, TOP) };
+            let (least, _) = exact::extremes(isa, &window, &tiles[g * rows..][..rows], ones);
+            out.write_threshold::<Large<T>>(first, &least[..window.width()]);
+        }
+    }
+}
+
+/// Step 4, for some rows of a group.
+struct Write<'a, 'b, I: Isa, T: Element> {
+    out: &'a mut Strip<'b, T>,
+    tile: &'a [I::I16],
+    cut: I::I16,
+    start: usize,
+    columns: (usize, usize),
+}
+
+impl<I: Isa, T: Element> Job<I> for Write<'_, '_, I, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self, isa: I) {
+        let cut = emit::Cut { at: self.cut, need: None };
+        self.out.write::<I, i16>(isa, self.tile, &cut, self.start, self.columns);
+    }
+}
+
+/// Steps 2 and 3. Changes the tile such that exactly `ones` levels of each column lie above its cut.
+struct Cut<'a, 'b, I: Isa, T> {
+    window: &'a Window<'b, T>,
+    tile: &'a mut [I::I16],
+    ones: usize,
+    /// Levels above the first probe.
+    above: Pair<I::I32>,
+    search: Search<I>,
+}
+
+impl<I: Isa, T: Element> Job<I> for Cut<'_, '_, I, T> {
+    type Output = I::I16;
+
+    #[inline(always)]
+    fn run(self, isa: I) -> I::I16 {
+        let Self { window, tile, ones, above, mut search } = self;
+        let mut above = Some(above);
+        loop {
+            let passes = Passes { tile, search: &mut search, above: above.take() };
+            match isa.run(passes) {
+                Rest::Nothing => break,
+                Rest::Few => {
+                    exact::list(isa, window, tile, ones, &mut search);
+                    break;
+                }
+                Rest::Many => exact::divide(isa, window, tile, ones, &mut search),
+            }
+        }
+        search.cut(isa)
+    }
+}

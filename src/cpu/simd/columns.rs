@@ -1,0 +1,127 @@
+//! Columns of a matrix: to write, divided among threads, and to read, without a check for each row.
+
+use crate::MatMut;
+use std::marker::PhantomData;
+
+/// A range of columns of all rows, borrowed exclusively.
+///
+/// A slice of a row-major matrix cannot be divided by columns; pointers can. A part only ever
+/// makes slices of its own columns, and parts come from dividing, so no two overlap.
+pub(crate) struct Columns<'a, T> {
+    first: *mut T,
+    rows: usize,
+    cols: usize,
+    stride: usize,
+    matrix: PhantomData<&'a mut [T]>,
+}
+
+// SAFETY: it is an exclusive borrow of its elements.
+unsafe impl<T: Send> Send for Columns<'_, T> {}
+
+impl<'a, T> Columns<'a, T> {
+    /// All columns of a matrix.
+    pub(crate) fn new(matrix: MatMut<'a, T>) -> Self {
+        let layout = matrix.layout();
+        let data = matrix.into_data();
+        // What `row` relies on; the matrix has checked it.
+        assert!(data.len() >= layout.span() && layout.col_stride() == 1);
+        assert!(layout.row_stride() >= layout.cols() || layout.rows() <= 1);
+        Self {
+            first: data.as_mut_ptr(),
+            rows: layout.rows(),
+            cols: layout.cols(),
+            stride: layout.row_stride(),
+            matrix: PhantomData,
+        }
+    }
+
+    /// Number of columns.
+    pub(crate) fn cols(&self) -> usize {
+        self.cols
+    }
+
+    /// The columns before `at` and the others.
+    pub(crate) fn split_at(self, at: usize) -> (Self, Self) {
+        assert!(at <= self.cols, "column {at} of {}", self.cols);
+        // Of an empty matrix there may be no place to point to.
+        let skip = if self.rows == 0 { 0 } else { at };
+        // SAFETY: at most one behind the last element of the first row.
+        let second = unsafe { self.first.add(skip) };
+        let left = Self { cols: at, ..self };
+        (left, Self { first: second, cols: self.cols - at, ..self })
+    }
+
+    /// `width` columns from `first` on.
+    #[inline(always)]
+    pub(crate) fn part(&mut self, first: usize, width: usize) -> Columns<'_, T> {
+        assert!(first <= self.cols && width <= self.cols - first);
+        let skip = if self.rows == 0 { 0 } else { first };
+        // SAFETY: as in `split_at`.
+        Columns { first: unsafe { self.first.add(skip) }, cols: width, ..*self }
+    }
+
+    /// These columns of row `i`.
+    #[inline(always)]
+    pub(crate) fn row(&mut self, i: usize) -> &mut [T] {
+        assert!(i < self.rows);
+        // SAFETY: row `i` exists, the constructor has seen that its columns lie in the buffer, and
+        // nothing else reaches these columns while `self` is borrowed.
+        unsafe { std::slice::from_raw_parts_mut(self.first.add(i * self.stride), self.cols) }
+    }
+}
+
+/// A range of columns of all rows, to read. A slice of a row would be checked against the whole.
+#[derive(Clone, Copy)]
+pub(crate) struct Rows<'a, T> {
+    first: *const T,
+    rows: usize,
+    cols: usize,
+    stride: usize,
+    matrix: PhantomData<&'a [T]>,
+}
+
+// SAFETY: it is a shared borrow of its elements.
+unsafe impl<T: Sync> Send for Rows<'_, T> {}
+// SAFETY: as above.
+unsafe impl<T: Sync> Sync for Rows<'_, T> {}
+
+impl<'a, T> Rows<'a, T> {
+    /// The first `cols` elements of each of `rows` rows, which begin `stride` elements apart.
+    #[inline(always)]
+    pub(crate) fn new(data: &'a [T], (rows, cols): (usize, usize), stride: usize) -> Self {
+        // What `row` relies on.
+        let last = rows.saturating_sub(1).checked_mul(stride).expect("a matrix in memory");
+        assert!(rows == 0 || last <= data.len() && cols <= data.len() - last);
+        Self { first: data.as_ptr(), rows, cols, stride, matrix: PhantomData }
+    }
+
+    /// `width` columns from `first` on.
+    #[inline(always)]
+    pub(crate) fn part(self, first: usize, width: usize) -> Self {
+        assert!(first <= self.cols && width <= self.cols - first);
+        let skip = if self.rows == 0 { 0 } else { first };
+        // SAFETY: at most one behind the last element of the first row.
+        Self { first: unsafe { self.first.add(skip) }, cols: width, ..self }
+    }
+
+    /// These columns of row `i`.
+    #[inline(always)]
+    pub(crate) fn row(&self, i: usize) -> &'a [T] {
+        assert!(i < self.rows);
+        // SAFETY: row `i` exists, and the constructor has seen that its columns lie in the buffer.
+        unsafe { std::slice::from_raw_parts(self.first.add(i * self.stride), self.cols) }
+    }
+
+    /// Every `step`-th row from the first on, without an incomplete step.
+    #[inline(always)]
+    pub(crate) fn every(self, step: usize) -> Self {
+        // Its last row is not behind the last one here. There may be none, whatever the stride.
+        Self { rows: self.rows / step, stride: self.stride.wrapping_mul(step), ..self }
+    }
+
+    /// Where row `i` begins or would begin.
+    #[inline(always)]
+    pub(crate) fn address(&self, i: usize) -> *const T {
+        self.first.wrapping_add(i.wrapping_mul(self.stride))
+    }
+}

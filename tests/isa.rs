@@ -1,0 +1,150 @@
+//! The CPU path on every instruction set that the machine has, against the oracle.
+//!
+//! The set is chosen once in a process, so each one is a run of this binary of its own.
+
+use crate::common::patterns::ALL;
+use crate::common::*;
+use bihalf::half::{bf16, f16};
+use bihalf::{Codes, Cpu, Element, Error, MatMut, MatRef, Ones, Outputs, Workspace, ops};
+use std::process::Command;
+
+const VARIABLE: &str = "BIHALF_CPU_ISA";
+
+/// Runs tests of this binary in a process with the variable.
+#[track_caller]
+fn passes(isa: &str, tests: &[&str]) {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    let result = command.args(tests).env(VARIABLE, isa).output().unwrap();
+    let output = String::from_utf8_lossy(&result.stdout);
+    assert!(result.status.success(), "{VARIABLE}={isa}: {output}");
+    assert!(!output.contains(" 0 passed"), "{isa}: no test was run");
+}
+
+const PROMISES: [&str; 5] = [
+    "isa::sizes",
+    "bihalf::every",
+    "bihalf::any_subset",
+    "bihalf::forward_matches",
+    "bihalf::backward_is",
+];
+
+#[test]
+fn the_portable_implementation_keeps_all_promises() {
+    passes("portable", &PROMISES);
+}
+
+#[test]
+#[cfg(target_arch = "x86_64")]
+fn avx2_keeps_all_promises() {
+    if is_x86_feature_detected!("avx2") {
+        passes("avx2", &PROMISES);
+    } else {
+        eprintln!("avx2_keeps_all_promises: SKIPPED: this machine has no AVX2");
+    }
+}
+
+/// What a process does that is asked for an instruction set that nobody knows.
+#[test]
+fn refuses_if_the_variable_says_nonsense() {
+    let result = ops::bihalf::forward(MatRef::new(&[1.0f32, 2.0], 2, 1).unwrap(), Ones::Half);
+    if std::env::var(VARIABLE).is_ok_and(|isa| isa == "nonsense") {
+        let error = result.unwrap_err();
+        assert!(matches!(error, Error::InstructionSet { .. }), "{error}");
+        assert!(error.to_string().contains("BIHALF_CPU_ISA is \"nonsense\""), "{error}");
+    } else {
+        assert_eq!(result.unwrap(), [-1.0, 1.0]);
+    }
+}
+
+#[test]
+fn an_unknown_instruction_set_is_an_error_that_says_so() {
+    passes("nonsense", &["isa::refuses_if_the_variable_says_nonsense"]);
+}
+
+/// Columns around a vector's lanes, a tile's columns and a word of bits.
+const COLS: [usize; 13] = [1, 3, 7, 8, 9, 15, 16, 17, 31, 33, 64, 65, 4];
+
+fn sizes_of<T: Element>(turn: usize, shape: (usize, usize)) {
+    let (rows, cols) = shape;
+    let k = [rows / 2, 0, rows, rows.min(1), rows - rows.min(1), rows / 3][turn % 6];
+    let k = if turn % 4 == 0 { rows / 2 } else { k };
+    let pattern = ALL[turn % ALL.len()];
+    let _context = Context::new::<T, Cpu>(&Cpu, (shape, pattern, turn, k));
+    let u: Vec<T> = pattern.fill(shape, turn as u64);
+    let expected = naive::bihalf(&u, rows, cols, k);
+    let input = Input::new(&Cpu, &u, shape, LAYS[turn % LAYS.len()]);
+    let mut dense = vec![T::default(); rows * cols];
+    let mut codes = Codes::zeros(rows, cols).unwrap();
+    let out =
+        Outputs::none().dense(MatMut::new(&mut dense, rows, cols).unwrap()).codes(codes.as_mut());
+    let ws = &mut Workspace::new();
+    ops::bihalf::forward_into(input.view(), Ones::Count(k), out, None, ws).unwrap();
+    let dense: Vec<f64> = dense.into_iter().map(T::to_f64).collect();
+    assert_eq!(dense, expected);
+    assert_eq!(codes.as_ref().words(), naive::pack(&expected, rows, cols));
+}
+
+#[test]
+fn sizes_around_networks_tiles_and_vectors_match_the_oracle() {
+    let rows = (0..=130).chain(255..=257).chain([511, 513, 1000, 1001, 1023]);
+    let small = rows.flat_map(|rows| [0, 4, 7].map(|n| (rows, COLS[(rows + n) % COLS.len()])));
+    let large = [(4097, 3), (9001, 1), (30_011, 1)];
+    for (turn, shape) in small.chain(large).enumerate() {
+        sizes_of::<f32>(turn, shape);
+        if shape.0 < 5000 {
+            sizes_of::<f64>(turn + 3, shape);
+            sizes_of::<f16>(turn + 5, shape);
+            sizes_of::<bf16>(turn + 11, shape);
+        }
+    }
+}
+
+/// Several tiles side by side, their last one not full; a sample of the rows for the brackets; more
+/// rows than lanes of 16 bits can count.
+const MANY_ROWS: [(usize, usize); 3] = [(2049, 84), (16_384, 33), (40_001, 17)];
+
+fn many_rows_of<T: Element>(turn: usize, shape: (usize, usize), k: usize) {
+    let (rows, cols) = shape;
+    let pattern = ALL[turn % ALL.len()];
+    let _context = Context::new::<T, Cpu>(&Cpu, (shape, pattern, turn, k));
+    let u: Vec<T> = pattern.fill(shape, turn as u64);
+    let expected = naive::bihalf_of_many_rows(&u, cols, k);
+    let input = Input::new(&Cpu, &u, shape, LAYS[turn % LAYS.len()]);
+    let mut dense = vec![T::default(); rows * cols];
+    let mut dense_i8 = vec![0i8; rows * cols];
+    let mut codes = Codes::zeros(rows, cols).unwrap();
+    let mut threshold = vec![T::default(); cols];
+    let out = Outputs::none()
+        .dense(MatMut::new(&mut dense, rows, cols).unwrap())
+        .dense_i8(MatMut::new(&mut dense_i8, rows, cols).unwrap())
+        .codes(codes.as_mut());
+    let ws = &mut Workspace::new();
+    ops::bihalf::forward_into(input.view(), Ones::Count(k), out, Some(&mut threshold), ws).unwrap();
+    let dense: Vec<f64> = dense.into_iter().map(T::to_f64).collect();
+    assert!(dense == expected);
+    assert!(dense_i8.into_iter().map(f64::from).collect::<Vec<_>>() == expected);
+    assert!(codes.as_ref().words() == naive::pack(&expected, rows, cols));
+    for (j, threshold) in threshold.into_iter().enumerate() {
+        let ones = (j..u.len()).step_by(cols).filter(|&n| expected[n] > 0.0);
+        let least =
+            ones.map(|n| u[n].to_f64()).reduce(|a, b| if naive::less(b, a) { b } else { a });
+        let least = naive::canonical(least.unwrap_or(f64::NAN));
+        assert_eq!(threshold.to_f64().to_bits(), least.to_bits(), "threshold of column {j}");
+    }
+}
+
+#[test]
+fn sizes_of_many_rows_match_the_oracle() {
+    for (turn, pattern) in (0..2 * ALL.len()).enumerate() {
+        for shape in MANY_ROWS {
+            let rows = shape.0;
+            let k = if pattern < ALL.len() { rows / 2 } else { [1, rows / 5, rows - 3][turn % 3] };
+            many_rows_of::<f32>(turn, shape, k);
+            if rows < 10_000 || pattern % 5 == 0 {
+                many_rows_of::<f64>(turn, shape, k);
+                many_rows_of::<f16>(turn, shape, k);
+                many_rows_of::<bf16>(turn, shape, k);
+            }
+        }
+    }
+}
