@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# Compares the CPU path with torch, numpy and candle: installs torch and numpy into target/peers,
+# builds bihalf and candle behind a C interface, and prints the table. Takes options of peers.py.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+command -v python3 >/dev/null || { echo "run.sh: python3 is missing" >&2; exit 1; }
+command -v cargo >/dev/null || { echo "run.sh: cargo is missing" >&2; exit 1; }
+python=target/peers/bin/python
+[ -x "$python" ] || python3 -m venv target/peers
+"$python" -c "import torch, numpy" 2>/dev/null || "$python" -m pip install --quiet torch numpy
+cargo build --locked --release --package bihalf-peers
+# One processor, where that can be asked for: caches stay warm.
+exec "$python" benches/peers/peers.py "$@"
