@@ -2,7 +2,7 @@
 
 use crate::common::patterns::{ALL, Pattern};
 use crate::common::*;
-use bihalf::{Backend, Element, Error, Matrix, Ones, Order, Outputs};
+use bihalf::{Backend, Element, Error, MatRef, Matrix, Ones, Order, Outputs, Workspace, ops};
 
 const ORDERS: [(Order, bool); 2] = [(Order::Ascending, false), (Order::Descending, true)];
 
