@@ -8,6 +8,7 @@ ties, too, has the same ones on the values drawn here, which are distinct.
 
 import argparse
 import ctypes
+import os
 import pathlib
 import platform
 import statistics
@@ -226,19 +227,19 @@ def backward(table, library, shape):
     if not torch.allclose(peer(), du, rtol=1e-5, atol=1e-6):
         sys.exit("peers.py: torch and bihalf differ in the gradient")
     table.row("backward", shape, "torch", ours, peer)
-    # Bytes of a copy are two thirds of those of the gradient: U, dB and dU, and the bits of B.
+    # U, dB and dU, and the bits of B, against the 8 bytes an element that a copy moves.
     table.row("backward", shape, "copy", ours, Scaled(library, u, du, shape, 12.125 / 8))
 
 
 class Scaled(Ours):
-    """A copy of as many bytes as an operation moves, as if it had been made."""
+    """A copy, as if it moved some times as many bytes."""
 
-    def __init__(self, library, source, target, shape, bytes_of_copy):
+    def __init__(self, library, source, target, shape, times):
         super().__init__(library.peers_copy, [source, torch.empty_like(target)], shape)
-        self.bytes_of_copy = bytes_of_copy
+        self.times = times
 
     def seconds(self, calls=1):
-        return super().seconds(calls) * self.bytes_of_copy
+        return super().seconds(calls) * self.times
 
 
 def orders(table, library, shape):
@@ -300,13 +301,13 @@ def any_data(library, budget):
         print(f"| {shape[0]} x {shape[1]} | {' | '.join(cells)} |", flush=True)
 
 
-def two_threads(library, threads):
+def more_threads(library, threads):
     """Wall time of one thread over that of several: what more threads bring."""
     print(f"\n| forward, shape | one thread, us | {threads} threads, us | ratio |\n|---|---|---|---|", flush=True)
     for shape in [*SHAPES, *LARGE]:
         u = torch.randn(shape)
         b = torch.empty(shape)
-        # `threads` is what decides on the clock, too: one thread within a pool of its own is 0.
+        # 0: one thread, by the clock on the wall as well.
         one, more = (Ours(library.peers_forward, [u, b], shape, threads=n) for n in (0, threads))
         _, _, ratio, _ = compare(more, one, 1.0)
         calls = more.calls_for(2e-2)
@@ -330,6 +331,10 @@ def main():
     options = options.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)
+    # One processor, where that can be asked for: its caches stay warm.
+    processors = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
+    if processors:
+        os.sched_setaffinity(0, {min(processors)})
     library = load()
     print(f"{processor()}; {platform.system()}; torch {torch.__version__}, numpy {np.__version__}; "
           f"{time.strftime('%Y-%m-%d')}; one thread\n")
@@ -346,7 +351,9 @@ def main():
     cosine(table, library, (32, 64), 4096)
     any_data(library, options.budget)
     if options.threads:
-        two_threads(library, options.threads)
+        if processors:
+            os.sched_setaffinity(0, processors)
+        more_threads(library, options.threads)
 
 
 main()

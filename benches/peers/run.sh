@@ -10,5 +10,4 @@ python=target/peers/bin/python
 [ -x "$python" ] || python3 -m venv target/peers
 "$python" -c "import torch, numpy" 2>/dev/null || "$python" -m pip install --quiet torch numpy
 cargo build --locked --release --package bihalf-peers
-# One processor, where that can be asked for: caches stay warm.
 exec "$python" benches/peers/peers.py "$@"
