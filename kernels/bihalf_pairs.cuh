@@ -116,7 +116,8 @@ __device__ void pairs(const Forward<T>& args) {
             if (key[i].half(half) == cut.half(half)) equal |= 1u << i;
         }
         above &= exist;
-        const uint32_t ones = above | lowest_bits(equal & exist, int(args.k) - __popc(above));
+        // Pads, behind the rows, are the last ties to be taken, and the rows' are enough.
+        const uint32_t ones = above | lowest_bits(equal, int(args.k) - __popc(above));
         for (int i = 0; i < rows; i++) {
             args.out.dense.at(i, 2 * pair + half) = one<T>(ones >> i & 1);
         }

@@ -76,7 +76,6 @@ RULES = [
      "pairs: loads behind the rows"),
     ("bihalf_pairs.cuh", "if (!in) return;", "", "pairs: results behind the columns"),
     ("bihalf_pairs.cuh", "above &= exist;", "", "pairs: pads count as ones"),
-    ("bihalf_pairs.cuh", "equal & exist", "equal", "pairs: pads count as ties"),
     ("bihalf_pairs.cuh", "int(args.k) - __popc(above)", "int(args.k)",
      "pairs: rows above the threshold are not counted"),
     ("bihalf_forward.cuh", "word ^= 1u << (31 - __clz(word));", "word &= word - 1;",

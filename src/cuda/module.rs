@@ -102,9 +102,9 @@ impl Kernels {
         &self.limits
     }
 
-    /// The same kernels, launched as on a device with other multiprocessors: few of them are full
-    /// with few columns, none at all with any, so that plans choose the kernels of large matrices, and
-    /// many the other way round. For measurements and tests; results are the same bits.
+    /// The same kernels, launched as on a device with so many multiprocessors: plans choose the
+    /// kernels of large matrices where a few columns fill it, and of 0 any do, and those of small
+    /// ones where it has many. For measurements and tests; results are the same bits.
     #[must_use]
     pub fn with_multiprocessors(&self, multiprocessors: u32) -> Self {
         let limits = Limits { multiprocessors, ..self.limits };

@@ -35,13 +35,13 @@
 //!   [`Error::Parameter`] (a fraction outside 0..=1, gamma not finite),
 //!   [`Error::TooManyRows`] (forward on the CPU: more than 2^31 - 1), [`Error::InstructionSet`].
 //! - **On CUDA**: the same bits. Forward is one launch without workspace up to 4096 rows (`f64` with
-//!   packed codes: 1024; 16-bit types: 8192), by the kernel that suits the columns and the device:
-//!   `bihalf_counting*` and `bihalf_histogram*` for few, `bihalf_network*` and `bihalf_slices*` for
-//!   many. Where blocks form clusters (capability 9.0), `bihalf_cluster_*` do up to 32,768 rows so
-//!   (`f64`: 8192; 16-bit types: 65,536). More rows take `bihalf_radix_*`: 6 launches for 16-bit
-//!   types, 8 for `f32`, 14 for `f64`, U is read 3, 4 and 7 times, and the workspace is 8 KB a column
-//!   and at most 2 KB for each 2048 elements. Backward is `bihalf_backward_dense` or
-//!   `bihalf_backward_packed`, one launch.
+//!   packed codes: 1024; 16-bit types, and `f32` without packed codes: 8192), by the kernel that
+//!   suits the columns and the device: `bihalf_counting*` and `bihalf_histogram*` for few,
+//!   `bihalf_network*` and `bihalf_slices*` for many. Where blocks form clusters (capability 9.0),
+//!   `bihalf_cluster_*` do up to 32,768 rows so (`f64`: 8192; 16-bit types: 65,536). More rows take
+//!   `bihalf_radix_*`: 6 launches for 16-bit types, 8 for `f32`, 14 for `f64`, U is read 3, 4 and 7
+//!   times, and the workspace is 8 KB a column and at most 2 KB for each 2048 elements. Backward is
+//!   `bihalf_backward_dense` or `bihalf_backward_packed`, one launch.
 //! - **Cost** on the CPU: O(M K) time on average. Up to 64 rows, and if k and M - k are at most the
 //!   half of 8, 16, 32 or 64 and M is at most that, a sorting network in registers, no extra memory.
 //!   Else elements become levels of 16 bits, scaled by a sample of their column, and a cut is searched
