@@ -202,8 +202,10 @@ fn measure(meter: &mut Meter) {
     for shape in [(1024, 32), (4096, 32), (8192, 32)] {
         meter.forward::<f32>("wide without clusters", shape, false);
     }
-    let counts = meter.forward::<f32>("wide without clusters", (16_384, 32), false);
-    assert!(counts.read + counts.written <= 24 * 16_384 * 32, "{counts:?}");
+    for (rows, cols) in [(8193, 8), (9217, 8), (16_384, 32)] {
+        let counts = meter.forward::<f32>("wide without clusters", (rows, cols), false);
+        assert!(counts.read + counts.written <= (24 * rows * cols) as u64, "{counts:?}");
+    }
     meter.cuda = with;
 
     // U, dB and dU, and B or its bits.

@@ -19,6 +19,9 @@ const STEP_ROWS: u32 = 1024;
 /// Steps of a chunk, at least and at most: the counts of a chunk should be few against its rows, and
 /// must fit in 16 bits.
 const STEPS: (u32, u32) = (2, 32);
+/// Up to so many rows chunks are a step longer: what is read and written for each column, beside U
+/// and B, then stays below 4 bytes a row.
+const LONGER_CHUNKS_TO: u32 = 9 * STEP_ROWS;
 /// Blocks that a multiprocessor should have, so that one computes while others wait for memory.
 const BLOCKS_OF_MULTIPROCESSOR: u32 = 4;
 
@@ -206,7 +209,8 @@ pub fn bihalf(
     }
     let blocks = limits.multiprocessors.max(1).saturating_mul(BLOCKS_OF_MULTIPROCESSOR);
     let chunks = blocks.div_ceil(cols.div_ceil(TILE_COLUMNS));
-    let steps = rows.div_ceil(chunks).div_ceil(STEP_ROWS).clamp(STEPS.0, STEPS.1);
+    let least_steps = STEPS.0 + u32::from(rows <= LONGER_CHUNKS_TO);
+    let steps = rows.div_ceil(chunks).div_ceil(STEP_ROWS).clamp(least_steps, STEPS.1);
     let chunk_rows = steps * STEP_ROWS;
     let (key_bits, chunks) = (dtype.key_bits(), rows.div_ceil(chunk_rows));
     Bihalf::Radix(Radix { cols, padded_cols, key_bits, chunk_rows, chunks })
