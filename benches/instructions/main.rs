@@ -8,6 +8,9 @@
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod cells;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#[path = "../common/random.rs"]
+mod random;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod steps;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod table;

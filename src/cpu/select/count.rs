@@ -27,6 +27,16 @@ pub(super) fn store<I: Isa>(vectors: Pair<I::I32>) -> [i32; GROUP] {
     lanes
 }
 
+/// The mask of the columns that have a bit.
+#[inline(always)]
+pub(super) fn mask_of<I: Isa>(isa: I, columns: u32) -> I::I16 {
+    let mut mask = [0; GROUP];
+    for l in 0..GROUP {
+        mask[l] = -((columns >> l & 1) as i16);
+    }
+    Vector::load(isa, &mask)
+}
+
 /// Adds counts of 16 bits.
 #[inline(always)]
 pub(super) fn add_counts<I: Isa>(isa: I, sum: &mut Pair<I::I32>, counts: I::I16) {

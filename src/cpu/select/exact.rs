@@ -8,7 +8,7 @@
 //! In the end the levels are changed such that exactly k are above the column's cut. Nothing else
 //! has to know of ties.
 
-use super::count::{BELOW, BLOCK, TOP};
+use super::count::{BELOW, BLOCK, TOP, mask_of};
 use super::search::{LIST, Search};
 use super::source::Window;
 use super::{GROUP, Large, lanes};
@@ -127,23 +127,13 @@ pub(super) fn divide<I: Isa, T: Element>(
         }
     }
     if open != equal {
-        let divided = columns(isa, open & !equal);
+        let divided = mask_of(isa, open & !equal);
         renew(isa, window, tile, divided, &least, &greatest, &shift);
     }
     if equal != 0 {
         take_lowest_rows(isa, tile, ones, equal, search);
     }
     search.divide(isa, &top);
-}
-
-/// The mask of the columns that have a bit.
-#[inline(always)]
-fn columns<I: Isa>(isa: I, bits: u32) -> I::I16 {
-    let mut mask = [0; GROUP];
-    for l in 0..GROUP {
-        mask[l] = -((bits >> l & 1) as i16);
-    }
-    Vector::load(isa, &mask)
 }
 
 /// The least and the greatest key of the elements of each column whose levels are in a range.
@@ -248,7 +238,7 @@ fn take_lowest_rows<I: Isa>(
         }
     }
     let level = I::I16::load(isa, &level);
-    let (up, down) = (columns(isa, upwards), columns(isa, equal & !upwards));
+    let (up, down) = (mask_of(isa, upwards), mask_of(isa, equal & !upwards));
     let zero = I::I16::splat(isa, 0);
     for block in tile.chunks_mut(BLOCK) {
         let before = need.map(|need| need.min(BLOCK) as i16);

@@ -13,7 +13,7 @@
 //! few distinct levels take few passes. After [`FAIR_PASSES`] brackets are halved, so any data end.
 
 use super::GROUP;
-use super::count::{BELOW, Pair, TOP, count, count_with_neighbours, load, store};
+use super::count::{BELOW, Pair, TOP, count, count_with_neighbours, load, mask_of, store};
 use crate::cpu::simd::{Floats, Isa, Job, Vector};
 
 /// Passes by interpolation; normal data take 6 to 9.
@@ -113,11 +113,7 @@ impl<I: Isa> Search<I> {
     /// Decides columns, a bit each: exactly k of their levels lie above `cut`.
     #[inline(always)]
     pub(super) fn decide(&mut self, isa: I, columns: u32, cut: &[i32; GROUP]) {
-        let mut mask = [0; GROUP];
-        for l in 0..GROUP {
-            mask[l] = -((columns >> l & 1) as i32);
-        }
-        let (mask, cut) = (load(isa, &mask), load(isa, cut));
+        let (mask, cut) = (isa.widen(mask_of(isa, columns)), load(isa, cut));
         for j in 0..2 {
             self.right[j] = mask[j].select(cut[j], self.right[j]);
             self.above_right[j] = mask[j].select(self.goal, self.above_right[j]);

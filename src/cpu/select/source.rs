@@ -49,17 +49,11 @@ impl<'a, T: Copy + Default> Source<'a, T> {
         (left, Self { data: &self.data[skip..], cols: self.cols - at, ..self })
     }
 
-    /// How many of `width` columns from `first` on there are.
-    #[inline(always)]
-    pub(super) fn width(&self, first: usize, width: usize) -> usize {
-        width.min(self.cols - first)
-    }
-
     /// Up to `width` columns from `first` on; there is at least one, of at least one row.
     #[inline(always)]
     pub(super) fn window(&self, first: usize, width: usize) -> Window<'a, T> {
-        let Self { data, rows, row_stride, col_stride, .. } = *self;
-        let width = self.width(first, width);
+        let Self { data, rows, cols, row_stride, col_stride } = *self;
+        let width = width.min(cols - first);
         let span = (width - 1) * col_stride + 1;
         let rows = Rows::new(&data[first * col_stride..], (rows, span), row_stride);
         Window { rows, col_stride, width }

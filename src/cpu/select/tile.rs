@@ -70,6 +70,10 @@ fn groups<I: Isa, T: Element>(
     let columns = (first..cols).step_by(GROUP).take(wide(rows));
     let block = if wide(rows) == 1 { rows } else { BLOCK };
     let mut windows = [source.window(first, GROUP); WIDE];
+    for (window, first) in windows.iter_mut().zip(columns.clone()) {
+        *window = source.window(first, GROUP);
+    }
+    let windows = &windows[..columns.len()];
     let mut cuts = [I::I16::splat(isa, 0); WIDE];
     let mut counts = [[I::I32::splat(isa, 0); 2]; WIDE];
     let places = Places::new(rows, ones);
@@ -78,9 +82,7 @@ fn groups<I: Isa, T: Element>(
         tiles.fill(I::I16::splat(isa, TOP));
     } else {
         let mut scales = [Scale::none(isa); WIDE];
-        for (g, first) in columns.clone().enumerate() {
-            windows[g] = source.window(first, GROUP);
-            let window = &windows[g];
+        for (g, window) in windows.iter().enumerate() {
             scales[g] = isa.run(Sample { window, rows, places: &places });
             if rows >= REFINED_FROM {
                 let tile = &mut tiles[..rows];
@@ -88,12 +90,12 @@ fn groups<I: Isa, T: Element>(
             }
         }
         for start in (0..rows).step_by(block) {
-            for g in 0..columns.len() {
+            for g in 0..windows.len() {
                 let tile = &mut tiles[g * rows..][start..rows.min(start + block)];
                 scales[g].load(isa, &windows[g], start, tile, &mut counts[g]);
             }
         }
-        for g in 0..columns.len() {
+        for g in 0..windows.len() {
             let tile = &mut tiles[g * rows..][..rows];
             let search = Search::new(isa, rows, ones, windows[g].width(), ends);
             cuts[g] = isa.run(Cut { window: &windows[g], tile, ones, above: counts[g], search });
@@ -102,15 +104,15 @@ fn groups<I: Isa, T: Element>(
     for start in (0..rows).step_by(block) {
         for (g, first) in columns.clone().enumerate() {
             let tile = &tiles[g * rows..][start..rows.min(start + block)];
-            let columns = (first, source.width(first, GROUP));
+            let columns = (first, windows[g].width());
             isa.run(Write { out, tile, cut: cuts[g], start, columns });
         }
     }
     if out.wants_threshold() {
         for (g, first) in columns.enumerate() {
-            let window = source.window(first, GROUP);
+            let window = &windows[g];
             let ones = Range { above: cuts[g], up_to: I::I16::splat(isa, TOP) };
-            let (least, _) = exact::extremes(isa, &window, &tiles[g * rows..][..rows], ones);
+            let (least, _) = exact::extremes(isa, window, &tiles[g * rows..][..rows], ones);
             out.write_threshold::<Large<T>>(first, &least[..window.width()]);
         }
     }
