@@ -31,7 +31,7 @@ pub trait Element: Scalar + Display + PartialOrd + sealed::Arithmetic {
 /// Order-preserving integers: `a < b` exactly when `key(a) < key(b)`.
 ///
 /// The order is total: -0 equals +0, all NaN are equal and greater than +inf.
-pub trait Key: Copy + Default + Debug + Ord + Send + Sync + 'static {
+pub trait Key: bytemuck::Pod + Default + Debug + Ord + Send + Sync {
     /// The key of the reversed order.
     fn reversed(self) -> Self;
 
@@ -126,11 +126,9 @@ macro_rules! ieee {
             // the others move above them by the sign bit.
             fn key(self) -> $uint {
                 const SIGN: $uint = 1 << ($uint::BITS - 1);
-                if self.is_nan() {
-                    return $uint::MAX;
-                }
                 let bits = (self + 0.0).to_bits(); // -0 + 0 = +0
-                if bits & SIGN == 0 { bits | SIGN } else { !bits }
+                let flipped = (bits >> ($uint::BITS - 1)).wrapping_neg() | SIGN;
+                if self.is_nan() { $uint::MAX } else { bits ^ flipped }
             }
 
             fn from_key(key: $uint) -> Self {

@@ -1,5 +1,7 @@
 //! Scratch memory that the caller keeps, so that `_into` forms allocate nothing.
 
+use crate::element::Key;
+
 /// Scratch memory of the operations that need some (`rank`, `argsort`, Bi-half forward).
 ///
 /// A workspace starts empty, grows to what a call needs and never shrinks: a later call of the
@@ -31,13 +33,12 @@ impl Workspace {
     /// # Errors
     /// [`Error::TooLarge`](crate::Error::TooLarge) when `rows * cols` overflows.
     pub fn for_shape<T: crate::Element>(rows: usize, cols: usize) -> crate::Result<Self> {
-        use crate::element::Key;
         crate::Layout::new(rows, cols, cols, 1)?;
         let mut ws = Self::new();
         let scratch = <T::Key as Key>::scratch(&mut ws);
         scratch.panel_and_bounds(rows, cols);
         scratch.panel_and_ranks(rows, cols);
-        ws.tiles((rows, cols));
+        ws.tiles::<T::Key>((rows, cols));
         Ok(ws)
     }
 
@@ -47,8 +48,8 @@ impl Workspace {
     }
 
     /// Scratch memory of Bi-half's forward.
-    pub(crate) fn tiles(&mut self, shape: (usize, usize)) -> &mut [u64] {
-        at_least(&mut self.tiles, crate::cpu::scratch_words(shape))
+    pub(crate) fn tiles<K: Key>(&mut self, shape: (usize, usize)) -> &mut [u64] {
+        at_least(&mut self.tiles, crate::cpu::scratch_words::<K>(shape))
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! The set is chosen once in a process, so each one is a run of this binary of its own.
 
-use crate::common::patterns::ALL;
+use crate::common::patterns::{ALL, Pattern};
 use crate::common::*;
 use bihalf::half::{bf16, f16};
 use bihalf::{Codes, Cpu, Element, Error, MatMut, MatRef, Ones, Outputs, Workspace, ops};
@@ -104,12 +104,17 @@ fn sizes_around_networks_tiles_and_vectors_match_the_oracle() {
 const MANY_ROWS: [(usize, usize); 3] = [(2049, 84), (16_384, 33), (40_001, 17)];
 
 fn many_rows_of<T: Element>(turn: usize, shape: (usize, usize), k: usize) {
-    let (rows, cols) = shape;
     let pattern = ALL[turn % ALL.len()];
     let _context = Context::new::<T, Cpu>(&Cpu, (shape, pattern, turn, k));
-    let u: Vec<T> = pattern.fill(shape, turn as u64);
-    let expected = naive::bihalf_of_many_rows(&u, cols, k);
-    let input = Input::new(&Cpu, &u, shape, LAYS[turn % LAYS.len()]);
+    matches_the_oracle::<T>(&pattern.fill(shape, turn as u64), shape, LAYS[turn % LAYS.len()], k);
+}
+
+/// Every form of the output.
+#[track_caller]
+fn matches_the_oracle<T: Element>(u: &[T], shape: (usize, usize), lay: Lay, k: usize) {
+    let (rows, cols) = shape;
+    let expected = naive::bihalf_of_many_rows(u, cols, k);
+    let input = Input::new(&Cpu, u, shape, lay);
     let mut dense = vec![T::default(); rows * cols];
     let mut dense_i8 = vec![0i8; rows * cols];
     let mut codes = Codes::zeros(rows, cols).unwrap();
@@ -146,5 +151,41 @@ fn sizes_of_many_rows_match_the_oracle() {
                 many_rows_of::<bf16>(turn, shape, k);
             }
         }
+    }
+}
+
+/// One pass down the rows: several words of bits and a part of one, few columns; more columns than are
+/// read together.
+#[test]
+fn sizes_of_very_many_rows_match_the_oracle() {
+    for (turn, pattern) in (0..2 * ALL.len()).enumerate() {
+        let shape = (32_768 + 77 * (turn % 3), [67, 130, 9][turn % 3]);
+        let k = if pattern < ALL.len() { shape.0 / 2 } else { shape.0 * (turn % 7 + 1) / 9 };
+        many_rows_of::<f32>(turn, shape, k);
+        if pattern % 3 == 0 {
+            many_rows_of::<f64>(turn, (shape.0, 20), k);
+            many_rows_of::<f16>(turn, (shape.0, 33), k);
+            many_rows_of::<bf16>(turn, (shape.0, 64), k);
+        }
+    }
+    many_rows_of::<f32>(ALL.len(), (32_768, 517), 16_384);
+}
+
+/// Every n-th row is unlike the others: a sample of just these rows brackets the boundary wrongly, or
+/// most elements.
+#[test]
+fn sizes_of_very_many_rows_that_mislead_a_sample_match_the_oracle() {
+    const SHAPE: (usize, usize) = (33_001, 18);
+    let u: Vec<f32> = Pattern::Random.fill(SHAPE, 7);
+    for step in [1, 2, 3, 4, 5, 7, 9] {
+        let others = |like: fn(f32) -> f32| -> Vec<f32> {
+            let row = |n: usize| n / SHAPE.1;
+            let value = |(n, &u): (usize, &f32)| if row(n) % step == 0 { u } else { like(u) };
+            u.iter().enumerate().map(value).collect()
+        };
+        let _context = Context::new::<f32, Cpu>(&Cpu, step);
+        matches_the_oracle(&others(|u| u + 10.0), SHAPE, Lay::Dense, SHAPE.0 / 2);
+        matches_the_oracle(&others(|u| u * 1e-6), SHAPE, Lay::Padded, SHAPE.0 / 2);
+        matches_the_oracle(&others(|u| u.round()), SHAPE, Lay::Dense, SHAPE.0 / 2);
     }
 }

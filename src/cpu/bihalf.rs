@@ -33,7 +33,7 @@ pub(crate) fn forward<T: Element>(
     }
     let Outputs { dense, dense_i8, codes, .. } = out;
     let strip = Strip::new(dense, dense_i8, codes, threshold);
-    select::forward(isa, u, ones, strip, ws.tiles(u.shape()));
+    select::forward(isa, u, ones, strip, ws.tiles::<T::Key>(u.shape()));
 }
 
 /// The value of the `k`-th largest element of each column; `k` is at least 1.

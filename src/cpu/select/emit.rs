@@ -1,7 +1,7 @@
 //! Writes the columns whose keys lie above a cut, in every form that was asked for.
 
 use super::{GROUP, lanes};
-use crate::cpu::simd::{Columns, Isa, Keyed, Lane, Of, Signed, Vector};
+use crate::cpu::simd::{Cached, Columns, Floats, Isa, Keyed, Lane, Of, Signed, Store, Vector};
 use crate::{CodesMut, Element, MatMut};
 
 /// Where columns are cut: keys above `at` become +1, and of those that equal it the first `need`.
@@ -80,6 +80,136 @@ impl<'a, T: Element> Strip<'a, T> {
         self.threshold.is_some()
     }
 
+    /// `width` columns from `first`, a multiple of 8, on.
+    #[inline(always)]
+    pub(super) fn part(&mut self, first: usize, width: usize) -> Strip<'_, T> {
+        Strip {
+            dense: self.dense.as_mut().map(|dense| dense.part(first, width)),
+            dense_i8: self.dense_i8.as_mut().map(|dense| dense.part(first, width)),
+            codes: self.codes.as_mut().map(|codes| codes.part(first / 8, width.div_ceil(8))),
+            threshold: self.threshold.as_mut().map(|t| &mut t[first..first + width]),
+        }
+    }
+
+    /// Writes rows from `start` on of up to 64 columns, known by masks: four vectors a row.
+    #[inline(always)]
+    pub(super) fn write_rows<I: Isa>(
+        &mut self,
+        isa: I,
+        store: impl Store,
+        masks: &[[I::I16; 4]],
+        (start, cols): (usize, usize),
+    ) {
+        if let Some(dense) = &mut self.dense {
+            let (whole, rest) = (cols / GROUP, cols % GROUP);
+            for (n, masks) in masks.iter().enumerate() {
+                let mut groups = dense.row(start + n).chunks_exact_mut(GROUP);
+                for (group, &mask) in groups.by_ref().zip(masks) {
+                    <T as Signed<i16>>::write_signs(isa, store, mask, group);
+                }
+                if rest > 0 {
+                    let mut row = [T::default(); GROUP];
+                    <T as Signed<i16>>::write_signs(isa, Cached, masks[whole], &mut row);
+                    groups.into_remainder().copy_from_slice(&row[..rest]);
+                }
+            }
+        }
+        if let Some(dense) = &mut self.dense_i8 {
+            for (n, masks) in masks.iter().enumerate() {
+                let bits = bits_of(masks);
+                for (part, bits) in dense.row(start + n).chunks_mut(8).zip(bits.to_le_bytes()) {
+                    part.copy_from_slice(&signs_of_bits(bits)[..part.len()]);
+                }
+            }
+        }
+        if let Some(codes) = &mut self.codes {
+            if cols == 64 {
+                let mut codes = codes.part(0, 8);
+                for (n, masks) in masks.iter().enumerate() {
+                    codes.row(start + n).copy_from_slice(&bits_of(masks).to_le_bytes());
+                }
+            } else {
+                let exist = (1 << cols) - 1;
+                for (n, masks) in masks.iter().enumerate() {
+                    let bits = (bits_of(masks) & exist).to_le_bytes();
+                    let codes = codes.row(start + n);
+                    codes.copy_from_slice(&bits[..codes.len()]);
+                }
+            }
+        }
+    }
+
+    /// Asks for the cache lines of one element.
+    #[inline(always)]
+    pub(super) fn prefetch<I: Isa>(&mut self, isa: I, i: usize, column: usize) {
+        if let Some(dense) = &mut self.dense {
+            isa.prefetch(&dense.row(i)[column]);
+        }
+        if let Some(dense) = &mut self.dense_i8 {
+            isa.prefetch(&dense.row(i)[column]);
+        }
+        if let Some(codes) = &mut self.codes {
+            isa.prefetch(&codes.row(i)[column / 8]);
+        }
+    }
+
+    /// Writes one element anew.
+    #[inline(always)]
+    pub(super) fn set(&mut self, i: usize, column: usize, one: bool) {
+        if let Some(dense) = &mut self.dense {
+            dense.row(i)[column] = T::plus_or_minus_one(one);
+        }
+        if let Some(dense) = &mut self.dense_i8 {
+            dense.row(i)[column] = if one { 1 } else { -1 };
+        }
+        if let Some(codes) = &mut self.codes {
+            let byte = &mut codes.row(i)[column / 8];
+            *byte = *byte & !(1 << (column % 8)) | u8::from(one) << (column % 8);
+        }
+    }
+
+    /// Writes elements of row `i` of a group anew, those of a mask.
+    #[inline(always)]
+    pub(super) fn set_masked<I: Isa>(&mut self, isa: I, i: usize, mask: I::I16, one: bool) {
+        let bits = mask.bits();
+        if let Some(dense) = &mut self.dense {
+            let dense = dense.row(i);
+            if dense.len() == GROUP {
+                let zero = I::F32::splat(isa, 0.0);
+                let mut ones = [I::I32::splat(isa, 0); 2];
+                for j in 0..2 {
+                    ones[j] = T::floats(isa, &dense[8 * j..]).gt(zero);
+                }
+                let ones = isa.narrow(ones);
+                let ones = if one { ones.or(mask) } else { ones.without(mask) };
+                <T as Signed<i16>>::write_signs(isa, Cached, ones, dense);
+            } else {
+                each_bit(bits, |c| dense[c] = T::plus_or_minus_one(one));
+            }
+        }
+        if let Some(dense) = &mut self.dense_i8 {
+            let dense = dense.row(i);
+            each_bit(bits, |c| dense[c] = if one { 1 } else { -1 });
+        }
+        if let Some(codes) = &mut self.codes {
+            for (byte, bits) in codes.row(i).iter_mut().zip(bits.to_le_bytes()) {
+                *byte = if one { *byte | bits } else { *byte & !bits };
+            }
+        }
+    }
+
+    /// Writes the thresholds of some columns, a bit each.
+    #[inline(always)]
+    pub(super) fn write_values(&mut self, columns: u64, value: impl Fn(usize) -> T) {
+        if let Some(threshold) = &mut self.threshold {
+            for (c, threshold) in threshold.iter_mut().enumerate() {
+                if columns >> c & 1 == 1 {
+                    *threshold = value(c);
+                }
+            }
+        }
+    }
+
     /// Writes the thresholds of the columns from `first` on.
     #[inline(always)]
     pub(super) fn write_threshold<K: Lane>(&mut self, first: usize, keys: &[K])
@@ -99,6 +229,7 @@ impl<'a, T: Element> Strip<'a, T> {
     pub(super) fn write<I: Isa, K: Lane>(
         &mut self,
         isa: I,
+        store: impl Store,
         keys: &[Of<I, K>],
         cut: &Cut<Of<I, K>>,
         start: usize,
@@ -112,12 +243,12 @@ impl<'a, T: Element> Strip<'a, T> {
             if width == lanes {
                 let mut dense = dense.part(0, lanes);
                 for_each_mask!(isa, keys, cut, |i, mask| {
-                    <T as Signed<K>>::write_signs(isa, mask, dense.row(start + i));
+                    <T as Signed<K>>::write_signs(isa, store, mask, dense.row(start + i));
                 });
             } else {
                 let mut row = [T::default(); GROUP];
                 for_each_mask!(isa, keys, cut, |i, mask| {
-                    <T as Signed<K>>::write_signs(isa, mask, &mut row);
+                    <T as Signed<K>>::write_signs(isa, Cached, mask, &mut row);
                     dense.row(start + i).copy_from_slice(&row[..width]);
                 });
             }
@@ -164,6 +295,24 @@ impl<'a, T: Element> Strip<'a, T> {
             }
         }
     }
+}
+
+#[inline(always)]
+fn each_bit(mut bits: u32, mut f: impl FnMut(usize)) {
+    while bits != 0 {
+        f(bits.trailing_zeros() as usize);
+        bits &= bits - 1;
+    }
+}
+
+/// A bit a column.
+#[inline(always)]
+fn bits_of<V: Vector>(masks: &[V; 4]) -> u64 {
+    let mut bits = 0;
+    for (g, mask) in masks.iter().enumerate() {
+        bits |= u64::from(mask.bits()) << (GROUP * g);
+    }
+    bits
 }
 
 fn split<T>(

@@ -19,15 +19,17 @@ mod networks;
 mod refine;
 mod search;
 mod source;
+mod stream;
 mod tile;
 
 pub(super) use emit::Strip;
-pub(crate) use tile::scratch_words;
 
 use super::simd::{Detected, Isa, Job, KeyLanes, Lane};
 use super::threads;
+use crate::element::Key;
 use crate::{Element, MatRef};
 use source::Source;
+use tile::Tiles;
 
 /// Columns of a task start at multiples of this: two bytes of packed codes, a cache line of `f32`.
 const GROUP: usize = 16;
@@ -38,7 +40,7 @@ struct Task<'a, T: Element> {
     /// Ones of a column, at least 1.
     ones: usize,
     out: Strip<'a, T>,
-    scratch: &'a mut [i16],
+    scratch: &'a mut [u64],
 }
 
 /// Writes which elements are among the `ones` largest of their column; `ones` is at least 1.
@@ -51,8 +53,7 @@ pub(super) fn forward<T: Element>(
     scratch: &mut [u64],
 ) {
     let parts = parts(u.shape());
-    let task =
-        Task { source: Source::new(u), ones, out, scratch: bytemuck::cast_slice_mut(scratch) };
+    let task = Task { source: Source::new(u), ones, out, scratch };
     match isa {
         Detected::Portable(isa) => divide(isa, task, parts),
         #[cfg(target_arch = "x86_64")]
@@ -63,6 +64,12 @@ pub(super) fn forward<T: Element>(
 /// Into how many tasks a matrix is divided.
 fn parts((rows, cols): (usize, usize)) -> usize {
     threads::parts(rows * cols).min(cols.div_ceil(GROUP)).max(1)
+}
+
+/// 64-bit words of scratch memory for a matrix.
+pub(crate) fn scratch_words<K: Key>(shape: (usize, usize)) -> usize {
+    let words = tile::scratch_words(shape).max(stream::scratch_words::<K>(shape));
+    parts(shape) * words
 }
 
 fn divide<I: Isa, T: Element>(isa: I, task: Task<'_, T>, parts: usize) {
@@ -86,9 +93,12 @@ impl<I: Isa, T: Element> Job<I> for Task<'_, T> {
     #[inline(always)]
     fn run(self, isa: I) {
         let Task { source, ones, out, scratch } = self;
-        match network::slots(source.rows(), ones) {
-            Some(slots) => network::run(isa, &source, ones, out, slots),
-            None => tile::run(isa, &source, ones, out, scratch),
+        if let Some(slots) = network::slots(source.rows(), ones) {
+            network::run(isa, &source, ones, out, slots);
+        } else if let Some(sample) = stream::sample(source.rows(), ones) {
+            stream::run(isa, &source, ones, out, &sample, scratch);
+        } else {
+            isa.run(Tiles { source: &source, ones, out, scratch });
         }
     }
 }

@@ -14,7 +14,7 @@ use super::networks::sort;
 use super::source::{Source, Window};
 use super::{GROUP, Small, lanes};
 use crate::Element;
-use crate::cpu::simd::{Isa, Job, Keyed, Lane, Of, Vector};
+use crate::cpu::simd::{Cached, Isa, Job, Keyed, Lane, Of, Vector};
 
 /// The most slots that a network has.
 const MOST: usize = 64;
@@ -74,7 +74,7 @@ fn columns<I: Isa, T: Element, const HALF: usize>(
             let one = Of::<I, Small<T>>::splat(isa, Lane::of(1));
             Cut { at: threshold.sub(one), need: None }
         };
-        out.write::<I, Small<T>>(isa, &keys[..rows], &cut, 0, (first, window.width()));
+        out.write::<I, Small<T>>(isa, Cached, &keys[..rows], &cut, 0, (first, window.width()));
         if out.wants_threshold() {
             let mut values = [Small::<T>::default(); 16];
             threshold.store(&mut values);

@@ -5,7 +5,7 @@
 //! more values apart, and the second probe already is next to the boundary. As with any scale, a
 //! wrong guess costs time and nothing else.
 
-use super::count::{BELOW, Pair, TOP};
+use super::count::Pair;
 use super::levels::Scale;
 use super::search::{Passes, Search};
 use super::source::Window;
@@ -41,28 +41,51 @@ impl<I: Isa, T: Element> Job<I> for Refine<'_, '_, I, T> {
         let rows = tile.len();
         let step = STEP.max(rows.div_ceil(SAMPLE));
         let sampled = rows / step;
-        let tile = &mut tile[..sampled];
-        let mut above = [I::I32::splat(isa, 0); 2];
-        scale.load(isa, &window.every(step), 0, tile, &mut above);
         let share = ones as f64 / rows as f64;
         let middle = share * sampled as f64;
         let margin = DEVIATIONS * (middle * (1.0 - share)).sqrt() + 1.0;
-        let (low, _) = around(isa, tile, above, window.width(), middle + margin);
-        let (_, high) = around(isa, tile, above, window.width(), middle - margin);
-        let zero = I::F32::splat(isa, 0.0);
-        let mut brackets = [(zero, zero); 2];
-        for j in 0..2 {
-            // A level more, as they are rounded.
-            brackets[j] = (scale.value(isa, j, low[j], -1.0), scale.value(isa, j, high[j], 1.0));
-        }
+        let (window, tile) = (&window.every(step), &mut tile[..sampled]);
+        let goals = (middle + margin, middle - margin);
+        let Surroundings { brackets, .. } = surroundings(isa, window, tile, scale, goals);
         let per_row = rows as f64 / sampled as f64;
-        let ends = ((middle + margin) * per_row, (middle - margin) * per_row);
+        let ends = (goals.0 * per_row, goals.1 * per_row);
         let ends = (ends.0.min(rows as f64) as f32, ends.1.max(0.0) as f32);
         (Scale::of_brackets(isa, brackets), ends)
     }
 }
 
-/// Levels of which at least and at most `goal` levels of each column are greater.
+/// Where two boundaries of a group are, one with more ones and one with less.
+pub(super) struct Surroundings<I: Isa> {
+    /// Values below the former and above the latter.
+    pub brackets: Pair<(I::F32, I::F32)>,
+    /// Elements between the levels of these values.
+    pub inside: Pair<I::I32>,
+}
+
+/// Searches the boundaries above which about `goals` elements are. The tile is of the window's rows.
+#[inline(always)]
+pub(super) fn surroundings<I: Isa, T: Element>(
+    isa: I,
+    window: &Window<'_, T>,
+    tile: &mut [I::I16],
+    scale: Scale<I>,
+    goals: (f64, f64),
+) -> Surroundings<I> {
+    let (zero, none) = (I::F32::splat(isa, 0.0), I::I32::splat(isa, 0));
+    let mut above = [none; 2];
+    scale.load(isa, window, 0, tile, &mut above);
+    let low = around(isa, tile, above, window.width(), goals.0).at_least();
+    let high = around(isa, tile, above, window.width(), goals.1).at_most();
+    let (mut brackets, mut inside) = ([(zero, zero); 2], [none; 2]);
+    for j in 0..2 {
+        // A level more, as they are rounded.
+        let ends = (scale.value(isa, j, low.0[j], -1.0), scale.value(isa, j, high.0[j], 1.0));
+        (brackets[j], inside[j]) = (ends, low.1[j].sub(high.1[j]));
+    }
+    Surroundings { brackets, inside }
+}
+
+/// A search for the levels above which `goal` are, as far as passes tell.
 #[inline(always)]
 fn around<I: Isa>(
     isa: I,
@@ -70,16 +93,13 @@ fn around<I: Isa>(
     above: Pair<I::I32>,
     width: usize,
     goal: f64,
-) -> (Pair<I::I32>, Pair<I::I32>) {
+) -> Search<I> {
     let rows = tile.len();
-    if goal < 1.0 {
-        return ([I::I32::splat(isa, TOP.into()); 2], [I::I32::splat(isa, TOP.into()); 2]);
-    }
-    if goal >= rows as f64 {
-        return ([I::I32::splat(isa, BELOW.into()); 2], [I::I32::splat(isa, BELOW.into()); 2]);
-    }
     let ends = (rows as f32, 0.0);
-    let mut search = Search::new(isa, rows, goal as usize, width, ends);
-    isa.run(Passes { tile, search: &mut search, above: Some(above) });
-    search.ends()
+    let inner = goal.clamp(0.0, rows as f64);
+    let mut search = Search::new(isa, rows, inner as usize, width, ends);
+    if goal >= 1.0 && goal < rows as f64 {
+        isa.run(Passes { tile, search: &mut search, above: Some(above) });
+    }
+    search
 }

@@ -127,10 +127,22 @@ impl<I: Isa> Search<I> {
         isa.narrow(self.right)
     }
 
-    /// The ends of the brackets.
+    /// Levels above which at least k are, no more than need be as far as is known, and how many are.
     #[inline(always)]
-    pub(super) fn ends(&self) -> (Pair<I::I32>, Pair<I::I32>) {
-        (self.left, self.right)
+    pub(super) fn at_least(&self) -> (Pair<I::I32>, Pair<I::I32>) {
+        let (mut level, mut above) = (self.left, self.above_left);
+        for j in 0..2 {
+            let decided = self.above_right[j].eq(self.goal);
+            level[j] = decided.select(self.right[j], level[j]);
+            above[j] = decided.select(self.goal, above[j]);
+        }
+        (level, above)
+    }
+
+    /// Levels above which at most k are, and how many are.
+    #[inline(always)]
+    pub(super) fn at_most(&self) -> (Pair<I::I32>, Pair<I::I32>) {
+        (self.right, self.above_right)
     }
 
     /// New levels of columns, which hold the elements of the bracket from 0 to `top` and others

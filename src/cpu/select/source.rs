@@ -1,6 +1,5 @@
 //! Vectors of neighbouring elements of a row, whatever the strides.
 
-use super::GROUP;
 use crate::MatRef;
 use crate::cpu::simd::Rows;
 
@@ -49,6 +48,23 @@ impl<'a, T: Copy + Default> Source<'a, T> {
         (left, Self { data: &self.data[skip..], cols: self.cols - at, ..self })
     }
 
+    /// The element of row `i` and column `j`.
+    #[inline(always)]
+    pub(super) fn get(&self, i: usize, j: usize) -> T {
+        self.data[i * self.row_stride + j * self.col_stride]
+    }
+
+    /// `width` columns from `first` on.
+    pub(super) fn part(&self, first: usize, width: usize) -> Self {
+        self.split_at(first).1.split_at(width).0
+    }
+
+    /// Every `step`-th row, without an incomplete step.
+    pub(super) fn every(&self, step: usize) -> Self {
+        let row_stride = self.row_stride.saturating_mul(step);
+        Self { rows: self.rows / step, row_stride, ..*self }
+    }
+
     /// Up to `width` columns from `first` on; there is at least one, of at least one row.
     #[inline(always)]
     pub(super) fn window(&self, first: usize, width: usize) -> Window<'a, T> {
@@ -64,6 +80,17 @@ impl<'a, T: Copy + Default> Window<'a, T> {
     #[inline(always)]
     pub(super) fn width(&self) -> usize {
         self.width
+    }
+
+    #[inline(always)]
+    pub(super) fn rows(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Where row `i` begins or would begin.
+    #[inline(always)]
+    pub(super) fn address(&self, i: usize) -> *const T {
+        self.rows.address(i)
     }
 
     /// Every `step`-th row.
@@ -87,7 +114,7 @@ impl<'a, T: Copy + Default> Window<'a, T> {
     /// `lanes` elements of row `i`, copied if need be; what stands in place of columns that do not
     /// exist means nothing.
     #[inline(always)]
-    pub(super) fn row<'b>(&self, i: usize, lanes: usize, copy: &'b mut [T; GROUP]) -> &'b [T]
+    pub(super) fn row<'b>(&self, i: usize, lanes: usize, copy: &'b mut [T]) -> &'b [T]
     where
         'a: 'b,
     {

@@ -14,9 +14,9 @@ use super::levels::{Places, Sample, Scale};
 use super::refine::{REFINED_FROM, Refine};
 use super::search::{Passes, Rest, Search};
 use super::source::{Source, Window};
-use super::{GROUP, Large, parts};
+use super::{GROUP, Large};
 use crate::Element;
-use crate::cpu::simd::{Isa, Job, Vector, vectors_mut};
+use crate::cpu::simd::{Cached, Isa, Job, Vector, vectors_mut};
 
 /// Bytes of a vector.
 const VECTOR: usize = 32;
@@ -34,26 +34,33 @@ fn wide(rows: usize) -> usize {
     if rows < WIDE_FROM { 1 } else { WIDE }
 }
 
-/// 64-bit words of scratch memory for a matrix: tiles for each thread.
-pub(crate) fn scratch_words((rows, cols): (usize, usize)) -> usize {
+/// 64-bit words of scratch memory for a range of columns.
+pub(super) fn scratch_words((rows, cols): (usize, usize)) -> usize {
     let groups = cols.div_ceil(GROUP).min(wide(rows));
-    parts((rows, cols)) * (groups * rows + 1) * VECTOR / 8
+    (groups * rows + 1) * VECTOR / 8
 }
 
-#[inline(always)]
-pub(super) fn run<I: Isa, T: Element>(
-    isa: I,
-    source: &Source<'_, T>,
-    ones: usize,
-    mut out: Strip<'_, T>,
-    scratch: &mut [i16],
-) {
-    let (rows, cols) = (source.rows(), source.cols());
-    let tiles = vectors_mut(isa, scratch);
-    for first in (0..cols).step_by(wide(rows) * GROUP) {
-        groups(isa, source, ones, &mut out, first, tiles);
+/// All columns of the source. `scratch` has [`scratch_words`].
+pub(super) struct Tiles<'a, 'b, T: Element> {
+    pub source: &'a Source<'b, T>,
+    pub ones: usize,
+    pub out: Strip<'a, T>,
+    pub scratch: &'a mut [u64],
+}
+
+impl<I: Isa, T: Element> Job<I> for Tiles<'_, '_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self, isa: I) {
+        let Self { source, ones, mut out, scratch } = self;
+        let (rows, cols) = (source.rows(), source.cols());
+        let tiles = vectors_mut::<I, i16>(isa, bytemuck::cast_slice_mut(scratch));
+        for first in (0..cols).step_by(wide(rows) * GROUP) {
+            groups(isa, source, ones, &mut out, first, tiles);
+        }
+        out.write_pads(rows, cols);
     }
-    out.write_pads(rows, cols);
 }
 
 /// Groups from column `first` on.
@@ -133,7 +140,7 @@ impl<I: Isa, T: Element> Job<I> for Write<'_, '_, I, T> {
     #[inline(always)]
     fn run(self, isa: I) {
         let cut = emit::Cut { at: self.cut, need: None };
-        self.out.write::<I, i16>(isa, self.tile, &cut, self.start, self.columns);
+        self.out.write::<I, i16>(isa, Cached, self.tile, &cut, self.start, self.columns);
     }
 }
 

@@ -103,6 +103,11 @@ impl Isa for Avx2 {
     fn prefetch<T>(self, address: *const T) {
         unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) }
     }
+
+    #[inline(always)]
+    fn settle(self) {
+        unsafe { _mm_sfence() }
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -195,6 +200,18 @@ macro_rules! vector {
             fn store(self, to: &mut [$lane]) {
                 assert!(to.len() >= $lanes);
                 unsafe { _mm256_storeu_si256(to.as_mut_ptr().cast(), self.0) }
+            }
+            #[inline(always)]
+            unsafe fn store_past_caches(self, to: &mut [$lane]) {
+                assert!(to.len() >= $lanes);
+                let place: *mut __m256i = to.as_mut_ptr().cast();
+                unsafe {
+                    if place.is_aligned() {
+                        _mm256_stream_si256(place, self.0);
+                    } else {
+                        _mm256_storeu_si256(place, self.0);
+                    }
+                }
             }
             #[inline(always)]
             fn and(self, other: Self) -> Self {

@@ -95,6 +95,12 @@ impl<'a, T> Rows<'a, T> {
         Self { first: data.as_ptr(), rows, cols, stride, matrix: PhantomData }
     }
 
+    /// Number of rows.
+    #[inline(always)]
+    pub(crate) fn len(&self) -> usize {
+        self.rows
+    }
+
     /// `width` columns from `first` on.
     #[inline(always)]
     pub(crate) fn part(self, first: usize, width: usize) -> Self {

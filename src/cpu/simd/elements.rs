@@ -1,6 +1,6 @@
 //! Elements as `f32` and signs as elements.
 
-use super::{Floats, Isa, Lane, Of, Vector};
+use super::{Cached, Floats, Isa, Lane, Of, Store, Vector};
 use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 
@@ -9,6 +9,9 @@ pub trait Loads: Copy {
     /// The first 8 elements of a slice as `f32`; of an `f64` the nearest one, so that the order stays
     /// but different values may become equal.
     fn floats<I: Isa>(isa: I, from: &[Self]) -> I::F32;
+
+    /// Whether different values stay different.
+    const EXACT: bool = true;
 }
 
 impl Loads for f32 {
@@ -23,6 +26,8 @@ impl Loads for f64 {
     fn floats<I: Isa>(isa: I, from: &[Self]) -> I::F32 {
         isa.narrow_f64(from)
     }
+
+    const EXACT: bool = false;
 }
 
 impl Loads for f16 {
@@ -55,7 +60,7 @@ fn signs_of<I: Isa>(isa: I, bits: u8) -> [f32; 8] {
     let each = I::I32::load(isa, &[1, 2, 4, 8, 16, 32, 64, 128]);
     let is_set = each.and(Vector::splat(isa, bits.into())).eq(each);
     let mut values = [0.0; 8];
-    <f32 as Signed<i32>>::write_signs(isa, is_set, &mut values);
+    <f32 as Signed<i32>>::write_signs(isa, Cached, is_set, &mut values);
     values
 }
 
@@ -121,7 +126,7 @@ impl Reals<f32> for bf16 {
 /// An element that masks over `K` can be written as.
 pub trait Signed<K: Lane>: Copy {
     /// +1 where the mask is set, else -1, to the first places of a slice.
-    fn write_signs<I: Isa>(isa: I, mask: Of<I, K>, to: &mut [Self]);
+    fn write_signs<I: Isa>(isa: I, store: impl Store, mask: Of<I, K>, to: &mut [Self]);
 }
 
 /// The bits of +1 where the mask is set, else those of -1.
@@ -134,9 +139,9 @@ macro_rules! signed_by_own_bits {
     ($float:ident, $lane:ident) => {
         impl Signed<$lane> for $float {
             #[inline(always)]
-            fn write_signs<I: Isa>(isa: I, mask: Of<I, $lane>, to: &mut [Self]) {
+            fn write_signs<I: Isa>(isa: I, store: impl Store, mask: Of<I, $lane>, to: &mut [Self]) {
                 const ONE: $lane = (1.0 as $float).to_bits() as $lane;
-                signs(isa, mask, ONE, ONE | $lane::MIN).store(bytemuck::cast_slice_mut(to));
+                store.store(signs(isa, mask, ONE, ONE | $lane::MIN), bytemuck::cast_slice_mut(to));
             }
         }
     };
@@ -149,10 +154,10 @@ macro_rules! signed_by_16_bits {
     ($float:ident) => {
         impl Signed<i16> for $float {
             #[inline(always)]
-            fn write_signs<I: Isa>(isa: I, mask: I::I16, to: &mut [Self]) {
+            fn write_signs<I: Isa>(isa: I, store: impl Store, mask: I::I16, to: &mut [Self]) {
                 const ONE: i16 = $float::ONE.to_bits() as i16;
                 let to = bytemuck::cast_slice_mut(to.reinterpret_cast_mut());
-                signs(isa, mask, ONE, ONE | i16::MIN).store(to);
+                store.store(signs(isa, mask, ONE, ONE | i16::MIN), to);
             }
         }
     };
@@ -164,22 +169,22 @@ signed_by_16_bits!(bf16);
 impl Signed<i16> for f32 {
     /// The lower half of +1 and -1 is 0.
     #[inline(always)]
-    fn write_signs<I: Isa>(isa: I, mask: I::I16, to: &mut [Self]) {
+    fn write_signs<I: Isa>(isa: I, store: impl Store, mask: I::I16, to: &mut [Self]) {
         const ONE: i16 = (1f32.to_bits() >> 16) as i16;
         let to: &mut [i32; 16] = bytemuck::cast_slice_mut(to).first_chunk_mut().expect("16 places");
         let [low, high] = isa.upper(signs(isa, mask, ONE, ONE | i16::MIN));
-        low.store(&mut to[..8]);
-        high.store(&mut to[8..]);
+        store.store(low, &mut to[..8]);
+        store.store(high, &mut to[8..]);
     }
 }
 
 impl Signed<i16> for f64 {
     #[inline(always)]
-    fn write_signs<I: Isa>(isa: I, mask: I::I16, to: &mut [Self]) {
+    fn write_signs<I: Isa>(isa: I, store: impl Store, mask: I::I16, to: &mut [Self]) {
         let mut lanes = [0; 16];
         mask.store(&mut lanes);
         for (to, lanes) in to[..16].chunks_exact_mut(4).zip(lanes.chunks_exact(4)) {
-            <Self as Signed<i64>>::write_signs(isa, I::I64::load_narrow(isa, lanes), to);
+            <Self as Signed<i64>>::write_signs(isa, store, I::I64::load_narrow(isa, lanes), to);
         }
     }
 }

@@ -14,6 +14,7 @@
 //! | `columns.rs` | threads write disjoint columns of one matrix | a part owns a range of columns and hands out rows of that range alone |
 //! | `columns.rs` | rows without a check of the whole matrix | the last row has been checked |
 //! | `avx2.rs` | a prefetch of any address | it touches nothing that a program can see |
+//! | `store.rs` | stores past the caches, which are not ordered | who gets the token for them is inside a call that ends with a fence |
 //! | `mod.rs` | scratch memory seen as vectors | vectors are lanes without padding, any bits are a value |
 //!
 //! Generic code is `#[inline(always)]`, so that it is compiled inside [`Isa::run`] with the
@@ -26,6 +27,7 @@ mod columns;
 mod elements;
 mod keys;
 mod portable;
+mod store;
 
 #[cfg(target_arch = "x86_64")]
 pub(crate) use avx2::Avx2;
@@ -34,6 +36,8 @@ pub use elements::{Loads, Reals, Signed};
 pub use keys::{KeyLanes, Keyed, Lane};
 pub(crate) use keys::{floats_of, keys_of};
 pub(crate) use portable::Portable;
+pub use store::Store;
+pub(crate) use store::{Cached, past_caches};
 
 use crate::{Error, Result};
 use half::f16;
@@ -87,6 +91,9 @@ pub trait Isa: Copy + Send + Sync + 'static {
 
     /// Asks for a cache line that will be read. Any address will do.
     fn prefetch<T>(self, address: *const T);
+
+    /// Ends stores past the caches: what follows sees them.
+    fn settle(self);
 }
 
 /// A vector of `f32`. Masks are those of the integers of its size.
@@ -143,6 +150,11 @@ pub trait Vector: Copy + Send + Sync + 'static {
     fn load(isa: Self::Isa, from: &[Self::Lane]) -> Self;
     /// To the first places of a slice.
     fn store(self, to: &mut [Self::Lane]);
+    /// The same, past the caches if the places are aligned.
+    ///
+    /// # Safety
+    /// [`Isa::settle`] comes before anything else that reads or writes these places.
+    unsafe fn store_past_caches(self, to: &mut [Self::Lane]);
     /// Mask of the lanes that are greater than those of `other`.
     fn gt(self, other: Self) -> Self;
     /// Mask of the lanes that are equal.

@@ -1,4 +1,4 @@
-//! Vectors as plain arrays: for every machine, and the meaning of each operation. No `unsafe`.
+//! Vectors as plain arrays: for every machine, and the meaning of each operation. No `unsafe` block.
 
 use super::{Floats, Isa, Job, Vector};
 use half::f16;
@@ -65,6 +65,9 @@ impl Isa for Portable {
 
     #[inline(always)]
     fn prefetch<T>(self, _: *const T) {}
+
+    #[inline(always)]
+    fn settle(self) {}
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -172,6 +175,10 @@ macro_rules! vector {
             #[inline(always)]
             fn store(self, to: &mut [$lane]) {
                 *to.first_chunk_mut().expect("a vector's lanes") = self.0;
+            }
+            #[inline(always)]
+            unsafe fn store_past_caches(self, to: &mut [$lane]) {
+                self.store(to);
             }
             #[inline(always)]
             fn gt(self, other: Self) -> Self {

@@ -1,0 +1,140 @@
+//! Step 1: values between which the boundary of each column lies in all but a few of ten thousand.
+
+use super::{GROUPS, PART};
+use crate::Element;
+use crate::cpu::select::GROUP;
+use crate::cpu::select::emit::Strip;
+use crate::cpu::select::levels::{self, Places};
+use crate::cpu::select::refine::surroundings;
+use crate::cpu::select::source::Source;
+use crate::cpu::select::tile::Tiles;
+use crate::cpu::simd::{Floats, Isa, Job, Vector, vectors_mut};
+
+/// One row of so many is in the sample,
+const ONE_OF: usize = 16;
+/// unless that would be less rows, or more.
+const ROWS: (usize, usize) = (8192, 65_536);
+
+/// Standard deviations of the boundary's place in the sample, to either side.
+const DEVIATIONS: f64 = 3.5;
+
+/// How many times as many elements as expected may be in a bracket whose ends are not exact. More
+/// are where levels are wide or one value is frequent.
+const MANY: i32 = 2;
+
+/// Every n-th row, and how many elements of the sample are not below the ends of the bracket.
+#[derive(Clone, Copy)]
+pub(in crate::cpu::select) struct Sample {
+    step: usize,
+    low: usize,
+    high: usize,
+}
+
+/// The ends of open brackets and about their middles, as `f32` as elements are compared with them.
+#[derive(Clone, Copy)]
+pub(super) struct Bracket {
+    pub low: [f32; PART],
+    pub middle: [f32; PART],
+    pub high: [f32; PART],
+    /// The groups whose ends are values that elements have.
+    pub exact: [bool; GROUPS],
+}
+
+impl Default for Bracket {
+    fn default() -> Self {
+        Self { low: [0.0; PART], middle: [0.0; PART], high: [0.0; PART], exact: [false; GROUPS] }
+    }
+}
+
+impl Sample {
+    /// None where the boundary is so near an end of the order that a sample does not bracket it.
+    pub(super) fn new(rows: usize, ones: usize) -> Option<Self> {
+        // Odd, so that the sampled rows do not all fall on a few sets of the caches.
+        let step = rows / (rows / ONE_OF).clamp(ROWS.0, ROWS.1) | 1;
+        let sampled = rows / step;
+        let share = ones as f64 / rows as f64;
+        let middle = share * sampled as f64;
+        // Of a sample without replacement.
+        let variance = middle * (1.0 - share) * (1.0 - 1.0 / step as f64);
+        let margin = DEVIATIONS * variance.sqrt() + 1.0;
+        let (low, high) = ((middle + margin).ceil(), (middle - margin).floor());
+        (high >= 1.0 && low <= sampled as f64).then_some(Self {
+            step,
+            low: low as usize,
+            high: high as usize,
+        })
+    }
+
+    /// Brackets of up to [`PART`] columns.
+    pub(super) fn bracket<I: Isa, T: Element>(
+        &self,
+        isa: I,
+        source: &Source<'_, T>,
+        scratch: &mut [u64],
+    ) -> Bracket {
+        let sample = &source.every(self.step);
+        let mut bracket = Bracket::default();
+        let Bracket { low, middle, high, exact } = &mut bracket;
+        for first in (0..sample.cols()).step_by(GROUP) {
+            let source = &sample.part(first, GROUP.min(sample.cols() - first));
+            let (low, high) = (&mut low[first..][..GROUP], &mut high[first..][..GROUP]);
+            let inside = isa.run(Near { sample: self, source, low, high, scratch });
+            if inside > MANY * (self.low - self.high) as i32 {
+                exactly(isa, source, self.low, low, scratch);
+                exactly(isa, source, self.high, high, scratch);
+                exact[first / GROUP] = true;
+            }
+        }
+        *middle = std::array::from_fn(|c| 0.5 * low[c] + 0.5 * high[c]);
+        bracket
+    }
+}
+
+/// The values of a group above which about so many elements of the sample are.
+struct Near<'a, 'b, T> {
+    sample: &'a Sample,
+    source: &'a Source<'b, T>,
+    low: &'a mut [f32],
+    high: &'a mut [f32],
+    scratch: &'a mut [u64],
+}
+
+impl<I: Isa, T: Element> Job<I> for Near<'_, '_, T> {
+    /// Elements between them in the column that has most.
+    type Output = i32;
+
+    #[inline(always)]
+    fn run(self, isa: I) -> i32 {
+        let Self { sample, source, low, high, scratch } = self;
+        let rows = source.rows();
+        let window = &source.window(0, GROUP);
+        let places = &Places::new(rows, sample.low.midpoint(sample.high));
+        let scale = isa.run(levels::Sample { window, rows, places });
+        let tile = &mut vectors_mut::<I, i16>(isa, bytemuck::cast_slice_mut(scratch))[..rows];
+        let goals = (sample.low as f64, sample.high as f64);
+        let near = surroundings(isa, window, tile, scale, goals);
+        let mut inside = [0; GROUP];
+        for j in 0..2 {
+            near.brackets[j].0.store(&mut low[8 * j..]);
+            near.brackets[j].1.store(&mut high[8 * j..]);
+            near.inside[j].store(&mut inside[8 * j..]);
+        }
+        inside[..source.cols()].iter().copied().max().unwrap_or(0)
+    }
+}
+
+/// The values of a group above which exactly so many elements are, or which are among them.
+fn exactly<I: Isa, T: Element>(
+    isa: I,
+    source: &Source<'_, T>,
+    ones: usize,
+    to: &mut [f32],
+    scratch: &mut [u64],
+) {
+    let mut values = [T::default(); GROUP];
+    let out = Strip::new(None, None, None, Some(&mut values));
+    isa.run(Tiles { source, ones, out, scratch });
+    for (to, value) in to.iter_mut().zip(values) {
+        *to = value.to_f64() as f32;
+    }
+}

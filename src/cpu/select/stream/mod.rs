@@ -1,0 +1,198 @@
+//! Very many rows: one pass down the matrix, which writes most of the output for good.
+//!
+//! 1. Two values of a sample of the rows [bracket](bracket) each column's boundary.
+//! 2. A [pass](pass) down all rows writes +1 above the middle of the bracket and -1 below it, counts
+//!    the elements above the bracket and notes those inside: the [candidates], a few of a hundred.
+//! 3. Now it is known how many candidates are ones. They are selected, and those that were written
+//!    wrong are written again.
+//! 4. A boundary at an end of the bracket is among [equal elements](ties), of which the lowest rows are
+//!    ones.
+//!
+//! Columns whose boundary is elsewhere, and those with too many candidates, are left to
+//! [tiles](super::tile). Counts tell; no guess is trusted.
+
+mod bracket;
+mod candidates;
+mod pass;
+mod ties;
+
+use super::GROUP;
+use super::emit::Strip;
+use super::source::Source;
+use super::tile::Tiles;
+use crate::Element;
+use crate::cpu::simd::{Cached, Isa, Store, past_caches};
+use crate::element::Key;
+use bracket::Bracket;
+pub(super) use bracket::Sample;
+use candidates::Candidates;
+use pass::Pass;
+use std::ops::{Range, RangeInclusive};
+use ties::Ties;
+
+/// Rows from which on this takes less time than tiles do, and which candidates' places can hold.
+const ROWS: RangeInclusive<usize> = 32_768..=candidates::MOST_ROWS;
+
+/// Columns of a part: a word of bits.
+const PART: usize = 64;
+const GROUPS: usize = PART / GROUP;
+
+/// Parts whose rows are read together: a kilobyte of a row of `f32`.
+const WIDE: usize = 8;
+
+/// Rows of a part before the next part's turn.
+const BLOCK: usize = 8;
+
+/// Room for candidates of a part, for each row.
+const ROOM: usize = 4;
+
+/// Bytes of an output from which on it is written past the caches.
+const LARGE: usize = 8 << 20;
+
+/// How such columns are sampled, if they are to be streamed.
+pub(super) fn sample(rows: usize, ones: usize) -> Option<Sample> {
+    if ROWS.contains(&rows) { Sample::new(rows, ones) } else { None }
+}
+
+/// 64-bit words of scratch memory for a range of columns.
+pub(super) fn scratch_words<K: Key>((rows, cols): (usize, usize)) -> usize {
+    if !ROWS.contains(&rows) {
+        return 0;
+    }
+    let parts = cols.div_ceil(PART).min(WIDE);
+    rows * ROOM * (parts * Candidates::<K>::BYTES + size_of::<K>()) / 8
+}
+
+/// Columns of a matrix, and what is known of them.
+struct Part<'a, T: Element> {
+    source: Source<'a, T>,
+    bracket: Bracket,
+    /// Elements that were written as -1.
+    less: [u32; PART],
+    candidates: Candidates<'a, T::Key>,
+}
+
+/// All columns of the source.
+#[inline(always)]
+pub(super) fn run<I: Isa, T: Element>(
+    isa: I,
+    source: &Source<'_, T>,
+    ones: usize,
+    mut out: Strip<'_, T>,
+    sample: &Sample,
+    scratch: &mut [u64],
+) {
+    let (rows, cols) = (source.rows(), source.cols());
+    for first in (0..cols).step_by(WIDE * PART) {
+        let width = (WIDE * PART).min(cols - first);
+        parts(isa, &source.part(first, width), ones, out.part(first, width), sample, scratch);
+    }
+    out.write_pads(rows, cols);
+}
+
+/// Up to [`WIDE`] parts.
+fn parts<I: Isa, T: Element>(
+    isa: I,
+    source: &Source<'_, T>,
+    ones: usize,
+    mut out: Strip<'_, T>,
+    sample: &Sample,
+    scratch: &mut [u64],
+) {
+    let (rows, cols) = (source.rows(), source.cols());
+    let columns = |p: usize| (p * PART, PART.min(cols - p * PART));
+    let count = cols.div_ceil(PART);
+    let mut brackets = [Bracket::default(); WIDE];
+    for (p, bracket) in brackets[..count].iter_mut().enumerate() {
+        let (first, width) = columns(p);
+        *bracket = sample.bracket(isa, &source.part(first, width), scratch);
+    }
+    let room = rows * ROOM;
+    let (list, mut rest) = scratch.split_at_mut(room * size_of::<T::Key>() / 8);
+    let list = bytemuck::cast_slice_mut(list);
+    let mut parts: [Option<Part<'_, T>>; WIDE] = [const { None }; WIDE];
+    for p in 0..count {
+        let (first, width) = columns(p);
+        let candidates;
+        (candidates, rest) = Candidates::new(rest, room);
+        let source = source.part(first, width);
+        parts[p] = Some(Part { source, bracket: brackets[p], less: [0; PART], candidates });
+    }
+    let parts = &mut parts[..count];
+    if rows * cols * size_of::<T>() >= LARGE {
+        past_caches(isa, |store| stream(isa, store, parts, &mut out));
+    } else {
+        stream(isa, Cached, parts, &mut out);
+    }
+    let mut missed = [0; WIDE];
+    for (p, part) in parts.iter_mut().flatten().enumerate() {
+        let (first, width) = columns(p);
+        missed[p] = part.finish(isa, ones, out.part(first, width), list);
+    }
+    for (first, group) in (0..cols).step_by(GROUP).zip(0..) {
+        if (missed[group / GROUPS] >> (group % GROUPS * GROUP)) as u16 != 0 {
+            let width = GROUP.min(cols - first);
+            let (source, out) = (&source.part(first, width), out.part(first, width));
+            isa.run(Tiles { source, ones, out, scratch: &mut *scratch });
+        }
+    }
+}
+
+/// Step 2.
+fn stream<I: Isa, T: Element>(
+    isa: I,
+    store: impl Store,
+    parts: &mut [Option<Part<'_, T>>],
+    out: &mut Strip<'_, T>,
+) {
+    let rows = parts[0].as_ref().map_or(0, |part| part.source.rows());
+    for start in (0..rows).step_by(BLOCK) {
+        for (p, part) in parts.iter_mut().flatten().enumerate() {
+            let out = out.part(p * PART, part.source.cols());
+            let rows: Range<usize> = start..rows.min(start + BLOCK);
+            isa.run(Pass { store, part, out, rows });
+        }
+    }
+}
+
+impl<T: Element> Part<'_, T> {
+    /// Steps 3 and 4. Returns the columns that are not right yet, a bit each.
+    fn finish<I: Isa>(
+        &mut self,
+        isa: I,
+        ones: usize,
+        mut out: Strip<'_, T>,
+        list: &mut [T::Key],
+    ) -> u64 {
+        let width = self.source.cols();
+        let all = u64::MAX >> (PART - width);
+        if self.candidates.overflowed() {
+            return all;
+        }
+        let Bracket { low, high, .. } = &self.bracket;
+        let counts = self.candidates.counts();
+        let (mut missing, mut surplus) = (Ties::new(low, true), Ties::new(high, false));
+        let mut need = [0; PART];
+        let mut missed = 0;
+        for c in 0..width {
+            let (inside, among_ones) = counts[c];
+            let above = self.source.rows() - (self.less[c] + among_ones) as usize;
+            let up_to_low = above + inside as usize;
+            need[c] = ones.clamp(above, up_to_low) - above;
+            let (too_many, too_few) = (ones < above, ones > up_to_low);
+            let unsure = (too_many || too_few) && !self.bracket.exact[c / GROUP];
+            if unsure || high[c].is_nan() || ones == above && out.wants_threshold() {
+                missed |= 1 << c;
+            } else if too_many {
+                surplus.change(c, above - ones);
+            } else if too_few {
+                missing.change(c, ones - up_to_low);
+            }
+        }
+        let boundaries = self.candidates.select(&counts, &need, list);
+        self.candidates.correct(isa, boundaries, &mut out);
+        out.write_values(all, |c| T::from_key(boundaries[c].key));
+        missed |= missing.write(isa, &self.source, &mut out);
+        missed | surplus.write(isa, &self.source, &mut out)
+    }
+}
