@@ -15,6 +15,9 @@ const COLUMN_BITS: u32 = PART.trailing_zeros();
 /// Rows that a place can tell apart.
 pub(super) const MOST_ROWS: usize = 1 << ROW_BITS;
 
+/// Standard deviations of the boundary's place among the candidates, to either side.
+const DEVIATIONS: f64 = 5.0;
+
 /// Elements that are changed at a time.
 const AT_ONCE: usize = 32;
 
@@ -100,26 +103,55 @@ impl<'a, K: Key> Candidates<'a, K> {
     }
 
     /// The boundaries above which `need` candidates of each column are. `list` has room for all.
-    pub(super) fn select(
+    ///
+    /// Most candidates are not looked at twice: a boundary is expected where it would be if elements
+    /// lay evenly in the bracket, and those around are listed. Where that was wrong, all are.
+    pub(super) fn select<T: Element<Key = K>>(
         &self,
+        bracket: &Bracket,
         counts: &[(u32, u32); PART],
         need: &[usize; PART],
         list: &mut [K],
     ) -> [Boundary<K>; PART] {
-        let mut ends = [0; PART];
-        let mut end = 0;
+        let mut lists = [List::default(); PART];
+        let mut start = 0;
         for c in 0..PART {
-            ends[c] = end;
-            end += counts[c].0 as usize;
+            let count = counts[c].0 as usize;
+            let window = window::<T>((bracket.low[c], bracket.high[c]), count, need[c]);
+            lists[c] = List { window, start, ..List::default() };
+            start += count;
         }
-        for (key, place) in self.iter() {
-            let end = &mut ends[column(place)];
-            list[*end] = key;
-            *end += 1;
+        self.list(&mut lists, list);
+        let mut again = false;
+        for (lists, &need) in lists.iter_mut().zip(need) {
+            if need > 0 && !(lists.above < need && need <= lists.above + lists.len) {
+                (lists.window, again) = (everything(), true);
+            }
+        }
+        if again {
+            self.list(&mut lists, list);
         }
         std::array::from_fn(|c| {
-            boundary(&mut list[ends[c] - counts[c].0 as usize..ends[c]], need[c])
+            let List { start, len, above, .. } = lists[c];
+            if need[c] == 0 {
+                // No number has the greatest key.
+                return Boundary { key: everything().1, ties: 0 };
+            }
+            boundary(&mut list[start..start + len], need[c] - above)
         })
+    }
+
+    /// Lists the keys in the windows and counts those above.
+    fn list(&self, lists: &mut [List<K>; PART], list: &mut [K]) {
+        for lists in lists.iter_mut() {
+            (lists.len, lists.above) = (0, 0);
+        }
+        for (key, place) in self.iter() {
+            let lists = &mut lists[column(place)];
+            list[lists.start + lists.len] = key;
+            lists.len += usize::from(lists.window.0 <= key && key <= lists.window.1);
+            lists.above += usize::from(key > lists.window.1);
+        }
     }
 
     /// Writes the candidates that were written wrong.
@@ -163,12 +195,34 @@ fn column(place: u32) -> usize {
     (place >> 1) as usize % PART
 }
 
-/// Above the `need` greatest keys.
+/// The keys of a column that are listed.
+#[derive(Clone, Copy, Default)]
+struct List<K> {
+    /// The least and the greatest.
+    window: (K, K),
+    /// Where they begin. There is room for all candidates of the column.
+    start: usize,
+    len: usize,
+    /// Keys greater than those.
+    above: usize,
+}
+
+fn everything<K: Key>() -> (K, K) {
+    (K::default(), K::default().reversed())
+}
+
+/// Keys around the expected place of the `need`-th greatest of `count` in a bracket.
+fn window<T: Element>(ends: (f32, f32), count: usize, need: usize) -> (T::Key, T::Key) {
+    let share = need as f64 / count as f64;
+    let margin = DEVIATIONS * (share * (1.0 - share) / count as f64).sqrt();
+    let (low, high) = (f64::from(ends.0), f64::from(ends.1));
+    let at = |share: f64| T::from_f64(high - (high - low) * share).key();
+    let (least, greatest) = (at(share + margin), at(share - margin));
+    if least <= greatest { (least, greatest) } else { everything() }
+}
+
+/// Above the `need` greatest keys, of which there is at least one.
 fn boundary<K: Key>(keys: &mut [K], need: usize) -> Boundary<K> {
-    if need == 0 {
-        // No number has the greatest key.
-        return Boundary { key: K::default().reversed(), ties: 0 };
-    }
     let at = keys.len() - need;
     let (_, &mut key, greater) = keys.select_nth_unstable(at);
     let greater = greater.iter().filter(|&&other| other > key).count();

@@ -189,7 +189,7 @@ impl<T: Element> Part<'_, T> {
                 missing.change(c, ones - up_to_low);
             }
         }
-        let boundaries = self.candidates.select(&counts, &need, list);
+        let boundaries = self.candidates.select::<T>(&self.bracket, &counts, &need, list);
         self.candidates.correct(isa, boundaries, &mut out);
         out.write_values(all, |c| T::from_key(boundaries[c].key));
         missed |= missing.write(isa, &self.source, &mut out);
