@@ -1,4 +1,4 @@
-//! Step 1: values between which the boundary of each column lies in all but a few of ten thousand.
+//! Step 1: values between which the boundary of each column lies in all but one of two thousand.
 
 use super::{GROUPS, PART};
 use crate::Element;

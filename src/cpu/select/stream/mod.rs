@@ -129,8 +129,8 @@ fn parts<I: Isa, T: Element>(
         let (first, width) = columns(p);
         missed[p] = part.finish(isa, ones, out.part(first, width), list);
     }
-    for (first, group) in (0..cols).step_by(GROUP).zip(0..) {
-        if (missed[group / GROUPS] >> (group % GROUPS * GROUP)) as u16 != 0 {
+    for first in (0..cols).step_by(GROUP) {
+        if (missed[first / PART] >> (first % PART)) as u16 != 0 {
             let width = GROUP.min(cols - first);
             let (source, out) = (&source.part(first, width), out.part(first, width));
             isa.run(Tiles { source, ones, out, scratch: &mut *scratch });
@@ -169,7 +169,7 @@ impl<T: Element> Part<'_, T> {
         if self.candidates.overflowed() {
             return all;
         }
-        let Bracket { low, high, .. } = &self.bracket;
+        let Bracket { low, high, exact, .. } = &self.bracket;
         let counts = self.candidates.counts();
         let (mut missing, mut surplus) = (Ties::new(low, true), Ties::new(high, false));
         let mut need = [0; PART];
@@ -179,20 +179,21 @@ impl<T: Element> Part<'_, T> {
             let above = self.source.rows() - (self.less[c] + among_ones) as usize;
             let up_to_low = above + inside as usize;
             need[c] = ones.clamp(above, up_to_low) - above;
-            let (too_many, too_few) = (ones < above, ones > up_to_low);
-            let unsure = (too_many || too_few) && !self.bracket.exact[c / GROUP];
-            if unsure || high[c].is_nan() || ones == above && out.wants_threshold() {
+            let unlucky = !(above..=up_to_low).contains(&ones) && !exact[c / GROUP];
+            if unlucky || high[c].is_nan() || ones == above && out.wants_threshold() {
                 missed |= 1 << c;
-            } else if too_many {
+            } else if ones < above {
                 surplus.change(c, above - ones);
-            } else if too_few {
+            } else if ones > up_to_low {
                 missing.change(c, ones - up_to_low);
             }
         }
         let boundaries = self.candidates.select::<T>(&self.bracket, &counts, &need, list);
         self.candidates.correct(isa, boundaries, &mut out);
         out.write_values(all, |c| T::from_key(boundaries[c].key));
-        missed |= missing.write(isa, &self.source, &mut out);
-        missed | surplus.write(isa, &self.source, &mut out)
+        for ties in [missing, surplus] {
+            missed |= ties.write(isa, &self.source, &mut out);
+        }
+        missed
     }
 }
