@@ -3,7 +3,8 @@
 //! | rows | file | algorithm |
 //! |---|---|---|
 //! | up to 64, if the pads suffice | `network.rs` | sorting networks in registers |
-//! | more | `tile.rs`, `levels.rs`, `refine.rs`, `search.rs`, `count.rs`, `exact.rs` | 16 columns as levels of 16 bits; a cut of each is searched by counting |
+//! | from 32,768, if the ratio is not extreme | `stream/` | one pass; the few elements between two values of a sample are selected |
+//! | others | `tile.rs`, `levels.rs`, `refine.rs`, `search.rs`, `count.rs`, `exact.rs` | 16 columns as levels of 16 bits; a cut of each is searched by counting |
 //!
 //! A search may guess: any cut that exactly k levels exceed is right, however it was found.
 //!

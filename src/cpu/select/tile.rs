@@ -9,7 +9,7 @@
 
 use super::count::{Pair, TOP};
 use super::emit::{self, Strip};
-use super::exact::{self, Range};
+use super::exact;
 use super::levels::{Places, Sample, Scale};
 use super::refine::{REFINED_FROM, Refine};
 use super::search::{Passes, Rest, Search};
@@ -17,21 +17,23 @@ use super::source::{Source, Window};
 use super::{GROUP, Large};
 use crate::Element;
 use crate::cpu::simd::{Cached, Isa, Job, Vector, vectors_mut};
+use std::ops::Range;
 
 /// Bytes of a vector.
 const VECTOR: usize = 32;
 
 /// Groups that are loaded and written together, so that more of a page is used at a time.
-const WIDE: usize = 4;
+const WIDE: usize = 8;
 
-/// Rows from which on they are; less lie in the caches.
-const WIDE_FROM: usize = 2048;
+/// Rows for which they are. Less lie in the caches; of more, which are [streamed](super::stream) if
+/// they can be, tiles of several groups would be large.
+const WIDE_ROWS: Range<usize> = 256..*super::stream::ROWS.start();
 
 /// Rows of one group before the next one's turn: their pages are all in the first level TLB.
 const BLOCK: usize = 32;
 
 fn wide(rows: usize) -> usize {
-    if rows < WIDE_FROM { 1 } else { WIDE }
+    if WIDE_ROWS.contains(&rows) { WIDE } else { 1 }
 }
 
 /// 64-bit words of scratch memory for a range of columns.
@@ -118,7 +120,7 @@ fn groups<I: Isa, T: Element>(
     if out.wants_threshold() {
         for (g, first) in columns.enumerate() {
             let window = &windows[g];
-            let ones = Range { above: cuts[g], up_to: I::I16::splat(isa, TOP) };
+            let ones = exact::Range { above: cuts[g], up_to: I::I16::splat(isa, TOP) };
             let (least, _) = exact::extremes(isa, window, &tiles[g * rows..][..rows], ones);
             out.write_threshold::<Large<T>>(first, &least[..window.width()]);
         }

@@ -31,7 +31,7 @@ use std::ops::{Range, RangeInclusive};
 use ties::Ties;
 
 /// Rows from which on this takes less time than tiles do, and which candidates' places can hold.
-const ROWS: RangeInclusive<usize> = 32_768..=candidates::MOST_ROWS;
+pub(super) const ROWS: RangeInclusive<usize> = 32_768..=candidates::MOST_ROWS;
 
 /// Columns of a part: a word of bits.
 const PART: usize = 64;
