@@ -11,28 +11,42 @@ pub(super) struct Cut<V> {
     pub need: Option<V>,
 }
 
-/// Runs a body with each row's number and mask. No function of a closure: what it is handed might not
-/// be inlined, and then its vectors would not be registers.
-macro_rules! for_each_mask {
-    ($isa:ident, $keys:ident, $cut:ident, |$i:ident, $mask:ident| $body:block) => {
+/// Rows that are checked together to lie in the output.
+const ROWS: usize = 4;
+
+/// Runs a body with each row of an output, from `start` on, and its mask. No function of a closure: what
+/// it is handed might not be inlined, and then its vectors would not be registers.
+macro_rules! for_each_row {
+    ($isa:ident, ($keys:ident, $cut:ident), ($out:ident, $start:ident), |$row:ident, $mask:ident| $body:block) => {{
+        let mut i = $start;
         match $cut.need {
             None => {
-                for ($i, key) in $keys.iter().enumerate() {
-                    let $mask = key.gt($cut.at);
+                let mut blocks = $keys.chunks_exact(ROWS);
+                for keys in blocks.by_ref() {
+                    for (key, $row) in keys.iter().zip($out.rows::<ROWS>(i)) {
+                        let $mask = key.gt($cut.at);
+                        $body
+                    }
+                    i += ROWS;
+                }
+                for key in blocks.remainder() {
+                    let ($row, $mask) = ($out.row(i), key.gt($cut.at));
                     $body
+                    i += 1;
                 }
             }
             Some(mut need) => {
                 let zero = Of::<I, K>::splat($isa, K::default());
-                for ($i, key) in $keys.iter().enumerate() {
+                for key in $keys {
                     let taken = key.eq($cut.at).and(need.gt(zero));
                     need = need.add(taken);
-                    let $mask = key.gt($cut.at).or(taken);
+                    let ($row, $mask) = ($out.row(i), key.gt($cut.at).or(taken));
                     $body
+                    i += 1;
                 }
             }
         }
-    };
+    }};
 }
 
 /// The outputs of a range of columns.
@@ -242,22 +256,22 @@ impl<'a, T: Element> Strip<'a, T> {
             let mut dense = dense.part(first, width);
             if width == lanes {
                 let mut dense = dense.part(0, lanes);
-                for_each_mask!(isa, keys, cut, |i, mask| {
-                    <T as Signed<K>>::write_signs(isa, store, mask, dense.row(start + i));
+                for_each_row!(isa, (keys, cut), (dense, start), |row, mask| {
+                    <T as Signed<K>>::write_signs(isa, store, mask, row);
                 });
             } else {
-                let mut row = [T::default(); GROUP];
-                for_each_mask!(isa, keys, cut, |i, mask| {
-                    <T as Signed<K>>::write_signs(isa, Cached, mask, &mut row);
-                    dense.row(start + i).copy_from_slice(&row[..width]);
+                let mut copy = [T::default(); GROUP];
+                for_each_row!(isa, (keys, cut), (dense, start), |row, mask| {
+                    <T as Signed<K>>::write_signs(isa, Cached, mask, &mut copy);
+                    row.copy_from_slice(&copy[..width]);
                 });
             }
         }
         if let Some(dense) = &mut self.dense_i8 {
             let mut dense = dense.part(first, width);
-            for_each_mask!(isa, keys, cut, |i, mask| {
+            for_each_row!(isa, (keys, cut), (dense, start), |row, mask| {
                 let bits = mask.bits();
-                for (b, part) in dense.row(start + i).chunks_mut(8).enumerate() {
+                for (b, part) in row.chunks_mut(8).enumerate() {
                     part.copy_from_slice(&signs_of_bits((bits >> (8 * b)) as u8)[..part.len()]);
                 }
             });
@@ -267,18 +281,18 @@ impl<'a, T: Element> Strip<'a, T> {
             let mut codes = codes.part(first / 8, width.div_ceil(8));
             if width > 8 {
                 let mut codes = codes.part(0, 2);
-                for_each_mask!(isa, keys, cut, |i, mask| {
-                    let bits = (mask.bits() & exist) as u16;
-                    codes.row(start + i).copy_from_slice(&bits.to_le_bytes());
+                for_each_row!(isa, (keys, cut), (codes, start), |row, mask| {
+                    row.copy_from_slice(&((mask.bits() & exist) as u16).to_le_bytes());
                 });
             } else if first % 8 == 0 {
-                for_each_mask!(isa, keys, cut, |i, mask| {
-                    codes.row(start + i)[0] = (mask.bits() & exist) as u8;
+                let mut codes = codes.part(0, 1);
+                for_each_row!(isa, (keys, cut), (codes, start), |row, mask| {
+                    row[0] = (mask.bits() & exist) as u8;
                 });
             } else {
                 // The second half of a byte, of a vector of four.
-                for_each_mask!(isa, keys, cut, |i, mask| {
-                    codes.row(start + i)[0] |= ((mask.bits() & exist) as u8) << (first % 8);
+                for_each_row!(isa, (keys, cut), (codes, start), |row, mask| {
+                    row[0] |= ((mask.bits() & exist) as u8) << (first % 8);
                 });
             }
         }

@@ -109,8 +109,17 @@ impl<I: Isa> Scale<I> {
         for block in tile.chunks_mut(count::BLOCK) {
             let mut above = zero;
             if let Some(rows) = window.plain(GROUP) {
-                for levels in block {
-                    isa.prefetch(rows.address(i + AHEAD));
+                let mut fours = block.chunks_exact_mut(4);
+                for levels in fours.by_ref() {
+                    let four = rows.rows::<4>(i);
+                    for r in 0..4 {
+                        isa.prefetch(rows.address(i + r + AHEAD));
+                        levels[r] = self.levels(isa, four[r]);
+                        above = above.sub(levels[r].gt(zero));
+                    }
+                    i += 4;
+                }
+                for levels in fours.into_remainder() {
                     *levels = self.levels(isa, rows.row(i));
                     above = above.sub(levels.gt(zero));
                     i += 1;

@@ -88,8 +88,18 @@ fn columns<I: Isa, T: Element, const HALF: usize>(
 fn load<I: Isa, T: Element>(isa: I, window: &Window<'_, T>, keys: &mut [Of<I, Small<T>>]) {
     let lanes = lanes::<Small<T>>();
     if let Some(rows) = window.plain(lanes) {
-        for (i, key) in keys.iter_mut().enumerate() {
+        let mut fours = keys.chunks_exact_mut(4);
+        let mut i = 0;
+        for keys in fours.by_ref() {
+            let rows = rows.rows::<4>(i);
+            for r in 0..4 {
+                keys[r] = <T as Keyed<Small<T>>>::keys(isa, rows[r]);
+            }
+            i += 4;
+        }
+        for key in fours.into_remainder() {
             *key = <T as Keyed<Small<T>>>::keys(isa, rows.row(i));
+            i += 1;
         }
     } else {
         let mut copy = [T::default(); GROUP];

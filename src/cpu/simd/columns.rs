@@ -60,6 +60,16 @@ impl<'a, T> Columns<'a, T> {
         Columns { first: unsafe { self.first.add(skip) }, cols: width, ..*self }
     }
 
+    /// These columns of rows from `i` on.
+    #[inline(always)]
+    pub(crate) fn rows<const N: usize>(&mut self, i: usize) -> [&mut [T]; N] {
+        assert!(i < self.rows && N <= self.rows - i);
+        // SAFETY: as in `row`; rows do not overlap.
+        std::array::from_fn(|n| unsafe {
+            std::slice::from_raw_parts_mut(self.first.add((i + n) * self.stride), self.cols)
+        })
+    }
+
     /// These columns of row `i`.
     #[inline(always)]
     pub(crate) fn row(&mut self, i: usize) -> &mut [T] {
@@ -116,6 +126,16 @@ impl<'a, T> Rows<'a, T> {
         assert!(i < self.rows);
         // SAFETY: row `i` exists, and the constructor has seen that its columns lie in the buffer.
         unsafe { std::slice::from_raw_parts(self.first.add(i * self.stride), self.cols) }
+    }
+
+    /// These columns of rows from `i` on.
+    #[inline(always)]
+    pub(crate) fn rows<const N: usize>(&self, i: usize) -> [&'a [T]; N] {
+        assert!(i < self.rows && N <= self.rows - i);
+        // SAFETY: as in `row`.
+        std::array::from_fn(|n| unsafe {
+            std::slice::from_raw_parts(self.first.add((i + n) * self.stride), self.cols)
+        })
     }
 
     /// Every `step`-th row from the first on, without an incomplete step.
