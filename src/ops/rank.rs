@@ -66,7 +66,7 @@ pub fn rank_into<T: Element>(
     ws: &mut Workspace,
 ) -> Result<()> {
     check(u.shape(), out.shape())?;
-    cpu::rank::rank(u, order, out, ws);
+    cpu::rank::rank(cpu::simd::detected()?, u, order, out, ws);
     Ok(())
 }
 
@@ -91,7 +91,7 @@ pub fn argsort_into<T: Element>(
     ws: &mut Workspace,
 ) -> Result<()> {
     check(u.shape(), out.shape())?;
-    cpu::rank::argsort(u, order, out, ws);
+    cpu::rank::argsort(cpu::simd::detected()?, u, order, out, ws);
     Ok(())
 }
 

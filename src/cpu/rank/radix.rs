@@ -1,0 +1,185 @@
+//! Many rows: a column at a time, from the last digit to the first.
+//!
+//! 1. The keys of 16 columns are gathered, column by column.
+//! 2. Each column becomes pairs of a key's upper 32 bits and a row, which are sorted by digits. The
+//!    sort is stable and begins with the order of the rows.
+//! 3. Of keys of 64 bits those with equal upper bits are put in order, by insertion where few are
+//!    out of place.
+//! 4. Ranks or rows take the place of a column's keys, and are written row by row.
+
+use super::{Form, GROUP, Large, Source, Task};
+use crate::Element;
+use crate::cpu::simd::{Isa, Lane, Vector};
+
+/// Rows from which on digits have 11 bits instead of 8: three of them instead of four, and more
+/// places to count.
+const LONG_DIGITS_FROM: usize = 4096;
+
+/// Moves of an insertion sort that cost as much as a sort by digits, for each element.
+const MOVES: usize = 4;
+
+/// Elements from one column's keys to the next one's: no power of two, whose lines would share a
+/// set of the cache.
+fn stride(rows: usize) -> usize {
+    rows.next_multiple_of(GROUP) + GROUP
+}
+
+/// 64-bit words of scratch memory for one thread.
+pub(super) fn scratch_words<T: Element>((rows, cols): (usize, usize)) -> usize {
+    let keys_of_word = size_of::<u64>() / size_of::<Large<T>>();
+    2 * rows + stride(rows) / keys_of_word * cols.min(GROUP).next_multiple_of(Large::<T>::LANES)
+}
+
+#[inline(always)]
+pub(super) fn run<I: Isa, T: Element>(isa: I, task: Task<'_, T>) {
+    let Task { u, order, form, first, mut out, scratch } = task;
+    let (rows, stride) = (u.rows(), stride(u.rows()));
+    let (pairs, columns) = scratch.split_at_mut(2 * rows);
+    let (pairs, others) = pairs.split_at_mut(rows);
+    let columns = bytemuck::cast_slice_mut::<u64, Large<T>>(columns);
+    for at in (0..out.cols()).step_by(GROUP) {
+        let width = GROUP.min(out.cols() - at);
+        let source = Source::new(u, order, (first + at, width), Large::<T>::LANES);
+        source.for_each_vector::<I, Large<T>>(isa, |i, l, vector| {
+            let mut keys = [Large::<T>::default(); 8];
+            vector.store(&mut keys);
+            for (l, &key) in (l..).zip(&keys[..Large::<T>::LANES]) {
+                columns[l * stride + i] = key;
+            }
+        });
+        for column in columns.chunks_exact_mut(stride).take(width) {
+            let column = &mut column[..rows];
+            let sorted = sort(column, pairs, others, size_of::<T>());
+            write(sorted, form, &mut bytemuck::cast_slice_mut(column)[..rows]);
+        }
+        let columns: &[u32] = bytemuck::cast_slice(columns);
+        let stride = stride * size_of::<Large<T>>() / size_of::<u32>();
+        let mut part = out.part(at, width);
+        for i in 0..rows {
+            for (l, place) in part.row(i).iter_mut().enumerate() {
+                *place = columns[l * stride + i];
+            }
+        }
+    }
+}
+
+fn write(sorted: &[u64], form: Form, to: &mut [u32]) {
+    match form {
+        Form::Ranks => {
+            for (rank, &pair) in (0..).zip(sorted) {
+                to[pair as u32 as usize] = rank;
+            }
+        }
+        Form::Rows => {
+            for (place, &pair) in to.iter_mut().zip(sorted) {
+                *place = pair as u32;
+            }
+        }
+    }
+}
+
+/// The upper 32 bits of a key, unsigned, and then the row.
+#[inline(always)]
+fn upper_pair<K: Lane>(key: K, row: u32) -> u64 {
+    let bits = 8 * size_of::<K>() as u32;
+    K::MIN.steps(key) << (u64::BITS - bits) >> 32 << 32 | u64::from(row)
+}
+
+/// The lower 32 bits of a key of 64, and then the row.
+#[inline(always)]
+fn lower_pair<K: Lane>(key: K, row: u32) -> u64 {
+    K::MIN.steps(key) << 32 | u64::from(row)
+}
+
+fn sort<'a, K: Lane>(
+    keys: &[K],
+    pairs: &'a mut [u64],
+    others: &'a mut [u64],
+    bytes: usize,
+) -> &'a [u64] {
+    for (row, (pair, &key)) in (0..).zip(pairs.iter_mut().zip(keys)) {
+        *pair = upper_pair(key, row);
+    }
+    if bytes == 2 {
+        return by_digits::<256, 2>(pairs, others, 48).0;
+    }
+    let (sorted, others) = by_upper(pairs, others);
+    if bytes == 4 || settle(keys, sorted) {
+        return sorted;
+    }
+    for (row, (pair, &key)) in (0..).zip(sorted.iter_mut().zip(keys)) {
+        *pair = lower_pair(key, row);
+    }
+    let (sorted, others) = by_upper(sorted, others);
+    for pair in sorted.iter_mut() {
+        let row = *pair as u32;
+        *pair = upper_pair(keys[row as usize], row);
+    }
+    by_upper(sorted, others).0
+}
+
+/// Puts pairs with equal upper halves in order of the whole keys, by insertion; false if that takes
+/// too many moves.
+fn settle<K: Lane>(keys: &[K], pairs: &mut [u64]) -> bool {
+    let key = |pair: u64| keys[pair as u32 as usize];
+    let mut moves = MOVES * pairs.len();
+    for i in 1..pairs.len() {
+        let pair = pairs[i];
+        let mut to = i;
+        while to > 0 && pairs[to - 1] >> 32 == pair >> 32 && key(pairs[to - 1]) > key(pair) {
+            pairs[to] = pairs[to - 1];
+            to -= 1;
+        }
+        pairs[to] = pair;
+        if i - to > moves {
+            return false;
+        }
+        moves -= i - to;
+    }
+    true
+}
+
+/// Sorts pairs by their upper halves. The other buffer is the second one of the result.
+fn by_upper<'a>(
+    pairs: &'a mut [u64],
+    others: &'a mut [u64],
+) -> (&'a mut [u64], &'a mut [u64]) {
+    if pairs.len() < LONG_DIGITS_FROM {
+        by_digits::<256, 4>(pairs, others, 32)
+    } else {
+        by_digits::<2048, 3>(pairs, others, 32)
+    }
+}
+
+/// Sorts pairs by some digits, the last of which begins at a bit. There is at least one pair.
+fn by_digits<'a, const VALUES: usize, const DIGITS: usize>(
+    mut from: &'a mut [u64],
+    mut to: &'a mut [u64],
+    lowest: u32,
+) -> (&'a mut [u64], &'a mut [u64]) {
+    let digit = |pair: u64, d: usize| {
+        (pair >> (lowest + d as u32 * VALUES.trailing_zeros())) as usize % VALUES
+    };
+    let mut counts = [[0u32; VALUES]; DIGITS];
+    for &pair in &*from {
+        for (d, counts) in counts.iter_mut().enumerate() {
+            counts[digit(pair, d)] += 1;
+        }
+    }
+    for (d, places) in counts.iter_mut().enumerate() {
+        if places[digit(from[0], d)] as usize == from.len() {
+            continue;
+        }
+        let mut next = 0;
+        for place in places.iter_mut() {
+            next += std::mem::replace(place, next);
+        }
+        for &pair in &*from {
+            let place = &mut places[digit(pair, d)];
+            to[*place as usize] = pair;
+            *place += 1;
+        }
+        std::mem::swap(&mut from, &mut to);
+    }
+    (from, to)
+}
