@@ -11,12 +11,11 @@ use super::{Form, GROUP, Large, Source, Task};
 use crate::Element;
 use crate::cpu::simd::{Isa, Lane, Vector};
 
-/// Rows from which on digits have 11 bits instead of 8: three of them instead of four, and more
-/// places to count.
-const LONG_DIGITS_FROM: usize = 4096;
+const MEDIUM: usize = 4096;
+const LARGE: usize = 32768;
 
-/// Moves of an insertion sort that cost as much as a sort by digits, for each element.
-const MOVES: usize = 4;
+/// Moves of an insertion sort, for each element, after which it is given up.
+const MOVES: usize = 1;
 
 /// Elements from one column's keys to the next one's: no power of two, whose lines would share a
 /// set of the cache.
@@ -91,6 +90,7 @@ fn lower_pair<K: Lane>(key: K, row: u32) -> u64 {
     K::MIN.steps(key) << 32 | u64::from(row)
 }
 
+/// Sorts a column of elements of so many bytes.
 fn sort<'a, K: Lane>(
     keys: &[K],
     pairs: &'a mut [u64],
@@ -100,33 +100,43 @@ fn sort<'a, K: Lane>(
     for (row, (pair, &key)) in (0..).zip(pairs.iter_mut().zip(keys)) {
         *pair = upper_pair(key, row);
     }
-    if bytes == 2 {
-        return by_digits::<256, 2>(pairs, others, 48).0;
-    }
-    let (sorted, others) = by_upper(pairs, others);
-    if bytes == 4 || settle(keys, sorted) {
+    let (sorted, others) = match pairs.len() {
+        _ if bytes == 2 => return by_digits::<256, 2>(pairs, others).0,
+        ..MEDIUM => by_digits::<1024, 2>(pairs, others),
+        MEDIUM..LARGE => by_digits::<2048, 2>(pairs, others),
+        _ => by_digits::<2048, 3>(pairs, others),
+    };
+    let key = |pair: u64| keys[pair as u32 as usize];
+    if bytes == 4 {
+        if settle(sorted, |a, b| a > b) {
+            return sorted;
+        }
+    } else if settle(sorted, |a, b| a >> 32 > b >> 32 || a >> 32 == b >> 32 && key(a) > key(b)) {
         return sorted;
+    } else {
+        for (row, (pair, &key)) in (0..).zip(sorted.iter_mut().zip(keys)) {
+            *pair = lower_pair(key, row);
+        }
+        let (sorted, others) = by_digits::<2048, 3>(sorted, others);
+        for pair in sorted.iter_mut() {
+            *pair = upper_pair(key(*pair), *pair as u32);
+        }
+        return by_digits::<2048, 3>(sorted, others).0;
     }
-    for (row, (pair, &key)) in (0..).zip(sorted.iter_mut().zip(keys)) {
-        *pair = lower_pair(key, row);
-    }
-    let (sorted, others) = by_upper(sorted, others);
-    for pair in sorted.iter_mut() {
-        let row = *pair as u32;
-        *pair = upper_pair(keys[row as usize], row);
-    }
-    by_upper(sorted, others).0
+    by_digits::<2048, 3>(sorted, others).0
 }
 
-/// Puts pairs with equal upper halves in order of the whole keys, by insertion; false if that takes
-/// too many moves.
-fn settle<K: Lane>(keys: &[K], pairs: &mut [u64]) -> bool {
-    let key = |pair: u64| keys[pair as u32 as usize];
+/// Puts pairs in order by insertion; false if that takes too many moves.
+#[inline(always)]
+fn settle(pairs: &mut [u64], is_behind: impl Fn(u64, u64) -> bool) -> bool {
     let mut moves = MOVES * pairs.len();
     for i in 1..pairs.len() {
         let pair = pairs[i];
+        if !is_behind(pairs[i - 1], pair) {
+            continue;
+        }
         let mut to = i;
-        while to > 0 && pairs[to - 1] >> 32 == pair >> 32 && key(pairs[to - 1]) > key(pair) {
+        while to > 0 && is_behind(pairs[to - 1], pair) {
             pairs[to] = pairs[to - 1];
             to -= 1;
         }
@@ -139,27 +149,13 @@ fn settle<K: Lane>(keys: &[K], pairs: &mut [u64]) -> bool {
     true
 }
 
-/// Sorts pairs by their upper halves. The other buffer is the second one of the result.
-fn by_upper<'a>(
-    pairs: &'a mut [u64],
-    others: &'a mut [u64],
-) -> (&'a mut [u64], &'a mut [u64]) {
-    if pairs.len() < LONG_DIGITS_FROM {
-        by_digits::<256, 4>(pairs, others, 32)
-    } else {
-        by_digits::<2048, 3>(pairs, others, 32)
-    }
-}
-
-/// Sorts pairs by some digits, the last of which begins at a bit. There is at least one pair.
+/// Sorts pairs by their upper bits: by some digits. There is at least one pair.
 fn by_digits<'a, const VALUES: usize, const DIGITS: usize>(
     mut from: &'a mut [u64],
     mut to: &'a mut [u64],
-    lowest: u32,
 ) -> (&'a mut [u64], &'a mut [u64]) {
-    let digit = |pair: u64, d: usize| {
-        (pair >> (lowest + d as u32 * VALUES.trailing_zeros())) as usize % VALUES
-    };
+    let bits = VALUES.trailing_zeros() as usize;
+    let digit = |pair: u64, d: usize| (pair >> (64 - bits * (DIGITS - d))) as usize % VALUES;
     let mut counts = [[0u32; VALUES]; DIGITS];
     for &pair in &*from {
         for (d, counts) in counts.iter_mut().enumerate() {
@@ -176,8 +172,9 @@ fn by_digits<'a, const VALUES: usize, const DIGITS: usize>(
         }
         for &pair in &*from {
             let place = &mut places[digit(pair, d)];
-            to[*place as usize] = pair;
-            *place += 1;
+            let at = *place;
+            *place = at + 1;
+            to[at as usize] = pair;
         }
         std::mem::swap(&mut from, &mut to);
     }
