@@ -15,9 +15,9 @@ const BLOCK: usize = 6;
 /// The most rows that are counted.
 pub(super) const fn most<T: Element>() -> usize {
     match size_of::<T>() {
-        2 => 512,
-        4 => 256,
-        _ => 128,
+        2 => 768,
+        4 => 512,
+        _ => 320,
     }
 }
 

@@ -12,7 +12,7 @@ use crate::Element;
 use crate::cpu::simd::{Isa, Lane, Vector};
 
 const MEDIUM: usize = 4096;
-const LARGE: usize = 32768;
+const LARGE: usize = 16_384;
 
 /// Moves of an insertion sort, for each element, after which it is given up.
 const MOVES: usize = 1;
@@ -84,7 +84,7 @@ fn upper_pair<K: Lane>(key: K, row: u32) -> u64 {
     K::MIN.steps(key) << (u64::BITS - bits) >> 32 << 32 | u64::from(row)
 }
 
-/// The lower 32 bits of a key of 64, and then the row.
+/// The lower 32 bits of a key, and then the row.
 #[inline(always)]
 fn lower_pair<K: Lane>(key: K, row: u32) -> u64 {
     K::MIN.steps(key) << 32 | u64::from(row)
@@ -167,14 +167,25 @@ fn by_digits<'a, const VALUES: usize, const DIGITS: usize>(
             continue;
         }
         let mut next = 0;
-        for place in places.iter_mut() {
+        let mut ends = [0; VALUES];
+        for (place, end) in places.iter_mut().zip(&mut ends) {
             next += std::mem::replace(place, next);
+            *end = next;
         }
-        for &pair in &*from {
-            let place = &mut places[digit(pair, d)];
+        let (first, second) = from.split_at(from.len() / 2);
+        for (&one, &other) in first.iter().zip(second.iter().rev()) {
+            let place = &mut places[digit(one, d)];
             let at = *place;
             *place = at + 1;
-            to[at as usize] = pair;
+            to[at as usize] = one;
+            let end = &mut ends[digit(other, d)];
+            let at = *end - 1;
+            *end = at;
+            to[at as usize] = other;
+        }
+        if first.len() < second.len() {
+            let pair = second[0];
+            to[places[digit(pair, d)] as usize] = pair;
         }
         std::mem::swap(&mut from, &mut to);
     }
