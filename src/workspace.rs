@@ -66,7 +66,7 @@ pub(crate) type KeyRow<K> = (K, u32);
 /// whatever K is, and still feeds 16 threads.
 pub(crate) const PANEL: usize = 16;
 
-/// The buffers for one width of key.
+/// The buffers for one width of key, of transport costs.
 #[derive(Debug, Default)]
 pub struct Scratch<K> {
     panel: Vec<KeyRow<K>>,
