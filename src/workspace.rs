@@ -20,6 +20,7 @@ pub struct Workspace {
     pub(crate) narrow: Scratch<u32>,
     pub(crate) wide: Scratch<u64>,
     tiles: Vec<u64>,
+    orders: Vec<u64>,
 }
 
 impl Workspace {
@@ -37,19 +38,25 @@ impl Workspace {
         let mut ws = Self::new();
         let scratch = <T::Key as Key>::scratch(&mut ws);
         scratch.panel_and_bounds(rows, cols);
-        scratch.panel_and_ranks(rows, cols);
         ws.tiles::<T::Key>((rows, cols));
+        ws.orders::<T>((rows, cols));
         Ok(ws)
     }
 
     /// Bytes held.
     pub fn bytes(&self) -> usize {
-        self.narrow.bytes() + self.wide.bytes() + self.tiles.capacity() * size_of::<u64>()
+        let words = self.tiles.capacity() + self.orders.capacity();
+        self.narrow.bytes() + self.wide.bytes() + words * size_of::<u64>()
     }
 
     /// Scratch memory of Bi-half's forward.
     pub(crate) fn tiles<K: Key>(&mut self, shape: (usize, usize)) -> &mut [u64] {
         at_least(&mut self.tiles, crate::cpu::scratch_words::<K>(shape))
+    }
+
+    /// Scratch memory of ranks and argsort.
+    pub(crate) fn orders<T: crate::Element>(&mut self, shape: (usize, usize)) -> &mut [u64] {
+        at_least(&mut self.orders, crate::cpu::rank::scratch_words::<T>(shape))
     }
 }
 
@@ -60,12 +67,11 @@ pub(crate) type KeyRow<K> = (K, u32);
 /// whatever K is, and still feeds 16 threads.
 pub(crate) const PANEL: usize = 16;
 
-/// The buffers for one width of key.
+/// The buffers for one width of key, of transport costs.
 #[derive(Debug, Default)]
 pub struct Scratch<K> {
     panel: Vec<KeyRow<K>>,
     bounds: Vec<KeyRow<K>>,
-    ranks: Vec<u32>,
 }
 
 impl<K: Copy + Default> Scratch<K> {
@@ -78,19 +84,8 @@ impl<K: Copy + Default> Scratch<K> {
         (at_least(&mut self.panel, rows * cols.min(PANEL)), at_least(&mut self.bounds, cols))
     }
 
-    /// Room for one panel of pairs and one of ranks, column by column.
-    pub(crate) fn panel_and_ranks(
-        &mut self,
-        rows: usize,
-        cols: usize,
-    ) -> (&mut [KeyRow<K>], &mut [u32]) {
-        let n = rows * cols.min(PANEL);
-        (at_least(&mut self.panel, n), at_least(&mut self.ranks, n))
-    }
-
     fn bytes(&self) -> usize {
-        let pairs = self.panel.capacity() + self.bounds.capacity();
-        pairs * size_of::<KeyRow<K>>() + self.ranks.capacity() * size_of::<u32>()
+        (self.panel.capacity() + self.bounds.capacity()) * size_of::<KeyRow<K>>()
     }
 }
 

@@ -74,6 +74,15 @@ fn into_and_in_place_forms_allocate_nothing() {
         let out = MatMut::new(&mut ranks, M, K).unwrap();
         ops::rank::argsort_into(u, Order::Descending, out, &mut ws).unwrap();
     });
+    let (tall, mut tall_ranks) = ([0.5f64; 2 * 600], [0u32; 2 * 600]);
+    let mut tall_ws = Workspace::for_shape::<f64>(600, 2).unwrap();
+    assert_allocates_nothing("rank of more rows, then of less", || {
+        for (rows, cols) in [(600, 2), (321, 2), (320, 2), (320, 1)] {
+            let tall = MatRef::new(&tall, rows, cols).unwrap();
+            let out = MatMut::new(&mut tall_ranks, rows, cols).unwrap();
+            ops::rank::rank_into(tall, Order::Ascending, out, &mut tall_ws).unwrap();
+        }
+    });
     assert_allocates_nothing("median", || {
         ops::threshold::median_into(u, &mut cut, &mut ws).unwrap();
     });

@@ -20,8 +20,10 @@ fn passes(isa: &str, tests: &[&str]) {
     assert!(!output.contains(" 0 passed"), "{isa}: no test was run");
 }
 
-const PROMISES: [&str; 5] = [
+const PROMISES: [&str; 7] = [
     "isa::sizes",
+    "rank::sizes",
+    "rank::rank_takes_nan",
     "bihalf::every",
     "bihalf::any_subset",
     "bihalf::forward_matches",

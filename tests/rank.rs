@@ -1,8 +1,9 @@
 //! Promises of `ops::rank`.
 
-use crate::common::patterns::{ALL, Pattern};
+use crate::common::patterns::{ALL, Pattern, Rng};
 use crate::common::*;
-use bihalf::{Backend, Element, Error, MatRef, Matrix, Ones, Order, Outputs, Workspace, ops};
+use bihalf::half::{bf16, f16};
+use bihalf::{Backend, Cpu, Element, Error, MatRef, Matrix, Ones, Order, Outputs, Workspace, ops};
 
 const ORDERS: [(Order, bool); 2] = [(Order::Ascending, false), (Order::Descending, true)];
 
@@ -105,6 +106,79 @@ fn ranks_and_argsort_of_every_tile<T: Element, B: Backend>(backend: &B) {
 #[test]
 fn rank_and_argsort_of_any_number_of_tiles_are_stable_sorts() {
     on_each_backend_and_type!(ranks_and_argsort_of_every_tile);
+}
+
+/// Columns around a vector's lanes and the columns that are gathered together.
+const COLS: [usize; 11] = [1, 3, 4, 5, 7, 8, 9, 15, 16, 17, 33];
+
+/// Rows around blocks of rows that are compared at a time, and around each change of the way in which
+/// the CPU sorts.
+fn rows_on_the_cpu() -> impl Iterator<Item = usize> {
+    let small = (1..=26).chain([31, 32, 33, 64, 65, 100, 128]);
+    let changes = [320, 512, 768, 1024, 4096];
+    small.chain(changes.into_iter().flat_map(|rows| [rows - 1, rows, rows + 1]))
+}
+
+#[track_caller]
+fn assert_sorts_on_the_cpu<T: Element>(u: &[T], shape: (usize, usize), turn: usize) {
+    let (rows, cols) = shape;
+    let (order, desc) = ORDERS[turn % 2];
+    let input = Input::new(&Cpu, u, shape, LAYS[turn % LAYS.len()]);
+    let mut ws = Workspace::for_shape::<T>(rows, cols).unwrap();
+
+    let mut out = Guarded::<Cpu, u32>::new(&Cpu, shape);
+    ops::rank::argsort_into(input.view(), order, out.view(), &mut ws).unwrap();
+    let sorted = out.take(&Cpu);
+    assert_is_argsort(u, cols, desc, &sorted);
+
+    let mut out = Guarded::<Cpu, u32>::new(&Cpu, shape);
+    ops::rank::rank_into(input.view(), order, out.view(), &mut ws).unwrap();
+    assert_eq!(naive::argsort(&out.take(&Cpu), cols), sorted);
+}
+
+fn sizes_of<T: Element>(turn: usize, shape: (usize, usize), pattern: Pattern) {
+    let _context = Context::new::<T, Cpu>(&Cpu, (shape, pattern, turn));
+    assert_sorts_on_the_cpu::<T>(&pattern.fill(shape, turn as u64), shape, turn);
+}
+
+/// The last shapes are shared among threads, one of them with fewer columns than are gathered
+/// together.
+#[test]
+fn sizes_around_vectors_blocks_and_changes_of_algorithm_are_stable_sorts() {
+    let mut shapes: Vec<_> =
+        rows_on_the_cpu().enumerate().map(|(n, rows)| (rows, COLS[n % COLS.len()])).collect();
+    shapes.extend([(64, 700), (32_767, 2), (32_768, 3), (32_769, 1)]);
+    for (n, pattern) in ALL.into_iter().enumerate() {
+        for (turn, &shape) in (n * 5..).zip(&shapes) {
+            sizes_of::<f32>(turn, shape, pattern);
+            sizes_of::<f64>(turn + 1, shape, pattern);
+            sizes_of::<f16>(turn + 2, shape, pattern);
+            sizes_of::<bf16>(turn + 3, shape, pattern);
+        }
+    }
+}
+
+/// One and the smallest steps above: all that tells them apart are some of the last bits.
+fn close_values<T: Element>(step: f64, seed: u64) {
+    for (turn, rows) in rows_on_the_cpu().chain([32_768, 32_769]).enumerate() {
+        for (steps, cols) in [(2, 3), (1000, 2), (1 << 20, 1)] {
+            let _context = Context::new::<T, Cpu>(&Cpu, (rows, cols, steps));
+            let mut rng = Rng::new(seed + turn as u64);
+            let mut value = || 1.0 + step * rng.below(steps) as f64;
+            let u: Vec<T> = (0..rows * cols).map(|_| T::from_f64(value())).collect();
+            assert_sorts_on_the_cpu(&u, (rows, cols), turn);
+        }
+    }
+}
+
+#[test]
+fn sizes_of_values_that_differ_in_their_last_bits_are_stable_sorts() {
+    close_values::<f32>(f64::from(f32::EPSILON), 1);
+    close_values::<f64>(f64::EPSILON, 2);
+    // Different in both halves of 64 bits.
+    close_values::<f64>(f64::EPSILON * 2f64.powi(22), 3);
+    close_values::<f16>(f16::EPSILON.to_f64(), 4);
+    close_values::<bf16>(bf16::EPSILON.to_f64(), 5);
 }
 
 fn argsort<T: Element, B: Backend>(backend: &B, column: &[T], order: Order) -> Vec<u32> {

@@ -3,7 +3,8 @@
 use crate::random::random;
 use crate::steps::mark;
 use bihalf::half::f16;
-use bihalf::{Codes, Element, MatMut, MatRef, Ones, Order, Outputs, Pull, Signs, Workspace, ops};
+use bihalf::{Codes, Element, MatMut, MatRef, Ones, Order, Outputs, Pull, Result, Signs};
+use bihalf::{Workspace, ops};
 
 /// An operation on a shape.
 pub struct Cell {
@@ -43,7 +44,9 @@ pub const CELLS: &[Cell] = &[
     cell("forward 1024x64 all equal", "avx2", (1024, 64), forward_of_ties),
     cell("forward 1024x64 portable", "portable", (1024, 64), forward::<f32>),
     cell("backward 1024x64", "avx2", (1024, 64), backward),
-    cell("rank 1024x8", "avx2", (1024, 8), rank),
+    cell("rank 32x64", "avx2", (32, 64), rank),
+    cell("argsort 32x64", "avx2", (32, 64), argsort),
+    cell("rank 1024x64", "avx2", (1024, 64), rank),
     cell("cosine loss 32x64", "avx2", (32, 64), cosine),
 ];
 
@@ -104,15 +107,26 @@ fn backward(rows: usize, cols: usize) {
     });
 }
 
-fn rank(rows: usize, cols: usize) {
+/// Either of the two forms of an order.
+type Ordering = fn(MatRef<'_, f32>, Order, MatMut<'_, u32>, &mut Workspace) -> Result<()>;
+
+fn order(rows: usize, cols: usize, into: Ordering) {
     let data = random::<f32>(rows * cols);
     let u = MatRef::new(&data, rows, cols).unwrap();
-    let mut ranks = vec![0; rows * cols];
+    let mut out = vec![0; rows * cols];
     let mut ws = Workspace::for_shape::<f32>(rows, cols).unwrap();
     counted(|| {
-        let ranks = MatMut::new(&mut ranks, rows, cols).unwrap();
-        ops::rank::rank_into(u, Order::Ascending, ranks, &mut ws).unwrap();
+        let out = MatMut::new(&mut out, rows, cols).unwrap();
+        into(u, Order::Ascending, out, &mut ws).unwrap();
     });
+}
+
+fn rank(rows: usize, cols: usize) {
+    order(rows, cols, ops::rank::rank_into);
+}
+
+fn argsort(rows: usize, cols: usize) {
+    order(rows, cols, ops::rank::argsort_into);
 }
 
 fn cosine(rows: usize, cols: usize) {

@@ -23,10 +23,12 @@ pub trait Lane: bytemuck::Pod + Ord + Default + Send + Sync + std::fmt::Debug {
     fn steps(self, to: Self) -> u64;
     /// A number of the type.
     fn of(number: i16) -> Self;
+    /// Numbers that are not negative, to the first places of a slice.
+    fn store_as_u32<I: Isa>(isa: I, numbers: Of<I, Self>, to: &mut [u32]);
 }
 
 macro_rules! lane {
-    ($lane:ident, $vector:ident, $unsigned:ident) => {
+    ($lane:ident, $vector:ident, $unsigned:ident, $store_as_u32:expr) => {
         impl Lane for $lane {
             type Vector<I: Isa> = I::$vector;
             const MIN: Self = $lane::MIN;
@@ -40,13 +42,26 @@ macro_rules! lane {
             fn of(number: i16) -> Self {
                 $lane::from(number)
             }
+            #[inline(always)]
+            fn store_as_u32<I: Isa>(isa: I, numbers: I::$vector, to: &mut [u32]) {
+                $store_as_u32(isa, numbers, to)
+            }
         }
     };
 }
 
-lane!(i16, I16, u16);
-lane!(i32, I32, u32);
-lane!(i64, I64, u64);
+lane!(i16, I16, u16, |isa: I, numbers, to: &mut [u32]| {
+    let [low, high] = isa.widen(numbers);
+    let to: &mut [i32; 16] = bytemuck::cast_slice_mut(to).first_chunk_mut().expect("16 places");
+    low.store(&mut to[..8]);
+    high.store(&mut to[8..]);
+});
+lane!(i32, I32, u32, |_, numbers: I::I32, to| numbers.store(bytemuck::cast_slice_mut(to)));
+lane!(i64, I64, u64, |_, numbers: I::I64, to: &mut [u32]| {
+    let mut lanes = [0; 4];
+    numbers.store(&mut lanes);
+    *to.first_chunk_mut().expect("4 places") = lanes.map(|lane| lane as u32);
+});
 
 /// The key types of an element type.
 pub trait KeyLanes {

@@ -1,0 +1,68 @@
+//! Many rows: the keys of 16 columns are gathered, each column is sorted by itself, ranks or rows
+//! take the place of its keys and are written row by row.
+
+use super::digits::sort;
+use super::source::Source;
+use super::{Form, GROUP, Large, Task};
+use crate::Element;
+use crate::cpu::simd::{Isa, Lane, Vector};
+
+/// Elements from one column's keys to the next one's: no power of two, whose lines would share a
+/// set of the cache.
+fn stride(rows: usize) -> usize {
+    rows.next_multiple_of(GROUP) + GROUP
+}
+
+/// 64-bit words of scratch memory for one thread.
+pub(super) fn scratch_words<T: Element>((rows, cols): (usize, usize)) -> usize {
+    let keys_of_word = size_of::<u64>() / size_of::<Large<T>>();
+    2 * rows + stride(rows) / keys_of_word * cols.min(GROUP).next_multiple_of(Large::<T>::LANES)
+}
+
+#[inline(always)]
+pub(super) fn run<I: Isa, T: Element>(isa: I, task: Task<'_, T>) {
+    let Task { u, order, form, first, mut out, scratch } = task;
+    let (rows, stride) = (u.rows(), stride(u.rows()));
+    let (pairs, columns) = scratch.split_at_mut(2 * rows);
+    let (pairs, others) = pairs.split_at_mut(rows);
+    let columns = bytemuck::cast_slice_mut::<u64, Large<T>>(columns);
+    for at in (0..out.cols()).step_by(GROUP) {
+        let width = GROUP.min(out.cols() - at);
+        let source = Source::new(u, order, (first + at, width), Large::<T>::LANES);
+        source.for_each_vector::<I, Large<T>>(isa, |i, l, vector| {
+            let mut keys = [Large::<T>::default(); 8];
+            vector.store(&mut keys);
+            for (l, &key) in (l..).zip(&keys[..Large::<T>::LANES]) {
+                columns[l * stride + i] = key;
+            }
+        });
+        for column in columns.chunks_exact_mut(stride).take(width) {
+            let column = &mut column[..rows];
+            let sorted = sort(column, pairs, others, size_of::<T>());
+            write(sorted, form, &mut bytemuck::cast_slice_mut(column)[..rows]);
+        }
+        let columns: &[u32] = bytemuck::cast_slice(columns);
+        let stride = stride * size_of::<Large<T>>() / size_of::<u32>();
+        let mut part = out.part(at, width);
+        for i in 0..rows {
+            for (l, place) in part.row(i).iter_mut().enumerate() {
+                *place = columns[l * stride + i];
+            }
+        }
+    }
+}
+
+fn write(sorted: &[u64], form: Form, to: &mut [u32]) {
+    match form {
+        Form::Ranks => {
+            for (rank, &pair) in (0..).zip(sorted) {
+                to[pair as u32 as usize] = rank;
+            }
+        }
+        Form::Rows => {
+            for (place, &pair) in to.iter_mut().zip(sorted) {
+                *place = pair as u32;
+            }
+        }
+    }
+}
