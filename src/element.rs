@@ -34,9 +34,6 @@ pub trait Element: Scalar + Display + PartialOrd + sealed::Arithmetic {
 pub trait Key: bytemuck::Pod + Default + Debug + Ord + Send + Sync {
     /// The key of the reversed order.
     fn reversed(self) -> Self;
-
-    /// This key type's part of a workspace.
-    fn scratch(workspace: &mut crate::Workspace) -> &mut crate::workspace::Scratch<Self>;
 }
 
 /// The arithmetic that the operations need of `f32` and `f64`.
@@ -95,14 +92,10 @@ pub(crate) mod sealed {
 }
 
 macro_rules! ieee {
-    ($float:ident, $uint:ident, $scratch:ident) => {
+    ($float:ident, $uint:ident) => {
         impl Key for $uint {
             fn reversed(self) -> Self {
                 !self
-            }
-
-            fn scratch(workspace: &mut crate::Workspace) -> &mut crate::workspace::Scratch<Self> {
-                &mut workspace.$scratch
             }
         }
 
@@ -162,8 +155,8 @@ macro_rules! ieee {
     };
 }
 
-ieee!(f32, u32, narrow);
-ieee!(f64, u64, wide);
+ieee!(f32, u32);
+ieee!(f64, u64);
 
 // Every 16-bit value is an `f32`, so it takes the `f32`'s key and arithmetic.
 macro_rules! through_f32 {

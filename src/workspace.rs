@@ -1,6 +1,7 @@
 //! Scratch memory that the caller keeps, so that `_into` forms allocate nothing.
 
-use crate::element::Key;
+use crate::codes::words_per_row;
+use crate::{Element, cpu};
 
 /// Scratch memory of the operations that need some (`rank`, `argsort`, Bi-half forward).
 ///
@@ -17,10 +18,7 @@ use crate::element::Key;
 /// ```
 #[derive(Debug, Default)]
 pub struct Workspace {
-    pub(crate) narrow: Scratch<u32>,
-    pub(crate) wide: Scratch<u64>,
-    tiles: Vec<u64>,
-    orders: Vec<u64>,
+    words: Vec<u64>,
 }
 
 impl Workspace {
@@ -33,65 +31,42 @@ impl Workspace {
     ///
     /// # Errors
     /// [`Error::TooLarge`](crate::Error::TooLarge) when `rows * cols` overflows.
-    pub fn for_shape<T: crate::Element>(rows: usize, cols: usize) -> crate::Result<Self> {
+    pub fn for_shape<T: Element>(rows: usize, cols: usize) -> crate::Result<Self> {
         crate::Layout::new(rows, cols, cols, 1)?;
         let mut ws = Self::new();
-        let scratch = <T::Key as Key>::scratch(&mut ws);
-        scratch.panel_and_bounds(rows, cols);
-        ws.tiles::<T::Key>((rows, cols));
+        ws.tiles_and_codes::<T>((rows, cols));
         ws.orders::<T>((rows, cols));
         Ok(ws)
     }
 
     /// Bytes held.
     pub fn bytes(&self) -> usize {
-        let words = self.tiles.capacity() + self.orders.capacity();
-        self.narrow.bytes() + self.wide.bytes() + words * size_of::<u64>()
+        self.words.capacity() * size_of::<u64>()
     }
 
     /// Scratch memory of Bi-half's forward.
-    pub(crate) fn tiles<K: Key>(&mut self, shape: (usize, usize)) -> &mut [u64] {
-        at_least(&mut self.tiles, crate::cpu::scratch_words::<K>(shape))
+    pub(crate) fn tiles<T: Element>(&mut self, shape: (usize, usize)) -> &mut [u64] {
+        self.at_least(cpu::select::scratch_words::<T::Key>(shape))
+    }
+
+    /// The same, and room for packed codes.
+    pub(crate) fn tiles_and_codes<T: Element>(
+        &mut self,
+        (rows, cols): (usize, usize),
+    ) -> (&mut [u64], &mut [u64]) {
+        let tiles = cpu::select::scratch_words::<T::Key>((rows, cols));
+        self.at_least(tiles + rows * words_per_row(cols)).split_at_mut(tiles)
     }
 
     /// Scratch memory of ranks and argsort.
-    pub(crate) fn orders<T: crate::Element>(&mut self, shape: (usize, usize)) -> &mut [u64] {
-        at_least(&mut self.orders, crate::cpu::rank::scratch_words::<T>(shape))
-    }
-}
-
-/// A key and the row it came from; ordered by key, then row, so no two of a column are equal.
-pub(crate) type KeyRow<K> = (K, u32);
-
-/// Columns that are gathered and sorted at a time. It bounds the extra memory to 16 columns
-/// whatever K is, and still feeds 16 threads.
-pub(crate) const PANEL: usize = 16;
-
-/// The buffers for one width of key, of transport costs.
-#[derive(Debug, Default)]
-pub struct Scratch<K> {
-    panel: Vec<KeyRow<K>>,
-    bounds: Vec<KeyRow<K>>,
-}
-
-impl<K: Copy + Default> Scratch<K> {
-    /// Room for one panel, column by column, and a boundary for each column of the matrix.
-    pub(crate) fn panel_and_bounds(
-        &mut self,
-        rows: usize,
-        cols: usize,
-    ) -> (&mut [KeyRow<K>], &mut [KeyRow<K>]) {
-        (at_least(&mut self.panel, rows * cols.min(PANEL)), at_least(&mut self.bounds, cols))
+    pub(crate) fn orders<T: Element>(&mut self, shape: (usize, usize)) -> &mut [u64] {
+        self.at_least(cpu::rank::scratch_words::<T>(shape))
     }
 
-    fn bytes(&self) -> usize {
-        (self.panel.capacity() + self.bounds.capacity()) * size_of::<KeyRow<K>>()
+    fn at_least(&mut self, len: usize) -> &mut [u64] {
+        if self.words.len() < len {
+            self.words.resize(len, 0);
+        }
+        &mut self.words[..len]
     }
-}
-
-fn at_least<T: Copy + Default>(buffer: &mut Vec<T>, len: usize) -> &mut [T] {
-    if buffer.len() < len {
-        buffer.resize(len, T::default());
-    }
-    &mut buffer[..len]
 }

@@ -10,10 +10,9 @@ pub(crate) mod pull;
 pub(crate) mod rank;
 pub(crate) mod relax;
 pub(crate) mod retrieval;
-mod select;
+pub(crate) mod select;
 pub(crate) mod sign;
 pub(crate) mod simd;
 mod threads;
 
 pub use backend::Cpu;
-pub(crate) use select::scratch_words;

@@ -242,7 +242,8 @@ pub fn histogram<T: Element>(u: MatRef<'_, T>, lo: f64, hi: f64, bins: usize) ->
 /// has floor(M / 2) times +1.
 ///
 /// # Errors
-/// [`Error::TooManyRows`](crate::Error::TooManyRows).
+/// [`Error::TooManyRows`](crate::Error::TooManyRows),
+/// [`Error::InstructionSet`](crate::Error::InstructionSet).
 pub fn transport_cost<T: Element>(u: MatRef<'_, T>) -> Result<Vec<f64>> {
     let mut cost = allocate((1, u.cols()), 0.0)?;
     transport_cost_into(u, &mut cost, &mut Workspace::new())?;
@@ -252,14 +253,13 @@ pub fn transport_cost<T: Element>(u: MatRef<'_, T>) -> Result<Vec<f64>> {
 /// [`transport_cost`] into a buffer of the caller, `[cols]`.
 ///
 /// # Errors
-/// [`Error::TooManyRows`](crate::Error::TooManyRows), [`Error::Length`](crate::Error::Length).
+/// As [`transport_cost`], and [`Error::Length`](crate::Error::Length).
 pub fn transport_cost_into<T: Element>(
     u: MatRef<'_, T>,
     cost: &mut [f64],
     ws: &mut Workspace,
 ) -> Result<()> {
-    check_rows(u.rows())?;
+    cpu::bihalf::check_rows(u.layout())?;
     check_per_column("costs", u.cols(), cost.len())?;
-    cpu::bihalf::transport_cost(u, cost, ws);
-    Ok(())
+    cpu::bihalf::transport_cost(cpu::simd::detected()?, u, cost, ws)
 }
