@@ -331,7 +331,11 @@ fn wavefronts(a: &[(u32, u8)], n: u32) -> (u64, u64) {
 
 /// The most lanes on one word.
 fn serial_rounds(shared: &[(u32, u8)]) -> u64 {
-    let mut words: Vec<u32> = shared.iter().map(|(a, _)| a / 4).collect();
+    let mut words = [0; 32];
+    let words = &mut words[..shared.len()];
+    for (word, (a, _)) in words.iter_mut().zip(shared) {
+        *word = a / 4;
+    }
     words.sort_unstable();
     words.chunk_by(|a, b| a == b).map(|same| same.len() as u64).max().unwrap_or(0)
 }

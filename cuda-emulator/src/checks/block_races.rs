@@ -55,25 +55,24 @@ impl Block<'_> {
         host: u64,
     ) {
         let (writes, is_strong) = (kind.writes(), kind.is_strong());
-        let mut done = 0u64;
-        while done < bytes as u64 {
-            let first = (a + done) & 3;
-            let count = (4 - first).min(bytes as u64 - done);
-            let touched = ((1u64 << count) - 1) << first;
-            let Some([write, read]) = self.launch.view.marks(a + done) else { return };
-            let mut mark = Mark::new(self.launch.id, is_strong, touched, at.pc, self.number);
+        let Some(words) = self.launch.view.marks(a, bytes) else { return };
+        // an access is aligned: it is part of a word, or whole words
+        let touched = if bytes < 4 { ((1 << bytes) - 1) << (a & 3) } else { 15 };
+        let this = Mark::new(self.launch.id, is_strong, touched, at.pc, self.number);
+        for [write, read] in words {
+            let mut mark = this;
             let last_write = Mark(write.load(Relaxed));
-            if last_write.conflicts_with(mark) {
+            if last_write.conflicts_with(this) {
                 let kind =
                     if writes { Kind::BlockRaceWriteWrite } else { Kind::BlockRaceReadAfterWrite };
-                self.block_conflict(at, kind, last_write, a, writes.then_some(new).flatten(), host);
+                self.block_conflict(at, kind, last_write, a, new, host);
             }
             let last_read = Mark(read.load(Relaxed));
             if writes {
-                if last_read.conflicts_with(mark) {
+                if last_read.conflicts_with(this) {
                     self.block_conflict(at, Kind::BlockRaceWriteAfterRead, last_read, a, new, host);
                 }
-                if last_write.is_own(mark) {
+                if last_write.is_own(this) {
                     // bytes written by this block earlier stay its own, and what it wrote without
                     // an atomic is not hidden by its atomics
                     if last_write.0 & STRONG == 0 {
@@ -84,12 +83,11 @@ impl Block<'_> {
                 write.store(mark.0, Relaxed);
             } else if !is_strong {
                 // bytes that another block read are not this block's; one mark cannot hold both
-                if last_read.is_own(mark) {
+                if last_read.is_own(this) {
                     mark.0 |= last_read.0 & BYTES;
                 }
                 read.store(mark.0, Relaxed);
             }
-            done += count;
         }
     }
 

@@ -91,10 +91,8 @@ impl Block<'_> {
                 self.shared_state_findings(at, offset, bytes, kind, seen, self.index);
             }
         }
-        let target = &self.shared[offset..offset + n];
         if self.launch.options.race {
-            let is_same = new.is_some_and(|new| new == target);
-            self.check_shared_races(at, offset, n, kind, used, is_same);
+            self.check_shared_races(at, offset, n, kind, used, new);
         }
         Ok(self.shared[offset..].as_mut_ptr())
     }
@@ -162,7 +160,7 @@ pub(super) struct Seen {
 #[inline(always)]
 fn all_written(states: &mut [u8], kind: AccessKind) -> bool {
     const EACH: u64 = 0x0101_0101_0101_0101;
-    let written = EACH * state::SHARED_WRITTEN as u64 & low_bits(states.len() as u32 * 8);
+    let written = (EACH * state::SHARED_WRITTEN as u64) & low_bits(states.len() as u32 * 8);
     let now = match states.len() {
         4 => u32::from_ne_bytes(states.try_into().expect("4 bytes")) as u64,
         8 => u64::from_ne_bytes(states.try_into().expect("8 bytes")),

@@ -175,6 +175,7 @@ impl<'a> Block<'a> {
     /// Compares an access to the memory of `owner`, or to the block's own, with those of other
     /// blocks. What a block does to its own memory, `check_shared_races` compares.
     #[inline(never)]
+    #[expect(clippy::too_many_arguments, reason = "what an access is, and whose memory it is of")]
     pub(super) fn check_cluster_races(
         &mut self,
         owner: Option<&mut Block>,

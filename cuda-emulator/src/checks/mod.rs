@@ -130,10 +130,13 @@ pub struct Finding {
     pub count: u64,
 }
 
-/// The findings of a launch, by kernel, kind and places.
+/// Kernel, name of the kind, and places.
+type Key = (String, &'static str, u32, u32);
+
+/// The findings of a launch.
 #[derive(Default)]
 pub struct Findings {
-    found: Mutex<BTreeMap<(String, &'static str, u32, u32), Finding>>,
+    found: Mutex<BTreeMap<Key, Finding>>,
 }
 
 impl Findings {

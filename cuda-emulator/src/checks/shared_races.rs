@@ -38,28 +38,36 @@ pub struct SharedRaces {
 }
 
 /// An access to be compared.
-struct Access {
+struct Access<'a> {
     warp: usize,
     thread: u16,
     /// of the lane
     epoch: u32,
     pc: u32,
     kind: AccessKind,
-    /// it writes what is there already
-    is_same: bool,
+    /// what it will write, if that is known, and what is there
+    new: Option<&'a [u8]>,
+    old: &'a [u8],
+}
+
+impl Access<'_> {
+    /// It writes what is there already. Asked only where there is a conflict.
+    fn is_same(&self) -> bool {
+        self.new.is_some_and(|new| new == self.old)
+    }
 }
 
 /// A conflict with an earlier access.
 struct Conflict {
     kind: Kind,
     is_error: bool,
+    /// of the earlier one
     pc: u32,
     thread: u16,
+    /// two warps write the same
+    is_same: bool,
+    offset: usize,
 }
-
-/// At most four: with a write, with a plain write that it hides, with reads of this warp and of
-/// others.
-type Conflicts = [Option<Conflict>; 4];
 
 impl SharedRaces {
     pub fn new(size: usize) -> SharedRaces {
@@ -91,7 +99,7 @@ impl SharedRaces {
 
 impl Block<'_> {
     /// Compares an access to the block's own shared memory with earlier ones. `used` has a bit for
-    /// each byte that matters.
+    /// each byte that matters, `new` is what will be written.
     #[inline]
     pub(super) fn check_shared_races(
         &mut self,
@@ -100,16 +108,19 @@ impl Block<'_> {
         bytes: usize,
         kind: AccessKind,
         used: u32,
-        is_same: bool,
+        new: Option<&[u8]>,
     ) {
+        let Block { warps, shared, shared_races, order, .. } = self;
         let access = Access {
             warp: at.warp,
             thread: (at.warp * 32 + at.lane) as u16,
-            epoch: self.warps[at.warp].epochs[at.lane],
+            epoch: warps[at.warp].epochs[at.lane],
             pc: at.pc,
             kind,
-            is_same,
+            new,
+            old: &shared[offset..offset + bytes],
         };
+        let mut conflicts = Vec::new();
         let (mut at_byte, end) = (offset, offset + bytes);
         while at_byte < end {
             let left = used >> (at_byte - offset);
@@ -118,32 +129,30 @@ impl Block<'_> {
                 continue;
             }
             let whole_word = at_byte % 4 == 0 && left & 15 == 15 && at_byte + 4 <= end;
-            let (cell, covered) = self.shared_races.cell(at_byte, whole_word);
-            if let Some(conflicts) = cell.access(&access, &self.order) {
-                self.shared_conflicts(conflicts, &access, at_byte);
-            }
+            let (cell, covered) = shared_races.cell(at_byte, whole_word);
+            cell.compare(&access, order, at_byte, &mut conflicts);
+            cell.remember(&access, order);
             at_byte += covered;
         }
         if self.member.is_some() {
+            let is_same = access.is_same();
             self.check_cluster_races(None, at, kind, offset, bytes as u32, used, is_same);
+        }
+        if !conflicts.is_empty() {
+            self.shared_conflicts(at, &conflicts);
         }
     }
 
     #[cold]
-    fn shared_conflicts(&self, conflicts: Conflicts, access: &Access, offset: usize) {
-        for Conflict { kind, is_error, pc, thread } in conflicts.into_iter().flatten() {
-            self.report(kind, is_error, [pc, access.pc], || {
-                let of = |thread: u16| self.thread(thread as usize / 32, thread as usize % 32);
-                let place = |pc| self.launch.kernel.place(pc);
-                let between_warps = thread as usize / 32 != access.warp;
-                let note = if access.is_same && between_warps { " (same value)" } else { "" };
+    fn shared_conflicts(&self, at: At, conflicts: &[Conflict]) {
+        for &Conflict { kind, is_error, pc, thread, is_same, offset } in conflicts {
+            self.report(kind, is_error, [pc, at.pc], || {
+                let other = self.thread(thread as usize / 32, thread as usize % 32);
+                let (this, index) = (self.thread(at.warp, at.lane), self.index);
+                let [there, here] = [pc, at.pc].map(|pc| self.launch.kernel.place(pc));
+                let note = if is_same { " (same value)" } else { "" };
                 format!(
-                    "shared offset {offset}, block {:?}: thread {:?} at {} and thread {:?} at {} with no barrier between{note}",
-                    self.index,
-                    of(thread),
-                    place(pc),
-                    of(access.thread),
-                    place(access.pc)
+                    "shared offset {offset}, block {index:?}: thread {other:?} at {there} and thread {this:?} at {here} with no barrier between{note}"
                 )
             });
         }
@@ -151,102 +160,83 @@ impl Block<'_> {
 }
 
 impl Cell {
-    /// Compares an access with those before and remembers it.
+    /// Finds what an access conflicts with.
     #[inline(always)]
-    fn access(&mut self, new: &Access, order: &Order) -> Option<Conflicts> {
+    fn compare(&self, new: &Access, order: &Order, offset: usize, conflicts: &mut Vec<Conflict>) {
         let (writes, is_strong) = (new.kind.writes(), new.kind.is_strong());
-        let mut conflicts: Conflicts = [None, None, None, None];
-        let mut any = false;
-        let after_write = |between_warps: bool| match (between_warps, writes) {
-            (true, true) => Kind::RaceWriteAfterWrite,
-            (true, false) => Kind::RaceReadAfterWrite,
-            (false, true) => Kind::WarpRaceWriteAfterWrite,
-            (false, false) => Kind::WarpRaceReadAfterWrite,
-        };
-        let writes_same = writes && new.is_same;
         let both_strong = self.write_is_strong && is_strong;
+        let kind = if writes { Kind::RaceWriteAfterWrite } else { Kind::RaceReadAfterWrite };
+        let between_warps = |kind, pc, thread| {
+            let is_same = writes && new.is_same();
+            Conflict { kind, is_error: !is_same, pc, thread, is_same, offset }
+        };
         if self.write_clock != 0 && self.write_thread != new.thread && !both_strong {
             let other = self.write_thread as usize / 32;
             let (pc, thread) = (self.write_pc, self.write_thread);
             if other != new.warp {
                 if !order.knows(new.warp, other, self.write_clock) {
-                    let kind = after_write(true);
-                    conflicts[0] = Some(Conflict { kind, is_error: !writes_same, pc, thread });
-                    any = true;
+                    conflicts.push(between_warps(kind, pc, thread));
                 }
-            } else if new.epoch <= self.write_epoch && !writes_same {
-                let kind = after_write(false);
-                conflicts[0] = Some(Conflict { kind, is_error: false, pc, thread });
-                any = true;
+            } else if new.epoch <= self.write_epoch && !(writes && new.is_same()) {
+                let kind = match writes {
+                    true => Kind::WarpRaceWriteAfterWrite,
+                    false => Kind::WarpRaceReadAfterWrite,
+                };
+                let (is_error, is_same) = (false, false);
+                conflicts.push(Conflict { kind, is_error, pc, thread, is_same, offset });
             }
         }
         let other = self.plain_thread as usize / 32;
         if both_strong && other != new.warp && !order.knows(new.warp, other, self.plain_clock) {
-            let (kind, is_error) = (after_write(true), !writes_same);
-            let (pc, thread) = (self.plain_pc, self.plain_thread);
-            conflicts[1] = Some(Conflict { kind, is_error, pc, thread });
-            any = true;
+            conflicts.push(between_warps(kind, self.plain_pc, self.plain_thread));
         }
-        if writes {
-            if self.readers != 0 && self.read_whole == order.whole {
-                [conflicts[2], conflicts[3]] = self.after_reads(new, order);
-                any |= conflicts[2].is_some() || conflicts[3].is_some();
-            }
-            self.remember_write(new, order);
-        } else if !(new.kind == AccessKind::StrongRead && self.write_is_strong) {
-            // a strong read among strong accesses leaves no mark
-            self.remember_read(new, order);
+        if !writes || self.readers == 0 || self.read_whole != order.whole {
+            return;
         }
-        any.then_some(conflicts)
-    }
-
-    /// A write after reads since the last barrier of the block: by the warp, by others.
-    #[inline(always)]
-    fn after_reads(&self, new: &Access, order: &Order) -> [Option<Conflict>; 2] {
+        // a write after reads since the last barrier of the block
         let reader = self.read_thread as usize / 32;
-        let (pc, is_error) = (self.read_pc, !new.is_same);
-        let by_other = |thread| Conflict { kind: Kind::RaceWriteAfterRead, is_error, pc, thread };
+        let (pc, thread) = (self.read_pc, self.read_thread);
         if reader != new.warp {
-            let is_known = order.knows(new.warp, reader, self.read_clock);
-            return [None, (!is_known).then(|| by_other(self.read_thread))];
+            if !order.knows(new.warp, reader, self.read_clock) {
+                conflicts.push(between_warps(Kind::RaceWriteAfterRead, pc, thread));
+            }
+            return;
         }
-        let both_strong = self.write_is_strong && new.kind.is_strong();
-        let is_unordered = self.read_thread != new.thread && new.epoch <= self.read_epoch;
-        let (kind, thread) = (Kind::WarpRaceWriteAfterRead, self.read_thread);
-        let in_warp = Conflict { kind, is_error: false, pc, thread };
+        if thread != new.thread && new.epoch <= self.read_epoch && !both_strong {
+            let (kind, is_error, is_same) = (Kind::WarpRaceWriteAfterRead, false, false);
+            conflicts.push(Conflict { kind, is_error, pc, thread, is_same, offset });
+        }
         let others = self.readers & !(1 << new.warp);
-        let is_other = others != 0 && !order.is_partial;
-        [
-            (is_unordered && !both_strong).then_some(in_warp),
-            is_other.then(|| by_other(others.trailing_zeros() as u16 * 32)),
-        ]
-    }
-
-    #[inline(always)]
-    fn remember_write(&mut self, new: &Access, order: &Order) {
-        self.write_clock = order.now(new.warp);
-        self.write_thread = new.thread;
-        self.write_epoch = new.epoch;
-        self.write_pc = new.pc;
-        self.write_is_strong = new.kind.is_strong();
-        if !self.write_is_strong {
-            self.plain_clock = self.write_clock;
-            self.plain_pc = new.pc;
-            self.plain_thread = new.thread;
-            self.readers = 0;
+        if others != 0 && !order.is_partial {
+            let thread = others.trailing_zeros() as u16 * 32;
+            conflicts.push(between_warps(Kind::RaceWriteAfterRead, pc, thread));
         }
     }
 
     #[inline(always)]
-    fn remember_read(&mut self, new: &Access, order: &Order) {
-        if self.read_whole != order.whole {
-            self.readers = 0;
-            self.read_whole = order.whole;
+    fn remember(&mut self, new: &Access, order: &Order) {
+        let (now, is_strong) = (order.now(new.warp), new.kind.is_strong());
+        if new.kind.writes() {
+            self.write_clock = now;
+            self.write_thread = new.thread;
+            self.write_epoch = new.epoch;
+            self.write_pc = new.pc;
+            self.write_is_strong = is_strong;
+            if !is_strong {
+                (self.plain_clock, self.plain_pc, self.plain_thread) = (now, new.pc, new.thread);
+                self.readers = 0;
+            }
+        } else if !(is_strong && self.write_is_strong) {
+            // a strong read among strong accesses leaves no mark
+            if self.read_whole != order.whole {
+                self.readers = 0;
+                self.read_whole = order.whole;
+            }
+            self.readers |= 1 << new.warp;
+            self.read_clock = now;
+            self.read_thread = new.thread;
+            self.read_epoch = new.epoch;
+            self.read_pc = new.pc;
         }
-        self.readers |= 1 << new.warp;
-        self.read_clock = order.now(new.warp);
-        self.read_thread = new.thread;
-        self.read_epoch = new.epoch;
-        self.read_pc = new.pc;
     }
 }

@@ -89,6 +89,7 @@ impl From<AsyncCopy> for Op {
 }
 
 impl Block<'_> {
+    #[inline(never)]
     pub(super) fn async_copy(
         &mut self,
         op: AsyncCopy,

@@ -97,9 +97,10 @@ impl From<Atomic> for Op {
 }
 
 impl Block<'_> {
+    #[inline(never)]
     pub(super) fn atomic(
         &mut self,
-        op: Atomic,
+        op: &Atomic,
         at: At,
         i: &Instruction,
         active: u32,

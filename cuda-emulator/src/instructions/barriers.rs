@@ -107,6 +107,7 @@ impl From<Barrier> for Op {
 }
 
 impl Block<'_> {
+    #[inline(never)]
     pub(super) fn barrier(
         &mut self,
         op: Barrier,

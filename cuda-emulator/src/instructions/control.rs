@@ -62,6 +62,7 @@ impl From<Control> for Op {
 
 impl Block<'_> {
     /// All but plain branches and exits, which the scheduler does itself.
+    #[inline(never)]
     pub(super) fn control(
         &mut self,
         op: Control,

@@ -137,7 +137,7 @@ impl Conversion {
             Type::F32 if self.ftz => flush_subnormal(f32_of(a)) as f64,
             Type::F32 => f32_of(a) as f64,
             Type::F64 => f64_of(a),
-            from => return self.from_integer(integer(from, a)),
+            from => return self.of_integer(integer(from, a)),
         };
         if !self.to.is_float() {
             return self.to_integer(v);
@@ -182,7 +182,7 @@ impl Conversion {
         }
     }
 
-    fn from_integer(self, v: i128) -> u64 {
+    fn of_integer(self, v: i128) -> u64 {
         let (is_negative, magnitude) = (v < 0, v.unsigned_abs());
         let signed = |f: f64| if is_negative { -f } else { f };
         let narrow = |f: f64| match self.to {

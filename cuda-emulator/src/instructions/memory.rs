@@ -155,7 +155,7 @@ pub(super) fn resolve(space: Space, a: u64) -> (Space, u64) {
 impl Block<'_> {
     pub(super) fn memory(
         &mut self,
-        op: Memory,
+        op: &Memory,
         at: At,
         i: &Instruction,
         active: u32,
@@ -163,9 +163,9 @@ impl Block<'_> {
         match op {
             Memory::Load(access) => {
                 self.warps[at.warp].strong_accesses += access.strong as u64;
-                self.load(at, i, &access, active)?
+                self.load(at, i, access, active)?
             }
-            Memory::Store(access) => self.store(at, i, &access, active)?,
+            Memory::Store(access) => self.store(at, i, access, active)?,
         }
         Ok(Outcome::Next)
     }
@@ -178,6 +178,7 @@ impl Block<'_> {
         }
     }
 
+    #[inline(never)]
     fn load(
         &mut self,
         at: At,
@@ -254,6 +255,7 @@ impl Block<'_> {
         Ok(())
     }
 
+    #[inline(never)]
     fn store(
         &mut self,
         at: At,

@@ -127,6 +127,7 @@ impl From<WarpOp> for Op {
 }
 
 impl Block<'_> {
+    #[inline(never)]
     pub(super) fn warp_op(
         &mut self,
         op: WarpOp,
@@ -153,6 +154,9 @@ impl Block<'_> {
 
     /// `together` are at the instruction and have each other's masks complete.
     fn exchange(&mut self, op: WarpOp, at: At, i: &Instruction, together: u32) {
+        if let WarpOp::Shuffle(mode) = op {
+            return self.shuffle(mode, at, i, together);
+        }
         let mut lanes = self.lanes(at.warp, together);
         let members = *lanes.source(i.e);
         // of a lane: those of its mask that are here
@@ -160,8 +164,7 @@ impl Block<'_> {
         let mut result = [0u64; 32];
         let mut predicate = 0u32;
         match op {
-            WarpOp::Sync => {}
-            WarpOp::Shuffle(mode) => self.shuffle(mode, at, i, together),
+            WarpOp::Sync | WarpOp::Shuffle(_) => {}
             WarpOp::Vote(vote) => {
                 let p = lanes.predicate(i.a);
                 for lane in lanes_of(together) {
@@ -228,7 +231,8 @@ impl Block<'_> {
     fn shuffle(&mut self, mode: Shuffle, at: At, i: &Instruction, together: u32) {
         let [value, predicate, ..] = self.launch.kernel.vectors[i.d as usize];
         let mut lanes = self.lanes(at.warp, together);
-        let [a, b, c, members] = [i.a, i.b, i.c, i.e].map(|r| *lanes.source(r));
+        let (a, b) = (lanes.source(i.a), lanes.source(i.b));
+        let (c, members) = (lanes.source(i.c), lanes.source(i.e));
         let undefined_value = lanes.warp.undefined_lanes(i.a);
         let undefined_lane = lanes.warp.undefined_lanes(i.b) | lanes.warp.undefined_lanes(i.c);
         let (mut result, mut in_range, mut undefined) = ([0u64; 32], 0u32, 0u32);

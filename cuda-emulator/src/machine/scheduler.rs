@@ -135,12 +135,18 @@ impl Block<'_> {
             group.mask |= if is_here { other.mask } else { 0 };
             !is_here
         });
-        let is_member = |&lane: &usize| members[lane] as u32 >> lane & 1 == 1;
-        if let Some(lane) = lanes_of(group.mask).filter(|lane| !is_member(lane)).last() {
+        let missing = w.alive & !group.mask;
+        let (mut ready, mut not_in_mask) = (0, None);
+        for lane in lanes_of(group.mask) {
+            let mask = members[lane] as u32;
+            if mask >> lane & 1 == 0 {
+                not_in_mask = Some(lane);
+            }
+            ready |= ((mask & missing == 0) as u32) << lane;
+        }
+        if let Some(lane) = not_in_mask {
             return Err(self.not_in_own_mask(At { lane, ..at }, members[lane] as u32));
         }
-        let is_complete = |&lane: &usize| members[lane] as u32 & w.alive & !group.mask == 0;
-        let ready = lanes_of(group.mask).filter(is_complete).fold(0, |mask, lane| mask | 1 << lane);
         let waiting = group.mask & !ready;
         if waiting != 0 {
             w.groups.push(Group { mask: waiting, state: State::AtWarpSync, ..*group });

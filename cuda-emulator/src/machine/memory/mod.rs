@@ -1,5 +1,5 @@
-//! The device's memory: ranges of addresses ([`arena`]), what is allocated in them, and the view of a
-//! running kernel ([`view`]).
+//! The device's memory: ranges of addresses (`arena`), what is allocated in them, and the view of a
+//! running kernel (`view`).
 
 mod arena;
 mod view;

@@ -71,18 +71,18 @@ impl View {
         }
     }
 
-    /// The marks of blocks for the word with an address: its last writer and its last reader.
+    /// The marks of blocks for the words that an access touches: last writer and last reader of each.
     /// None if blocks' races are not looked for there.
     #[inline(always)]
-    pub fn marks(&self, a: u64) -> Option<[&AtomicU64; 2]> {
+    pub fn marks(&self, a: u64, bytes: u32) -> Option<&[[AtomicU64; 2]]> {
         let offset = a.wrapping_sub(self.device.base);
         if self.marks == 0 || offset >= self.device.len {
             return None;
         }
-        let word = self.marks + offset / 4 * 16;
+        let (words, first) = (bytes.div_ceil(4) as usize, self.marks + offset / 4 * 16);
         // SAFETY: 16 bytes for each word of the range, within a mapping that lives as long as the
-        // process
-        Some(unsafe { [&*(word as *const AtomicU64), &*((word + 8) as *const AtomicU64)] })
+        // process; the access is aligned, so that it ends in the range
+        Some(unsafe { std::slice::from_raw_parts(first as *const [AtomicU64; 2], words) })
     }
 
     /// Whether blocks' races are looked for.
@@ -101,9 +101,14 @@ impl View {
         reads: bool,
         writes: bool,
     ) -> Result<(u64, bool), Denied> {
-        let (range, offset) = self.place(a);
+        let mut range = &self.device;
+        let mut offset = a.wrapping_sub(range.base);
         if offset >= range.len {
-            return Err(Denied::OutOfBounds);
+            range = &self.shared_with_host;
+            offset = a.wrapping_sub(range.base);
+            if offset >= range.len {
+                return Err(Denied::OutOfBounds);
+            }
         }
         let (mut undefined, mut is_first) = (false, false);
         // the states of all bytes of a part at once
