@@ -9,6 +9,7 @@ pub use view::{Denied, View};
 
 use crate::options::Options;
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 /// What is known of a byte, a bit each.
 pub mod state {
@@ -41,6 +42,8 @@ pub struct Allocation {
     pub number: u64,
     /// the context's handle
     pub context: u64,
+    /// the addresses that it takes, with what lies around it
+    span: Range<u64>,
 }
 
 /// Which of the two ranges.
@@ -130,7 +133,9 @@ impl Memory {
         heap.used += size_or_one;
         heap.count += 1;
         let number = heap.count;
-        heap.live.insert(address, Allocation { address, size, kind, number, context });
+        let taken = start..start + span;
+        let allocation = Allocation { address, size, kind, number, context, span: taken };
+        heap.live.insert(address, allocation);
         let fresh = match side {
             Side::Device => state::ALLOCATED,
             // the host may have written it
@@ -155,8 +160,8 @@ impl Memory {
         if end > first {
             arena.give_back(first, end - first, side == Side::Device);
         }
-        let span = (allocation.size.max(1) + self.redzone).next_multiple_of(GRAIN);
-        heap.free.insert(address, span);
+        let Range { start, end } = allocation.span;
+        heap.free.insert(start, end - start);
         heap.dead.insert(address, allocation);
         true
     }
@@ -290,5 +295,33 @@ impl Heap {
         }
         self.dead.retain(|a, _| !(start..start + span).contains(a));
         Some(start)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The same addresses serve again and again, for allocations of any size.
+    #[test]
+    fn freed_addresses_are_used_again() {
+        let options = Options {
+            address_space: 1 << 26,
+            redzone: 65536,
+            memory: 1 << 24,
+            ..Options::from_environment()
+        };
+        let mut memory = Memory::new(&options);
+        let mut live = std::collections::VecDeque::new();
+        for n in 0..5000u64 {
+            let size = 1 + n * 977 % 5000;
+            let address = memory.allocate(Side::Device, size, 1 << (n % 10), "test", 0);
+            live.push_back(address.unwrap_or_else(|| panic!("no room for allocation {n}")));
+            if live.len() > 8 {
+                let oldest = live.pop_front().expect("there are eight");
+                assert!(memory.free(Side::Device, oldest));
+            }
+        }
+        assert!(memory.describe(live[0]).contains("inside allocation #4993"));
     }
 }
