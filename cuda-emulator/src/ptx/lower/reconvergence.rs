@@ -8,193 +8,193 @@ use crate::ptx::kernel::{Kernel, NONE};
 /// would otherwise be met by some lanes while others still finish the loop's body.
 pub const AT_BARRIER: u32 = 1 << 31;
 
-/// Blocks in an order where loops are contiguous and every join comes after all
-/// that leads to it; running the lowest rank first then reconverges at the
-/// immediate post-dominator.
-pub(super) fn ranks(k: &Kernel) -> Vec<u32> {
-    let n = k.code.len();
-    let mut leads = vec![false; n + 1];
-    leads[0] = true;
-    for (i, x) in k.code.iter().enumerate() {
-        match x.op {
-            Op::Control(Control::Branch(t)) => {
-                leads[t as usize] = true;
-                leads[i + 1] = true;
-            }
-            Op::Control(Control::BranchTable(t)) => {
-                for &y in &k.branch_tables[t as usize] {
-                    leads[y as usize] = true;
-                }
-                leads[i + 1] = true;
-            }
-            Op::Control(Control::Exit | Control::Trap) => leads[i + 1] = true,
-            _ => {}
-        }
+/// Loops within loops that are ordered; what is deeper keeps the order of the code.
+const MAX_NESTING: u32 = 100;
+
+/// By instruction: its rank. Basic blocks are in an order where loops are contiguous and every join
+/// comes after all that leads to it; running the lowest rank first then reconverges at the immediate
+/// post-dominator.
+pub(super) fn ranks(kernel: &Kernel) -> Vec<u32> {
+    let starts = block_starts(kernel);
+    let n = kernel.code.len();
+    let end = |b: usize| starts.get(b + 1).copied().unwrap_or(n);
+    let mut block_of = vec![0u32; n];
+    for b in 0..starts.len() {
+        block_of[starts[b]..end(b)].fill(b as u32);
     }
-    let mut start = vec![];
-    let mut of = vec![0u32; n];
-    for i in 0..n {
-        if leads[i] {
-            start.push(i);
-        }
-        of[i] = start.len() as u32 - 1;
-    }
-    let count = start.len();
-    let mut successors: Vec<Vec<u32>> = vec![vec![]; count];
-    for b in 0..count {
-        let end = if b + 1 < count { start[b + 1] } else { n };
-        let x = &k.code[end - 1];
-        let mut fall = true;
-        match x.op {
-            Op::Control(Control::Branch(t)) => {
-                successors[b].push(of[t as usize]);
-                fall = x.guard != NONE;
-            }
-            Op::Control(Control::BranchTable(t)) => {
-                for &y in &k.branch_tables[t as usize] {
-                    successors[b].push(of[y as usize]);
-                }
-                fall = x.guard != NONE;
-            }
-            Op::Control(Control::Exit | Control::Trap) => fall = x.guard != NONE,
-            _ => {}
-        }
-        if fall && end < n {
-            successors[b].push(of[end]);
-        }
-        successors[b].sort();
-        successors[b].dedup();
-    }
-    let mut order = vec![];
-    let mut member = vec![0u32; count];
-    let all: Vec<u32> = (0..count as u32).collect();
-    let mut stamp = 0;
-    sort_blocks(&all, 0, &successors, &mut member, &mut stamp, &mut order);
-    let mut ranks = vec![0u32; n];
-    let mut c = 0;
-    for b in order {
-        let b = b as usize;
-        let end = if b + 1 < count { start[b + 1] } else { n };
-        for p in ranks[start[b]..end].iter_mut() {
-            *p = c;
-            c += 1;
+    let successors: Vec<Vec<u32>> =
+        (0..starts.len()).map(|b| successors(kernel, end(b), &block_of)).collect();
+    let mut sorter = Sorter {
+        successors: &successors,
+        level_of: vec![0; starts.len()],
+        levels: 0,
+        order: Vec::with_capacity(starts.len()),
+    };
+    let all: Vec<u32> = (0..starts.len() as u32).collect();
+    sorter.sort(&all, 0, 0);
+    let mut ranks = vec![0; n];
+    let mut next = 0;
+    for b in sorter.order {
+        for rank in &mut ranks[starts[b as usize]..end(b as usize)] {
+            *rank = next;
+            next += 1;
         }
     }
     ranks
 }
 
-fn sort_blocks(
-    set: &[u32],
-    head: u32,
-    successors: &[Vec<u32>],
-    member: &mut Vec<u32>,
-    stamp: &mut u32,
-    out: &mut Vec<u32>,
-) {
-    *stamp += 1;
-    let g = *stamp;
-    for &b in set {
-        member[b as usize] = g;
+/// Instructions that an instruction may go to, but for the next one.
+fn targets(kernel: &Kernel, op: Op) -> &[u32] {
+    match op {
+        Op::Control(Control::BranchTable(table)) => &kernel.branch_tables[table as usize],
+        _ => &[],
     }
-    // Tarjan, iterative; edges into `head` are cut
-    let m = successors.len();
-    let mut index = vec![u32::MAX; m];
-    let mut low = vec![0u32; m];
-    let mut on = vec![false; m];
-    let mut st: Vec<u32> = vec![];
-    let mut next = 0u32;
-    let mut components: Vec<Vec<u32>> = vec![];
-    let mut roots = vec![head];
-    roots.extend(set.iter().copied().filter(|&b| b != head));
-    // roots are visited last-first in the reversed result, so start with the head only and
-    // let unreachable blocks follow
-    let mut tail: Vec<Vec<u32>> = vec![];
-    for (ri, &r) in roots.iter().enumerate() {
-        if index[r as usize] != u32::MAX {
-            continue;
+}
+
+fn ends_block(op: Op) -> bool {
+    use Control::*;
+    matches!(op, Op::Control(Branch(_) | BranchTable(_) | Exit | Trap))
+}
+
+fn block_starts(kernel: &Kernel) -> Vec<usize> {
+    let n = kernel.code.len();
+    let mut starts = vec![false; n + 1];
+    starts[0] = true;
+    for (i, instruction) in kernel.code.iter().enumerate() {
+        if let Op::Control(Control::Branch(target)) = instruction.op {
+            starts[target as usize] = true;
         }
-        let before = components.len();
-        let mut call: Vec<(u32, usize)> = vec![(r, 0)];
-        while let Some(&mut (v, ref mut ci)) = call.last_mut() {
-            let vu = v as usize;
-            if *ci == 0 && index[vu] == u32::MAX {
-                index[vu] = next;
-                low[vu] = next;
-                next += 1;
-                st.push(v);
-                on[vu] = true;
-            }
-            let ss = &successors[vu];
-            let mut pushed = false;
-            while *ci < ss.len() {
-                // highest first, so that the lowest comes first once reversed
-                let w = ss[ss.len() - 1 - *ci];
-                *ci += 1;
-                let wu = w as usize;
-                if w == head || member[wu] != g {
-                    continue;
-                }
-                if index[wu] == u32::MAX {
-                    call.push((w, 0));
-                    pushed = true;
-                    break;
-                } else if on[wu] {
-                    low[vu] = low[vu].min(index[wu]);
-                }
-            }
-            if pushed {
+        for &target in targets(kernel, instruction.op) {
+            starts[target as usize] = true;
+        }
+        starts[i + 1] |= ends_block(instruction.op);
+    }
+    (0..n).filter(|&i| starts[i]).collect()
+}
+
+/// Blocks that the one which ends there may go to, in order.
+fn successors(kernel: &Kernel, end: usize, block_of: &[u32]) -> Vec<u32> {
+    let last = &kernel.code[end - 1];
+    let mut next: Vec<u32> =
+        targets(kernel, last.op).iter().map(|&t| block_of[t as usize]).collect();
+    if let Op::Control(Control::Branch(target)) = last.op {
+        next.push(block_of[target as usize]);
+    }
+    let falls_through = !ends_block(last.op) || last.guard != NONE;
+    if falls_through && end < kernel.code.len() {
+        next.push(block_of[end]);
+    }
+    next.sort_unstable();
+    next.dedup();
+    next
+}
+
+struct Sorter<'a> {
+    successors: &'a [Vec<u32>],
+    /// by block: number of the set that it was last in
+    level_of: Vec<u32>,
+    levels: u32,
+    order: Vec<u32>,
+}
+
+impl Sorter<'_> {
+    /// Appends the blocks of a set, which is entered at `head`. Edges back to it are left out; the
+    /// strongly connected components that remain are the loops within.
+    fn sort(&mut self, set: &[u32], head: u32, depth: u32) {
+        self.levels += 1;
+        let level = self.levels;
+        set.iter().for_each(|&b| self.level_of[b as usize] = level);
+        for mut component in self.components(set, head, level) {
+            if component.len() == 1 {
+                self.order.push(component[0]);
                 continue;
             }
-            if low[vu] == index[vu] {
-                let mut c = vec![];
-                loop {
-                    let w = st.pop().unwrap();
-                    on[w as usize] = false;
-                    c.push(w);
-                    if w == v {
-                        break;
-                    }
-                }
-                components.push(c);
+            component.sort_unstable();
+            if depth == MAX_NESTING {
+                self.order.extend(component);
+                continue;
             }
-            call.pop();
-            if let Some(&mut (pv, _)) = call.last_mut() {
-                low[pv as usize] = low[pv as usize].min(low[vu]);
-            }
-        }
-        if ri > 0 {
-            tail.extend(components.drain(before..));
+            let inner = self.entry(set, &component, head);
+            self.sort(&component, inner, depth + 1);
+            // membership for the remaining components of this level
+            set.iter().for_each(|&b| self.level_of[b as usize] = level);
         }
     }
-    components.reverse();
-    components.extend(tail);
-    for mut c in components {
-        if c.len() == 1 {
-            out.push(c[0]);
-            continue;
+
+    /// The block of a component that is entered from outside.
+    fn entry(&self, set: &[u32], component: &[u32], head: u32) -> u32 {
+        let is_inside = |b: &u32| component.binary_search(b).is_ok();
+        if is_inside(&head) {
+            return head;
         }
-        c.sort();
-        // header: entered from outside
-        let mut mark = std::collections::HashSet::new();
-        for &b in &c {
-            mark.insert(b);
-        }
-        let mut h = c[0];
-        'o: for &b in &c {
-            for &a in set {
-                if !mark.contains(&a) && successors[a as usize].contains(&b) {
-                    h = b;
-                    break 'o;
+        let outside: Vec<u32> = set.iter().copied().filter(|b| !is_inside(b)).collect();
+        let is_entered =
+            |b: &&u32| outside.iter().any(|&a| self.successors[a as usize].contains(b));
+        component.iter().find(is_entered).copied().unwrap_or(component[0])
+    }
+
+    /// Strongly connected components, what leads to others before them. Those that `head` does not
+    /// reach follow. Tarjan's algorithm without recursion.
+    fn components(&self, set: &[u32], head: u32, level: u32) -> Vec<Vec<u32>> {
+        const UNSEEN: u32 = u32::MAX;
+        let count = self.successors.len();
+        let (mut index, mut low) = (vec![UNSEEN; count], vec![0u32; count]);
+        let mut is_open = vec![false; count];
+        let mut open: Vec<u32> = vec![];
+        let mut next = 0;
+        let (mut reached, mut rest): (Vec<Vec<u32>>, Vec<Vec<u32>>) = (vec![], vec![]);
+        let others = set.iter().copied().filter(|&b| b != head);
+        for root in std::iter::once(head).chain(others) {
+            if index[root as usize] != UNSEEN {
+                continue;
+            }
+            // block and the number of its successors that were looked at
+            let mut path: Vec<(u32, usize)> = vec![(root, 0)];
+            while let Some(&mut (block, ref mut looked_at)) = path.last_mut() {
+                let b = block as usize;
+                if *looked_at == 0 && index[b] == UNSEEN {
+                    (index[b], low[b]) = (next, next);
+                    next += 1;
+                    open.push(block);
+                    is_open[b] = true;
+                }
+                // highest first, so that the lowest comes first once reversed
+                let left = self.successors[b].iter().rev().skip(*looked_at);
+                let mut deeper = None;
+                for &successor in left {
+                    *looked_at += 1;
+                    let s = successor as usize;
+                    if successor == head || self.level_of[s] != level {
+                        continue;
+                    }
+                    if index[s] == UNSEEN {
+                        deeper = Some(successor);
+                        break;
+                    }
+                    if is_open[s] {
+                        low[b] = low[b].min(index[s]);
+                    }
+                }
+                if let Some(successor) = deeper {
+                    path.push((successor, 0));
+                    continue;
+                }
+                if low[b] == index[b] {
+                    let first = open.iter().rposition(|&o| o == block).unwrap_or(0);
+                    let mut component = open.split_off(first);
+                    component.reverse();
+                    component.iter().for_each(|&o| is_open[o as usize] = false);
+                    if root == head { &mut reached } else { &mut rest }.push(component);
+                }
+                path.pop();
+                if let Some(&mut (above, _)) = path.last_mut() {
+                    let above = above as usize;
+                    low[above] = low[above].min(low[b]);
                 }
             }
         }
-        if c.contains(&head) {
-            h = head;
-        }
-        sort_blocks(&c, h, successors, member, stamp, out);
-        // restore membership for the remaining components of this level
-        for &b in set {
-            member[b as usize] = g;
-        }
+        reached.reverse();
+        reached.extend(rest);
+        reached
     }
 }
