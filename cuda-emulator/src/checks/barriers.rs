@@ -13,7 +13,7 @@ impl Block<'_> {
     /// forgiven, lanes busy elsewhere are a finding.
     pub(crate) fn check_converged(&mut self, at: At, active: u32) -> bool {
         let kernel = self.launch.kernel;
-        let w = &mut self.warps[at.warp];
+        let w = &mut self.warps[at.warp()];
         let owed = std::mem::take(&mut w.owed) & !active;
         if active == w.alive && owed == 0 {
             return true;
@@ -26,7 +26,7 @@ impl Block<'_> {
             self.report(Kind::BarrierDivergence, true, [at.pc, 0], || {
                 format!(
                     "barrier reached by lanes {active:#010x} of warp {} while live lanes {missing:#010x} went elsewhere, at {} in block {:?}",
-                    at.warp,
+                    at.warp(),
                     kernel.place(at.pc),
                     self.index
                 )
@@ -46,10 +46,10 @@ impl Block<'_> {
         waits: bool,
     ) {
         let (kernel, index) = (self.launch.kernel, self.index);
-        let w = &self.warps[at.warp];
+        let w = &self.warps[at.warp()];
         let here = || kernel.place(at.pc);
         let have_exited =
-            || w.alive != self.lanes_at_start(at.warp) || self.warps.iter().any(|w| w.alive == 0);
+            || w.alive != self.lanes_at_start(at.warp()) || self.warps.iter().any(|w| w.alive == 0);
         if count == 0 && waits && (!whole || have_exited()) {
             self.report(Kind::BarrierAfterExit, false, [at.pc, 0], || {
                 format!(
@@ -66,11 +66,11 @@ impl Block<'_> {
                 format!("barrier {id} of block {index:?} met at two places: {there} and {}", here())
             });
         }
-        if barrier.arrived[at.warp] & active != 0 {
+        if barrier.arrived[at.warp()] & active != 0 {
             self.report(Kind::BarrierOverrun, true, [at.pc, 0], || {
                 format!(
                     "warp {} of block {index:?} arrives at barrier {id} again before it completed, at {}",
-                    at.warp,
+                    at.warp(),
                     here()
                 )
             });
@@ -86,8 +86,8 @@ impl Block<'_> {
         self.report(Kind::ShuffleInactive, true, [at.pc, 0], || {
             format!(
                 "lane {} of warp {} reads lane {from}, which takes no part, {}",
-                at.lane,
-                at.warp,
+                at.lane(),
+                at.warp(),
                 self.by(at)
             )
         });

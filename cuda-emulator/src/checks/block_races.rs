@@ -104,7 +104,7 @@ impl Block<'_> {
         // SAFETY: the access was allowed, so that its bytes are there
         let now = |n: usize| unsafe { std::slice::from_raw_parts(host as *const u8, n) };
         let writes_same = new.is_some_and(|new| now(new.len()) == new);
-        if writes_same || self.has_met(at.warp, other.block()) {
+        if writes_same || self.has_met(at.warp(), other.block()) {
             return;
         }
         let (kernel, ordered) = (self.launch.kernel, self.launch.ordered);

@@ -129,7 +129,7 @@ impl Block<'_> {
         if a & (bytes as u64 - 1) != 0 {
             return Err(self.misaligned(at, format!("local {what} of {bytes} bytes at {a:#x}")));
         }
-        Ok(at.lane * size as usize + a as usize)
+        Ok(at.lane() * size as usize + a as usize)
     }
 
     /// A read of a parameter: the offset among them.

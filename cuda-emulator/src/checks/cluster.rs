@@ -61,9 +61,9 @@ const WRITE_AFTER_WRITE: Kinds = [Kind::ClusterRaceWriteAfterWrite, Kind::WarpRa
 impl<'a> Block<'a> {
     #[cold]
     pub(crate) fn cluster_barrier_misused(&self, kind: Kind, at: At, lanes: u32, what: &str) {
-        let at = At { lane: lanes.trailing_zeros() as usize, ..at };
+        let at = at.with_lane(lanes.trailing_zeros() as usize);
         self.report(kind, true, [at.pc, 0], || {
-            let (thread, place) = (self.thread(at.warp, at.lane), self.launch.kernel.place(at.pc));
+            let (thread, place) = (self.thread(at.warp(), at.lane()), self.launch.kernel.place(at.pc));
             let index = self.index;
             format!("thread {thread:?} of block {index:?} {what} at the barrier of its cluster, at {place}")
         });
@@ -106,7 +106,8 @@ impl<'a> Block<'a> {
         let p = target.as_mut_ptr();
         if self.launch.options.race {
             if let (Some(m), Some(host)) = (&self.member, &mut owner.member) {
-                host.visits[m.rank * self.warps.len() + at.warp] = (self.order.now(at.warp), at.pc);
+                host.visits[m.rank * self.warps.len() + at.warp()] =
+                    (self.order.now(at.warp()), at.pc);
             }
             self.check_cluster_races(Some(owner), at, kind, range.start, bytes, used, is_same);
         }
@@ -142,7 +143,7 @@ impl<'a> Block<'a> {
             return Err(self.fault(at, Kind::ClusterExited, CUDA_ERROR_LAUNCH_FAILED, text));
         }
         // the barrier of a cooperative grid shows it as well
-        if m.seen[at.warp] == 0 && launch.workspace == 0 {
+        if m.seen[at.warp()] == 0 && launch.workspace == 0 {
             self.report(Kind::ClusterNotStarted, true, [at.pc, 0], || {
                 format!(
                     "{} {} before a barrier of the cluster has shown that it has started, {}",
@@ -200,12 +201,12 @@ impl<'a> Block<'a> {
         let words = unsafe { &mut *words };
         let writes = kind.writes();
         let mut new = Mark {
-            clock: self.order.now(at.warp),
-            epoch: self.warps[at.warp].epochs[at.lane],
+            clock: self.order.now(at.warp()),
+            epoch: self.warps[at.warp()].epochs[at.lane()],
             pc: at.pc,
             rank,
             bytes: 0,
-            thread: (at.warp * 32 + at.lane) as u16,
+            thread: (at.warp() * 32 + at.lane()) as u16,
             is_strong: kind.is_strong(),
         };
         for number in offset / 4..(offset + bytes as usize).div_ceil(4) {

@@ -37,14 +37,17 @@ pub enum AccessKind {
 }
 
 impl AccessKind {
+    #[inline(always)]
     pub fn reads(self) -> bool {
         matches!(self, AccessKind::Read | AccessKind::Atomic | AccessKind::StrongRead)
     }
 
+    #[inline(always)]
     pub fn writes(self) -> bool {
         matches!(self, AccessKind::Write | AccessKind::Atomic | AccessKind::StrongWrite)
     }
 
+    #[inline(always)]
     pub fn is_strong(self) -> bool {
         !matches!(self, AccessKind::Read | AccessKind::Write)
     }
@@ -191,7 +194,7 @@ impl Block<'_> {
 
     /// The end of a message: where, and by whom.
     pub(crate) fn by(&self, at: At) -> String {
-        let (place, thread) = (self.launch.kernel.place(at.pc), self.thread(at.warp, at.lane));
+        let (place, thread) = (self.launch.kernel.place(at.pc), self.thread(at.warp(), at.lane()));
         format!("at {place} by thread {thread:?} of block {:?}", self.index)
     }
 }

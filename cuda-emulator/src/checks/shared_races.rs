@@ -112,9 +112,9 @@ impl Block<'_> {
     ) {
         let Block { warps, shared, shared_races, order, .. } = self;
         let access = Access {
-            warp: at.warp,
-            thread: (at.warp * 32 + at.lane) as u16,
-            epoch: warps[at.warp].epochs[at.lane],
+            warp: at.warp(),
+            thread: (at.warp() * 32 + at.lane()) as u16,
+            epoch: warps[at.warp()].epochs[at.lane()],
             pc: at.pc,
             kind,
             new,
@@ -148,7 +148,7 @@ impl Block<'_> {
         for &Conflict { kind, is_error, pc, thread, is_same, offset } in conflicts {
             self.report(kind, is_error, [pc, at.pc], || {
                 let other = self.thread(thread as usize / 32, thread as usize % 32);
-                let (this, index) = (self.thread(at.warp, at.lane), self.index);
+                let (this, index) = (self.thread(at.warp(), at.lane()), self.index);
                 let [there, here] = [pc, at.pc].map(|pc| self.launch.kernel.place(pc));
                 let note = if is_same { " (same value)" } else { "" };
                 format!(

@@ -66,7 +66,7 @@ impl Warp {
         }
         for (n, &register) in registers.iter().enumerate().take(count) {
             let is_undefined = (bytes >> (n * size)) & low_bits(size as u32) as u32 != 0;
-            self.set_undefined(register, 1 << at.lane, (is_undefined as u32) << at.lane);
+            self.set_undefined(register, 1 << at.lane(), (is_undefined as u32) << at.lane());
         }
     }
 }
@@ -78,7 +78,7 @@ impl Block<'_> {
     #[inline(never)]
     pub(crate) fn follow_undefined(&mut self, at: At, i: &Instruction, mask: u32, active: u32) {
         let kernel = self.launch.kernel;
-        let w = &mut self.warps[at.warp];
+        let w = &mut self.warps[at.warp()];
         let mut use_ = None;
         if i.guard != NONE {
             let lanes = w.undefined_predicate(i.guard) & mask;
@@ -94,7 +94,7 @@ impl Block<'_> {
         }
         carry(w, kernel, i, active);
         if let Some((what, lanes)) = use_ {
-            self.undefined_use(At { lane: lanes.trailing_zeros() as usize, ..at }, what);
+            self.undefined_use(at.with_lane(lanes.trailing_zeros() as usize), what);
         }
     }
 
@@ -103,7 +103,7 @@ impl Block<'_> {
             return;
         }
         self.report(Kind::UndefinedUse, true, [at.pc, 0], || {
-            let from = self.launch.kernel.place(self.warps[at.warp].undefined_from);
+            let from = self.launch.kernel.place(self.warps[at.warp()].undefined_from);
             format!(
                 "{what} depends on memory never written, {}; such memory was read at {from}",
                 self.by(at)
@@ -122,7 +122,7 @@ impl Block<'_> {
         count: usize,
     ) {
         for (n, &register) in registers.iter().enumerate().take(count) {
-            if self.warps[at.warp].undefined_lanes(register) >> at.lane & 1 == 0 {
+            if self.warps[at.warp()].undefined_lanes(register) >> at.lane() & 1 == 0 {
                 continue;
             }
             let offset = (n * size) as u64;

@@ -97,7 +97,7 @@ impl Block<'_> {
         i: &Instruction,
         active: u32,
     ) -> std::result::Result<Outcome, Fault> {
-        let copies = &mut self.warps[at.warp].copies;
+        let copies = &mut self.warps[at.warp()].copies;
         if copies.is_empty() {
             copies.resize_with(32, Copies::default);
         }
@@ -107,18 +107,18 @@ impl Block<'_> {
             }
             AsyncCopy::Commit => {
                 for lane in lanes_of(active) {
-                    self.warps[at.warp].copies[lane].commit();
+                    self.warps[at.warp()].copies[lane].commit();
                 }
             }
             AsyncCopy::WaitAll => {
                 for lane in lanes_of(active) {
-                    self.warps[at.warp].copies[lane].commit();
-                    self.land_copies(At { lane, ..at }, 0)?;
+                    self.warps[at.warp()].copies[lane].commit();
+                    self.land_copies(at.with_lane(lane), 0)?;
                 }
             }
             AsyncCopy::WaitGroup(left) => {
                 for lane in lanes_of(active) {
-                    self.land_copies(At { lane, ..at }, left as usize)?;
+                    self.land_copies(at.with_lane(lane), left as usize)?;
                 }
             }
         }
@@ -133,12 +133,12 @@ impl Block<'_> {
         size: u8,
         offsets: [i64; 2],
     ) -> std::result::Result<(), Fault> {
-        let lanes = self.lanes(at.warp, active);
+        let lanes = self.lanes(at.warp(), active);
         let (to, from) = (*lanes.source(i.a), *lanes.source(i.b));
         let wanted = if i.c == NONE { [size as u64; 32] } else { *lanes.source(i.c) };
         let mut traffic = Traffic::default();
         for lane in lanes_of(active) {
-            let at = At { lane, ..at };
+            let at = at.with_lane(lane);
             let mut to = to[lane].wrapping_add(offsets[0] as u64);
             if to.wrapping_sub(SHARED_WINDOW) < WINDOW {
                 to = self.untagged(to);
@@ -161,7 +161,7 @@ impl Block<'_> {
                 traffic.global(from);
             }
             let copy = Copy { offset: offset as u32, bytes, size, pc: at.pc };
-            self.warps[at.warp].copies[lane].open.push(copy);
+            self.warps[at.warp()].copies[lane].open.push(copy);
         }
         self.counters.count_async_copies(&traffic, at.pc, size as u32);
         Ok(())
@@ -169,14 +169,14 @@ impl Block<'_> {
 
     /// Ends the oldest groups of a lane until so many are left.
     fn land_copies(&mut self, at: At, left: usize) -> std::result::Result<(), Fault> {
-        while self.warps[at.warp].copies[at.lane].groups.len() > left {
-            let group = self.warps[at.warp].copies[at.lane].groups.pop_front();
+        while self.warps[at.warp()].copies[at.lane()].groups.len() > left {
+            let group = self.warps[at.warp()].copies[at.lane()].groups.pop_front();
             for copy in group.into_iter().flatten() {
                 let (offset, size) = (copy.offset as usize, copy.size as usize);
                 for s in &mut self.shared_state[offset..offset + size] {
                     *s &= !state::SHARED_IN_FLIGHT;
                 }
-                let (at, bytes) = (At { pc: copy.pc, ..at }, &copy.bytes[..size]);
+                let (at, bytes) = (at.with_pc(copy.pc), &copy.bytes[..size]);
                 let a = SHARED_BASE + offset as u64;
                 self.shared_access(at, a, size as u32, AccessKind::Write, Some(bytes), !0)?;
                 self.shared[offset..offset + size].copy_from_slice(bytes);

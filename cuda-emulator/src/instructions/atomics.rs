@@ -105,7 +105,7 @@ impl Block<'_> {
         i: &Instruction,
         active: u32,
     ) -> std::result::Result<Outcome, Fault> {
-        let lanes = self.lanes(at.warp, active);
+        let lanes = self.lanes(at.warp(), active);
         lanes.warp.strong_accesses += 1;
         let (base, b) = (*lanes.source(i.a), *lanes.source(i.b));
         let c = if i.c == NONE { [0; 32] } else { *lanes.source(i.c) };
@@ -118,7 +118,7 @@ impl Block<'_> {
             if active >> lane & 1 == 0 {
                 continue;
             }
-            let at = At { lane, ..at };
+            let at = at.with_lane(lane);
             let a = base[lane].wrapping_add(op.access.offset as u64);
             let (space, a) = super::memory::resolve(op.access.space, a);
             let old = match space {
@@ -146,7 +146,7 @@ impl Block<'_> {
                 }
             };
             if i.d != NONE {
-                self.warps[at.warp].registers[i.d as usize][lane] = old;
+                self.warps[at.warp()].registers[i.d as usize][lane] = old;
             }
         }
         self.counters.count_atomics(&traffic, n);

@@ -133,7 +133,7 @@ impl Block<'_> {
                 Ok(Outcome::Reschedule)
             }
             Barrier::Fence { cluster } => {
-                self.cluster_fence(at.warp, cluster);
+                self.cluster_fence(at.warp(), cluster);
                 Ok(Outcome::Next)
             }
         }
@@ -148,21 +148,21 @@ impl Block<'_> {
         i: &Instruction,
         active: u32,
     ) -> std::result::Result<(), Fault> {
-        let lanes = self.lanes(at.warp, active);
+        let lanes = self.lanes(at.warp(), active);
         let lane = active.trailing_zeros() as usize;
         let id = lanes.source(i.a)[lane] as usize;
         let count = if i.b == NONE { 0 } else { lanes.source(i.b)[lane] as u32 };
         let votes = (i.c != NONE).then(|| lanes.predicate(i.c) & active);
         if id >= BARRIERS {
             let text = format!("barrier number {id}");
-            let at = At { lane, ..at };
+            let at = at.with_lane(lane);
             return Err(self.fault(at, Kind::BarrierNumber, CUDA_ERROR_LAUNCH_FAILED, text));
         }
         let whole = !aligned || self.check_converged(at, active);
         self.check_arrival(at, id, count, active, whole, kind != BarrierKind::Arrive);
         self.counters.barriers += 1;
         self.barriers[id].arrive(at, count, active, votes);
-        let groups = &mut self.warps[at.warp].groups;
+        let groups = &mut self.warps[at.warp()].groups;
         let off = group.mask & !active;
         if off != 0 {
             groups.push(Group { pc: at.pc + 1, mask: off, ..*group });

@@ -71,7 +71,7 @@ impl Block<'_> {
         i: &Instruction,
         active: u32,
     ) -> std::result::Result<Outcome, Fault> {
-        let first = At { lane: active.trailing_zeros() as usize, ..at };
+        let first = at.with_lane(active.trailing_zeros() as usize);
         match op {
             Control::Nop | Control::Branch(_) | Control::Exit => Ok(Outcome::Next),
             Control::BranchTable(table) => self.branch_by_table(table, at, group, i, active),
@@ -80,13 +80,13 @@ impl Block<'_> {
             }
             Control::System(SystemCall::Printf { returned, format, arguments }) => {
                 for lane in lanes_of(active) {
-                    let at = At { lane, ..at };
+                    let at = at.with_lane(lane);
                     let (format, arguments) =
                         (self.local_u64(at, format), self.local_u64(at, arguments));
                     let text = self.printf(at, format, arguments)?;
                     print!("{text}");
                     let result = self.local_offset(at) + returned as usize;
-                    self.warps[at.warp].local[result] = 0;
+                    self.warps[at.warp()].local[result] = 0;
                 }
                 Ok(Outcome::Next)
             }
@@ -110,15 +110,15 @@ impl Block<'_> {
         active: u32,
     ) -> std::result::Result<Outcome, Fault> {
         let table = &self.launch.kernel.branch_tables[table as usize];
-        let index = *self.lanes(at.warp, active).source(i.a);
+        let index = *self.lanes(at.warp(), active).source(i.a);
         let target = |lane: usize| table.get(index[lane] as usize);
         if let Some(lane) = lanes_of(active).find(|&lane| target(lane).is_none()) {
             let text = format!("index {} of a branch table of {}", index[lane], table.len());
-            let at = At { lane, ..at };
+            let at = at.with_lane(lane);
             return Err(self.fault(at, Kind::BranchTable, CUDA_ERROR_LAUNCH_FAILED, text));
         }
         self.counters.branches += 1;
-        let groups = &mut self.warps[at.warp].groups;
+        let groups = &mut self.warps[at.warp()].groups;
         let off = group.mask & !active;
         if off != 0 {
             groups.push(Group { pc: at.pc + 1, mask: off, ..*group });

@@ -162,7 +162,7 @@ impl Block<'_> {
     ) -> std::result::Result<Outcome, Fault> {
         match op {
             Memory::Load(access) => {
-                self.warps[at.warp].strong_accesses += access.strong as u64;
+                self.warps[at.warp()].strong_accesses += access.strong as u64;
                 self.load(at, i, access, active)?
             }
             Memory::Store(access) => self.store(at, i, access, active)?,
@@ -186,21 +186,26 @@ impl Block<'_> {
         access: &Access,
         active: u32,
     ) -> std::result::Result<(), Fault> {
-        let base = *self.lanes(at.warp, active).source(i.a);
+        let base = *self.lanes(at.warp(), active).source(i.a);
         let (n, size) = (access.bytes(), access.size as usize);
         let registers = self.registers_of(access, i.d);
         let kind = if access.strong { AccessKind::StrongRead } else { AccessKind::Read };
         let width = low_bits(access.width as u32);
         let mut traffic = Traffic::default();
         for lane in lanes_of(active) {
-            let at = At { lane, ..at };
+            let at = at.with_lane(lane);
             let a = base[lane].wrapping_add(access.offset as u64);
             let (space, a) = resolve(access.space, a);
             // a bit for each byte that was never written
             let mut undefined = 0u32;
             let p: *const u8 = match space {
                 Space::Global | Space::Const | Space::Generic => {
-                    let (host, some_undefined) = self.global_access(at, a, n, kind, None)?;
+                    // a constant kind each, which is worth a tenth of the time
+                    let (host, some_undefined) = if access.strong {
+                        self.global_access(at, a, n, AccessKind::StrongRead, None)?
+                    } else {
+                        self.global_access(at, a, n, AccessKind::Read, None)?
+                    };
                     if some_undefined {
                         undefined = self.undefined_global_bytes(a, n);
                         if undefined & access.used != 0 {
@@ -223,14 +228,14 @@ impl Block<'_> {
                 }
                 Space::Local => {
                     let offset = self.local_access(at, a, n, "read")?;
-                    self.warps[at.warp].local[offset..].as_ptr()
+                    self.warps[at.warp()].local[offset..].as_ptr()
                 }
                 Space::Param => {
                     let offset = self.param_access(at, a, n)?;
                     self.launch.params[offset..].as_ptr()
                 }
             };
-            let warp = &mut self.warps[at.warp];
+            let warp = &mut self.warps[at.warp()];
             if undefined != 0 || warp.has_undefined {
                 warp.loaded_undefined(at, &registers, size, access.count as usize, undefined);
             }
@@ -263,24 +268,28 @@ impl Block<'_> {
         access: &Access,
         active: u32,
     ) -> std::result::Result<(), Fault> {
-        let base = *self.lanes(at.warp, active).source(i.a);
+        let base = *self.lanes(at.warp(), active).source(i.a);
         let (n, size) = (access.bytes(), access.size as usize);
         let registers = self.registers_of(access, i.b);
         let kind = if access.strong { AccessKind::StrongWrite } else { AccessKind::Write };
         let mut traffic = Traffic::default();
         for lane in lanes_of(active) {
-            let at = At { lane, ..at };
+            let at = at.with_lane(lane);
             let a = base[lane].wrapping_add(access.offset as u64);
             let (space, a) = resolve(access.space, a);
             let mut buffer = [0u8; 16];
             for (n, &register) in registers.iter().enumerate().take(access.count as usize) {
-                let v = self.launch.kernel.value(&self.warps[at.warp].registers, register)[lane];
+                let v = self.launch.kernel.value(&self.warps[at.warp()].registers, register)[lane];
                 buffer[n * size..(n + 1) * size].copy_from_slice(&v.to_le_bytes()[..size]);
             }
             let new = &buffer[..n as usize];
             let p: *mut u8 = match space {
                 Space::Global | Space::Generic => {
-                    let (host, _) = self.global_access(at, a, n, kind, Some(new))?;
+                    let (host, _) = if access.strong {
+                        self.global_access(at, a, n, AccessKind::StrongWrite, Some(new))?
+                    } else {
+                        self.global_access(at, a, n, AccessKind::Write, Some(new))?
+                    };
                     traffic.global(a);
                     host as *mut u8
                 }
@@ -292,7 +301,7 @@ impl Block<'_> {
                 }
                 Space::Local => {
                     let offset = self.local_access(at, a, n, "write")?;
-                    self.warps[at.warp].local[offset..].as_mut_ptr()
+                    self.warps[at.warp()].local[offset..].as_mut_ptr()
                 }
                 Space::Const | Space::Param => {
                     let text = format!("write to constant or parameter space at {a:#x}");
@@ -300,7 +309,7 @@ impl Block<'_> {
                     return Err(self.fault(at, Kind::WriteConst, code, text));
                 }
             };
-            if self.warps[at.warp].has_undefined {
+            if self.warps[at.warp()].has_undefined {
                 self.stored_undefined(at, space, a, &registers, size, access.count as usize);
             }
             // SAFETY: the check found `n` bytes of that space there, aligned; `volatile` as in `load`
@@ -312,13 +321,13 @@ impl Block<'_> {
 
     /// Where a lane's local memory begins in that of its warp.
     pub(super) fn local_offset(&self, at: At) -> usize {
-        at.lane * self.launch.kernel.local_size as usize
+        at.lane() * self.launch.kernel.local_size as usize
     }
 
     /// A parameter of a system call.
     pub(super) fn local_u64(&self, at: At, address: u32) -> u64 {
         let start = self.local_offset(at) + address as usize;
-        let bytes = self.warps[at.warp].local.get(start..start + 8);
+        let bytes = self.warps[at.warp()].local.get(start..start + 8);
         bytes.map_or(0, |b| u64::from_le_bytes(b.try_into().expect("8 bytes")))
     }
 

@@ -97,11 +97,11 @@ impl Block<'_> {
         active: u32,
     ) -> std::result::Result<Outcome, Fault> {
         match i.op {
-            Op::Integer(op) => op.execute(&mut self.lanes(at.warp, active), i),
-            Op::Bits(op) => op.execute(&mut self.lanes(at.warp, active), i),
-            Op::Float(op) => op.execute(&mut self.lanes(at.warp, active), i),
-            Op::Compare(op) => op.execute(&mut self.lanes(at.warp, active), i),
-            Op::Convert(op) => op.execute(&mut self.lanes(at.warp, active), i),
+            Op::Integer(op) => op.execute(&mut self.lanes(at.warp(), active), i),
+            Op::Bits(op) => op.execute(&mut self.lanes(at.warp(), active), i),
+            Op::Float(op) => op.execute(&mut self.lanes(at.warp(), active), i),
+            Op::Compare(op) => op.execute(&mut self.lanes(at.warp(), active), i),
+            Op::Convert(op) => op.execute(&mut self.lanes(at.warp(), active), i),
             Op::Move(op) => return self.move_(op, at, i, active),
             Op::Memory(ref op) => return self.memory(op, at, i, active),
             Op::Atomic(ref op) => return self.atomic(op, at, i, active),

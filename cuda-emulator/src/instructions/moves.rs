@@ -136,7 +136,7 @@ impl Block<'_> {
         let kernel = self.launch.kernel;
         let own = self.tag * TAG_SIZE;
         let start = self.launch.start;
-        let mut lanes = self.lanes(at.warp, active);
+        let mut lanes = self.lanes(at.warp(), active);
         match op {
             Move::Copy => lanes.map1(i, |a| a),
             Move::Pack { count, width } => pack(&mut lanes, kernel, i, count, width as u32),
@@ -159,23 +159,23 @@ impl Block<'_> {
                 let a = *lanes.source(i.a);
                 let is = |&q: &usize| self.is_in(a[q], space);
                 let p = (0..32).filter(is).fold(0, |p, q| p | 1 << q);
-                self.lanes(at.warp, active).write_predicate(i.d, p);
+                self.lanes(at.warp(), active).write_predicate(i.d, p);
             }
             Move::Mapa { generic } => {
                 let (a, rank) = (*lanes.source(i.a), *lanes.source(i.b));
                 let mut r = [0; 32];
                 for lane in lanes_of(active) {
-                    r[lane] = self.mapa(At { lane, ..at }, a[lane], rank[lane], generic)?;
+                    r[lane] = self.mapa(at.with_lane(lane), a[lane], rank[lane], generic)?;
                 }
-                self.lanes(at.warp, active).write(i.d, r);
+                self.lanes(at.warp(), active).write(i.d, r);
             }
             Move::GetCtaRank { generic } => {
                 let a = *lanes.source(i.a);
                 let mut r = [0; 32];
                 for lane in lanes_of(active) {
-                    r[lane] = self.cta_rank(At { lane, ..at }, a[lane], generic)?;
+                    r[lane] = self.cta_rank(at.with_lane(lane), a[lane], generic)?;
                 }
-                self.lanes(at.warp, active).write(i.d, r);
+                self.lanes(at.warp(), active).write(i.d, r);
             }
             Move::ActiveMask => lanes.write(i.d, [active as u64; 32]),
             Move::Clock => {

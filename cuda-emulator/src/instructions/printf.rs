@@ -25,7 +25,7 @@ impl Block<'_> {
     fn generic_byte(&self, at: At, a: u64) -> Result<u8> {
         if a.wrapping_sub(LOCAL_WINDOW) < WINDOW {
             let offset = self.local_offset(at) + (a - LOCAL_WINDOW) as usize;
-            return Ok(self.warps[at.warp].local.get(offset).copied().unwrap_or(0));
+            return Ok(self.warps[at.warp()].local.get(offset).copied().unwrap_or(0));
         }
         if a.wrapping_sub(SHARED_WINDOW) < WINDOW {
             let offset = self.untagged(a).wrapping_sub(SHARED_BASE) as usize;

@@ -141,10 +141,10 @@ impl Block<'_> {
         };
         self.exchange(op, at, i, together);
         if !self.launch.options.strict_warp || op == WarpOp::Sync {
-            self.warps[at.warp].order_lanes(together);
+            self.warps[at.warp()].order_lanes(together);
         }
         // other lanes may be in reach of this place now
-        let groups = &mut self.warps[at.warp].groups;
+        let groups = &mut self.warps[at.warp()].groups;
         if groups.is_empty() {
             return Ok(Outcome::Next);
         }
@@ -157,7 +157,7 @@ impl Block<'_> {
         if let WarpOp::Shuffle(mode) = op {
             return self.shuffle(mode, at, i, together);
         }
-        let mut lanes = self.lanes(at.warp, together);
+        let mut lanes = self.lanes(at.warp(), together);
         let members = *lanes.source(i.e);
         // of a lane: those of its mask that are here
         let peers = |lane: usize| together & members[lane] as u32;
@@ -230,7 +230,7 @@ impl Block<'_> {
 
     fn shuffle(&mut self, mode: Shuffle, at: At, i: &Instruction, together: u32) {
         let [value, predicate, ..] = self.launch.kernel.vectors[i.d as usize];
-        let mut lanes = self.lanes(at.warp, together);
+        let mut lanes = self.lanes(at.warp(), together);
         let (a, b) = (lanes.source(i.a), lanes.source(i.b));
         let (c, members) = (lanes.source(i.c), lanes.source(i.e));
         let undefined_value = lanes.warp.undefined_lanes(i.a);
@@ -257,7 +257,7 @@ impl Block<'_> {
             lanes.write_predicate(predicate, in_range);
         }
         for (lane, from) in inactive {
-            self.shuffle_from_inactive(At { lane, ..at }, from);
+            self.shuffle_from_inactive(at.with_lane(lane), from);
         }
     }
 }

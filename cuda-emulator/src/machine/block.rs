@@ -20,12 +20,38 @@ const STEPS_PER_LOOK: u64 = 64;
 /// Of a deadlock's description.
 const MAX_DESCRIPTION: usize = 1500;
 
-/// Where something happens.
+/// Where something happens. Eight bytes: it goes with every access in a register.
 #[derive(Clone, Copy, Debug)]
 pub struct At {
-    pub warp: usize,
     pub pc: u32,
-    pub lane: usize,
+    warp: u16,
+    lane: u16,
+}
+
+impl At {
+    #[inline(always)]
+    pub fn new(warp: usize, pc: u32) -> At {
+        At { pc, warp: warp as u16, lane: 0 }
+    }
+
+    #[inline(always)]
+    pub fn warp(self) -> usize {
+        self.warp as usize
+    }
+
+    #[inline(always)]
+    pub fn lane(self) -> usize {
+        self.lane as usize
+    }
+
+    #[inline(always)]
+    pub fn with_lane(self, lane: usize) -> At {
+        At { lane: lane as u16, ..self }
+    }
+
+    pub fn with_pc(self, pc: u32) -> At {
+        At { pc, ..self }
+    }
 }
 
 /// What the scheduler does after an instruction.

@@ -202,22 +202,22 @@ impl<'a> Block<'a> {
 
     /// Threads arrive; they go on.
     pub(crate) fn cluster_arrive(&mut self, at: At, active: u32, releases: bool) {
-        let again = self.member.as_ref().map_or(0, |m| m.pending[at.warp] & active);
+        let again = self.member.as_ref().map_or(0, |m| m.pending[at.warp()] & active);
         if again != 0 {
             let what = "arrives again before it waited";
             self.cluster_barrier_misused(Kind::BarrierOverrun, at, again, what);
         }
         let Some(m) = &mut self.member else { return };
-        m.pending[at.warp] |= active;
-        let clocks = if releases { self.order.clocks[at.warp] } else { m.fenced[at.warp] };
+        m.pending[at.warp()] |= active;
+        let clocks = if releases { self.order.clocks[at.warp()] } else { m.fenced[at.warp()] };
         let mut b = m.barrier.borrow_mut();
         join(&mut b.carried[m.rank], &clocks);
-        let warp = m.rank * b.warps + at.warp;
+        let warp = m.rank * b.warps + at.warp();
         b.arrived[warp] |= active;
         b.last = at.pc;
         drop(b);
         // what comes between arriving and waiting is not carried
-        self.order.tick(at.warp);
+        self.order.tick(at.warp());
         self.counters.cluster_barriers += 1;
         self.complete_cluster_phase();
     }
@@ -225,19 +225,19 @@ impl<'a> Block<'a> {
     /// Threads wait for the phase they arrived in.
     pub(crate) fn cluster_wait(&mut self, at: At, group: &Group, active: u32) {
         let Some(m) = &self.member else { return };
-        let wait = active & m.pending[at.warp];
+        let wait = active & m.pending[at.warp()];
         if wait != active {
             let what = "waits without having arrived";
             self.cluster_barrier_misused(Kind::BarrierWithoutArrive, at, active & !wait, what);
         }
-        let groups = &mut self.warps[at.warp].groups;
+        let groups = &mut self.warps[at.warp()].groups;
         if group.mask != wait {
             groups.push(Group { pc: at.pc + 1, mask: group.mask & !wait, ..*group });
         }
         if wait != 0 {
             groups.push(Group { mask: wait, state: State::AtClusterBarrier, ..*group });
         }
-        self.cluster_wake(at.warp);
+        self.cluster_wake(at.warp());
     }
 
     /// Lets lanes go on whose phase has completed: whether there were any.

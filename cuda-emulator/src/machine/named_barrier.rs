@@ -43,10 +43,10 @@ impl NamedBarrier {
     pub fn arrive(&mut self, at: At, count: u32, active: u32, votes: Option<u32>) {
         self.in_use = true;
         (self.pc, self.count) = (at.pc, count);
-        if self.arrived[at.warp] & active != 0 {
+        if self.arrived[at.warp()] & active != 0 {
             self.again += 32;
         }
-        self.arrived[at.warp] |= active;
+        self.arrived[at.warp()] |= active;
         if let Some(votes) = votes {
             self.popc += votes.count_ones();
             self.and &= votes == active;

@@ -75,7 +75,7 @@ impl Block<'_> {
             let tracks_undefined = w.has_undefined;
             self.counters.count_instruction(i.class, pc, active);
             if tracks_undefined {
-                self.follow_undefined(At { warp, pc, lane: 0 }, i, group.mask, active);
+                self.follow_undefined(At::new(warp, pc), i, group.mask, active);
             }
             match i.op {
                 Op::Control(Control::Branch(target)) => {
@@ -102,7 +102,7 @@ impl Block<'_> {
                     group.pc += 1;
                 }
                 _ if active == 0 => group.pc += 1,
-                _ => match self.execute(At { warp, pc, lane: 0 }, &mut group, i, active)? {
+                _ => match self.execute(At::new(warp, pc), &mut group, i, active)? {
                     Outcome::Next => group.pc += 1,
                     Outcome::Reschedule => return Ok(()),
                 },
@@ -123,8 +123,8 @@ impl Block<'_> {
         i: &Instruction,
         active: u32,
     ) -> Result<Option<u32>, Fault> {
-        let members = *self.lanes(at.warp, active).source(i.e);
-        let w = &mut self.warps[at.warp];
+        let members = *self.lanes(at.warp(), active).source(i.e);
+        let w = &mut self.warps[at.warp()];
         // lanes whose guard is off go on
         if active != group.mask {
             w.groups.push(Group { pc: at.pc + 1, mask: group.mask & !active, ..*group });
@@ -145,7 +145,7 @@ impl Block<'_> {
             ready |= ((mask & missing == 0) as u32) << lane;
         }
         if let Some(lane) = not_in_mask {
-            return Err(self.not_in_own_mask(At { lane, ..at }, members[lane] as u32));
+            return Err(self.not_in_own_mask(at.with_lane(lane), members[lane] as u32));
         }
         let waiting = group.mask & !ready;
         if waiting != 0 {
