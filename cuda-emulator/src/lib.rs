@@ -18,8 +18,9 @@
 //! * [`machine::memory`]: the device's memory is address space that Rust does not know of. An access of
 //!   a kernel is checked against the state of its bytes before it is made (`View::access`).
 //! * [`instructions`]: loads, stores and atomic operations on bytes that a check has just allowed.
-//! * [`machine::cluster`] and [`machine::grid`]: the blocks of a cluster reach one another through
-//!   pointers; only one of them runs at a time, on one thread.
+//! * [`machine::cluster`], [`machine::grid`] and [`checks::cluster`]: the blocks of a cluster reach one
+//!   another through pointers; only one of them runs at a time, on one thread.
+//! * [`checks::block_races`]: what is in memory at a conflict, of an access that was allowed.
 //! * [`formats::directed`]: rounding under the processor's control register.
 //!
 //! Nothing else is `unsafe`; registers, constants and code are indexed with checks.
