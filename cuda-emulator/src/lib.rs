@@ -1,26 +1,41 @@
-//! A `libcuda.so.1` that interprets PTX on the CPU, checks every access and counts what each
-//! launch did. See README.md.
+//! A `libcuda.so.1` that runs PTX on the CPU with memory, race and barrier checks and counters. See
+//! README.md.
+//!
+//! | module | what it is about |
+//! |---|---|
+//! | [`driver`] | the functions of the CUDA driver, by object |
+//! | [`ptx`] | reading PTX: lexer, parser, lowering to flat code |
+//! | [`machine`] | grid, blocks, warps, lanes, the scheduler, the device's memory |
+//! | [`instructions`] | what instructions do, by family |
+//! | [`checks`] | what is checked while they do it |
+//! | [`counters`] | what is counted, and the line of JSON for it |
+//! | [`formats`] | number formats and rounding |
+//! | [`options`] | the environment variables |
+//!
+//! # Where `unsafe` is
+//!
+//! * [`driver`]: pointers that the program gives, as with any CUDA driver.
+//! * [`machine::memory`]: the device's memory is address space that Rust does not know of. An access of
+//!   a kernel is checked against the state of its bytes before it is made (`View::access`).
+//! * [`instructions`]: loads, stores and atomic operations on bytes that a check has just allowed.
+//! * [`machine::cluster`], [`machine::grid`] and [`checks::cluster`]: the blocks of a cluster reach one
+//!   another through pointers; only one of them runs at a time, on one thread.
+//! * [`checks::block_races`]: what is in memory at a conflict, of an access that was allowed.
+//! * [`formats::directed`]: rounding under the processor's control register.
+//!
+//! Nothing else is `unsafe`; registers, constants and code are indexed with checks.
 
-// Linux on x86-64 only: reserved address space and the rounding control of SSE. Elsewhere this is an
-// empty library, so that packages that test with it still build.
-#![cfg(all(target_arch = "x86_64", target_os = "linux"))]
-// The interpreter computes host addresses and reads through them nearly everywhere: an inner
-// unsafe block per line would hide the few places that need thought.
-#![allow(unsafe_op_in_unsafe_fn)]
-// Loops over the 32 lanes of a warp walk several arrays with one index, as the hardware does.
-#![allow(clippy::needless_range_loop)]
-// Driver entry points and the walkers of one instruction carry what CUDA or PTX names.
-#![allow(clippy::too_many_arguments, clippy::type_complexity)]
-// `!(v > 0.0)` is meant to be true of a NaN; equal arms of an `if` name different cases of the ISA.
-#![allow(clippy::neg_cmp_op_on_partial_ord, clippy::if_same_then_else)]
+// Address space and asm: Linux on x86-64 and on aarch64. Elsewhere this is an empty library, so that
+// packages that test with it still build.
+#![cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
+#![deny(unsafe_op_in_unsafe_fn)]
+#![allow(clippy::needless_range_loop, reason = "loops over 32 lanes walk several arrays at once")]
 
-pub mod cluster;
+pub mod checks;
+pub mod counters;
 pub mod driver;
-pub mod exec;
-pub mod fatbin;
-pub mod fp;
-pub mod lower;
-pub mod mem;
-pub mod parse;
-pub mod report;
-pub mod stubs;
+pub mod formats;
+pub mod instructions;
+pub mod machine;
+pub mod options;
+pub mod ptx;

@@ -11,3 +11,5 @@ mod image;
 mod kernels;
 mod limits;
 mod loading;
+mod readme;
+mod robustness;

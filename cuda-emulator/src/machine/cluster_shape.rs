@@ -1,6 +1,6 @@
 //! The shape of a cluster: which blocks of a grid form one, and which launches a driver accepts.
 
-use crate::lower::Kernel;
+use crate::ptx::kernel::Kernel;
 
 /// A cluster of this many blocks can be launched on every device that has clusters.
 pub const PORTABLE: u32 = 8;
@@ -11,11 +11,11 @@ const PROCESSING_CLUSTERS: [u32; 8] = [16, 16, 16, 16, 16, 16, 18, 18];
 
 /// Blocks of a cluster in each direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Shape(pub [u32; 3]);
+pub struct ClusterShape(pub [u32; 3]);
 
-impl Shape {
+impl ClusterShape {
     /// Every block by itself: a launch without clusters.
-    pub const ONE: Shape = Shape([1; 3]);
+    pub const ONE: ClusterShape = ClusterShape([1; 3]);
 
     /// Blocks of the cluster.
     pub fn size(self) -> u32 {
@@ -70,21 +70,25 @@ pub enum Refused {
 }
 
 /// What decides over the cluster of a launch, beside the grid.
-pub struct Rules<'a> {
+pub struct ClusterRules<'a> {
     pub kernel: &'a Kernel,
     /// CU_FUNC_ATTRIBUTE_REQUIRED_CLUSTER_WIDTH and its like, set by the program; zeros without
     pub required: [u32; 3],
     /// CU_FUNC_ATTRIBUTE_NON_PORTABLE_CLUSTER_SIZE_ALLOWED
-    pub non_portable: bool,
+    pub is_non_portable: bool,
     /// compute capability of the device
-    pub cc: u32,
+    pub capability: u32,
 }
 
-impl Rules<'_> {
+impl ClusterRules<'_> {
     /// The cluster that a launch of this grid has when its attributes ask for `asked`: the one in
     /// the kernel's header, the one set for the function or the one asked for, which must agree.
     /// None for a launch without.
-    pub fn shape(&self, asked: Option<[u32; 3]>, grid: [u32; 3]) -> Result<Option<Shape>, Refused> {
+    pub fn shape(
+        &self,
+        asked: Option<[u32; 3]>,
+        grid: [u32; 3],
+    ) -> Result<Option<ClusterShape>, Refused> {
         let size = |t: String| Err(Refused::Size(t));
         let declared = self.kernel.cluster;
         let fixed = [declared.required, self.required].into_iter().find(|d| *d != [0; 3]);
@@ -98,25 +102,31 @@ impl Rules<'_> {
             }
             (None, None) => return Ok(None),
         };
-        if self.cc < 90 {
-            let t = format!("cluster {dims:?} on a device of capability {} (CUDAEMU_CC)", self.cc);
+        if self.capability < 90 {
+            let t = format!(
+                "cluster {dims:?} on a device of capability {} (CUDAEMU_CC)",
+                self.capability
+            );
             return Err(Refused::NotSupported(t));
         }
         if dims.contains(&0) {
             return size(format!("cluster {dims:?} has a zero"));
         }
         let n = dims.iter().fold(1u32, |n, &d| n.saturating_mul(d));
-        let most = if self.non_portable { LARGEST } else { PORTABLE };
+        let most = if self.is_non_portable { LARGEST } else { PORTABLE };
         if n > most {
             return size(format!("cluster {dims:?} of {n} blocks, at most {most}"));
         }
-        if declared.most > 0 && n > declared.most {
-            return size(format!("{n} blocks in a cluster, .maxclusterrank is {}", declared.most));
+        if declared.max_blocks > 0 && n > declared.max_blocks {
+            return size(format!(
+                "{n} blocks in a cluster, .maxclusterrank is {}",
+                declared.max_blocks
+            ));
         }
         if (0..3).any(|a| grid[a] % dims[a] != 0) {
             return size(format!("grid {grid:?} is no multiple of cluster {dims:?}"));
         }
-        Ok(Some(Shape(dims)))
+        Ok(Some(ClusterShape(dims)))
     }
 }
 
@@ -126,7 +136,7 @@ mod tests {
 
     #[test]
     fn every_block_has_one_place() {
-        let (shape, grid) = (Shape([2, 3, 2]), [6, 3, 4]);
+        let (shape, grid) = (ClusterShape([2, 3, 2]), [6, 3, 4]);
         assert_eq!(shape.size(), 12);
         assert_eq!(shape.clusters(grid), [3, 1, 2]);
         let mut seen = vec![false; 72];
@@ -146,8 +156,8 @@ mod tests {
     #[test]
     fn resident_clusters() {
         // one block on each multiprocessor: eight processing clusters of 16 or 18
-        assert_eq!(Shape([16, 1, 1]).resident(1), 8);
-        assert_eq!(Shape([2, 1, 1]).resident(1), 66);
-        assert_eq!(Shape([2, 2, 2]).resident(0), 0);
+        assert_eq!(ClusterShape([16, 1, 1]).resident(1), 8);
+        assert_eq!(ClusterShape([2, 1, 1]).resident(1), 66);
+        assert_eq!(ClusterShape([2, 2, 2]).resident(0), 0);
     }
 }

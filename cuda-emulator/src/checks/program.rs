@@ -1,0 +1,85 @@
+//! What the program does through the driver: copies beyond allocations or of bytes that were never
+//! written, frees of what is not allocated, leaks.
+
+use super::{Finding, Kind};
+use crate::machine::memory::{Memory, SIDES, state};
+use crate::options::Undefined;
+
+/// Allocations that the message about a leak names.
+const MAX_NAMED: usize = 10;
+
+fn finding(kind: Kind, is_error: bool, text: String) -> Finding {
+    Finding { kind, is_error, text, kernel: String::new(), count: 1 }
+}
+
+/// `n` bytes at `a` for what is done: an error if they are not all allocated, a finding if they are
+/// read and were not all written.
+pub fn range(
+    memory: &Memory,
+    undefined: Undefined,
+    what: &str,
+    a: u64,
+    n: u64,
+    reads: bool,
+) -> Result<Option<Finding>, Finding> {
+    if let Some(bad) = memory.first_without(a, n, state::ALLOCATED) {
+        let place = memory.describe(bad);
+        let text = format!(
+            "{what} of {n} bytes at {a:#x} leaves its allocation: byte {bad:#x} is {place}"
+        );
+        return Err(finding(Kind::ApiOutOfBounds, true, text));
+    }
+    if !reads || undefined == Undefined::Ignored {
+        return Ok(None);
+    }
+    Ok(memory.first_without(a, n, state::WRITTEN).map(|bad| {
+        let place = memory.describe(bad);
+        let text =
+            format!("{what} of {n} bytes reads bytes never written, first {bad:#x}, {place}");
+        finding(Kind::UndefinedCopy, true, text)
+    }))
+}
+
+pub fn overlap(dst: u64, src: u64, n: u64) -> Option<Finding> {
+    let overlaps = src < dst + n && dst < src + n;
+    let text = || format!("device copy of {n} bytes overlaps: {src:#x} to {dst:#x}");
+    overlaps.then(|| finding(Kind::Overlap, false, text()))
+}
+
+/// Ends an allocation.
+pub fn free(memory: &mut Memory, address: u64) -> Result<(), Finding> {
+    if SIDES.into_iter().any(|side| memory.free(side, address)) {
+        return Ok(());
+    }
+    let place = memory.describe(address);
+    let text = format!("free of {address:#x}, which is not a live allocation: {place}");
+    Err(finding(Kind::BadFree, true, text))
+}
+
+/// What is alive of a context that is destroyed.
+pub fn leaks(
+    memory: &Memory,
+    context: u64,
+    events: usize,
+    streams: usize,
+    modules: usize,
+) -> Vec<Finding> {
+    let mut found = vec![];
+    let live = SIDES.into_iter().flat_map(|side| memory.live(side));
+    // those of modules go with them
+    let live = live.filter(|a| a.context == context && a.kind != "module");
+    let lost: Vec<String> =
+        live.map(|a| format!("#{} of {} bytes ({})", a.number, a.size, a.kind)).collect();
+    if !lost.is_empty() {
+        let (count, named) = (lost.len(), lost[..lost.len().min(MAX_NAMED)].join(", "));
+        let text = format!("{count} allocations alive when their context was destroyed: {named}");
+        found.push(finding(Kind::Leak, true, text));
+    }
+    if events + streams + modules > 0 {
+        let text = format!(
+            "context destroyed with {events} events, {streams} streams, {modules} modules alive"
+        );
+        found.push(finding(Kind::LeakHandles, false, text));
+    }
+    found
+}

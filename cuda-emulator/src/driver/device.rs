@@ -1,0 +1,203 @@
+//! The device: what it says of itself, and what it has.
+
+use super::error::*;
+use super::{Status, set, with_state};
+use crate::options::Options;
+use std::ffi::{c_char, c_int, c_uint};
+
+const NAME: &[u8] = b"CPU emulation of a CUDA device";
+const UUID: [u8; 16] = *b"cudaemu-device-0";
+const DRIVER_VERSION: c_int = 13000;
+
+// Limits of every device of capability 7.5 to 9.0.
+pub const MAX_THREADS: u32 = 1024;
+pub const MAX_BLOCK: [u32; 3] = [1024, 1024, 64];
+pub const MAX_GRID: [u32; 3] = [i32::MAX as u32, 65535, 65535];
+/// shared memory of a block, static and dynamic, unless the kernel asks for more
+pub const DEFAULT_SHARED: i32 = 49152;
+/// of a block, and of a multiprocessor
+pub const REGISTERS: u32 = 65536;
+/// a multiprocessor has four schedulers, warps are dealt out evenly
+pub const SCHEDULERS: u32 = 4;
+
+/// What differs between devices. Shared memory is in bytes.
+pub struct Device {
+    pub multiprocessors: i32,
+    /// of a block that asks for it
+    pub max_shared_of_block: i32,
+    pub shared_of_multiprocessor: i32,
+    pub threads_of_multiprocessor: i32,
+    pub blocks_of_multiprocessor: i32,
+    /// what the system takes
+    pub reserved_shared_of_block: i32,
+}
+
+/// The device of a compute capability, times ten: T4, A100, A10, L4 (as L40) or H100.
+pub fn device(capability: u32) -> Device {
+    let (multiprocessors, max_shared, shared, threads, blocks, reserved) = match capability {
+        75 => (40, 65536, 65536, 1024, 16, 0),
+        86 => (84, 101_376, 102_400, 1536, 16, 1024),
+        89 => (128, 101_376, 102_400, 1536, 24, 1024),
+        90 => (132, 232_448, 233_472, 2048, 32, 1024),
+        _ => (108, 166_912, 167_936, 2048, 32, 1024),
+    };
+    Device {
+        multiprocessors,
+        max_shared_of_block: max_shared,
+        shared_of_multiprocessor: shared,
+        threads_of_multiprocessor: threads,
+        blocks_of_multiprocessor: blocks,
+        reserved_shared_of_block: reserved,
+    }
+}
+
+/// CUdevice_attribute. Those that are known to CUDA and not modelled are 0.
+fn attribute(number: u32, options: &Options) -> Option<i32> {
+    let capability = options.capability;
+    let d = device(capability);
+    Some(match number {
+        1 => MAX_THREADS as i32,
+        2..=4 => MAX_BLOCK[number as usize - 2] as i32,
+        5..=7 => MAX_GRID[number as usize - 5] as i32,
+        8 => DEFAULT_SHARED,
+        // constant memory
+        9 => 65536,
+        // lanes of a warp
+        10 => 32,
+        // pitch
+        11 => i32::MAX,
+        12 | 82 => REGISTERS as i32,
+        // clock, kHz
+        13 => 1_410_000,
+        // alignment of textures, surfaces
+        14 | 30 => 512,
+        // copies and kernels overlap; mapped host memory; concurrent kernels; unified addresses
+        15 | 19 | 31 | 41 => 1,
+        16 => d.multiprocessors,
+        // memory clock, kHz; bus width; L2
+        36 => 1_215_000,
+        37 => 5120,
+        38 => 40 << 20,
+        39 => d.threads_of_multiprocessor,
+        // copy engines
+        40 => 3,
+        51 => 32,
+        75 => (capability / 10) as i32,
+        76 => (capability % 10) as i32,
+        // stream priorities; L1 of global and local memory
+        78..=80 => 1,
+        81 => d.shared_of_multiprocessor,
+        // managed memory
+        83 => 1,
+        // single to double precision
+        87 => 2,
+        // concurrent managed access; compute preemption; pointers of registered host memory
+        89..=91 => 1,
+        // cooperative launches
+        95 => 1,
+        97 => d.max_shared_of_block,
+        99 => 1,
+        106 => d.blocks_of_multiprocessor,
+        111 => d.reserved_shared_of_block,
+        115 => options.pools as i32,
+        // clusters
+        120 => (capability >= 90) as i32,
+        number if number <= 144 => 0,
+        _ => return None,
+    })
+}
+
+/// Whether a device ordinal is one.
+fn check(ordinal: c_int) -> Result<(), Status> {
+    if ordinal == 0 { Ok(()) } else { Err(CUDA_ERROR_INVALID_DEVICE) }
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cuInit(_flags: c_uint) -> Status {
+    with_state(|s| {
+        s.is_initialized = true;
+        CUDA_SUCCESS
+    })
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cuDriverGetVersion(v: *mut c_int) -> Status {
+    set(v, DRIVER_VERSION)
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cuDeviceGet(p: *mut c_int, n: c_int) -> Status {
+    with_state(|s| {
+        if !s.is_initialized {
+            CUDA_ERROR_NOT_INITIALIZED
+        } else if let Err(e) = check(n) {
+            e
+        } else {
+            set(p, 0)
+        }
+    })
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cuDeviceGetCount(p: *mut c_int) -> Status {
+    with_state(|s| if !s.is_initialized { CUDA_ERROR_NOT_INITIALIZED } else { set(p, 1) })
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cuDeviceGetName(p: *mut c_char, n: c_int, d: c_int) -> Status {
+    if let Err(e) = check(d) {
+        return e;
+    }
+    if p.is_null() || n <= 0 {
+        return CUDA_ERROR_INVALID_VALUE;
+    }
+    let shown = NAME.len().min(n as usize - 1);
+    std::ptr::copy_nonoverlapping(NAME.as_ptr() as *const c_char, p, shown);
+    *p.add(shown) = 0;
+    CUDA_SUCCESS
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cuDeviceGetUuid(p: *mut [u8; 16], d: c_int) -> Status {
+    if let Err(e) = check(d) {
+        return e;
+    }
+    set(p, UUID)
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cuDeviceGetUuid_v2(p: *mut [u8; 16], d: c_int) -> Status {
+    if let Err(e) = check(d) {
+        return e;
+    }
+    set(p, UUID)
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cuDeviceTotalMem_v2(p: *mut usize, d: c_int) -> Status {
+    if let Err(e) = check(d) {
+        return e;
+    }
+    with_state(|s| set(p, s.memory.limit as usize))
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cuDeviceGetAttribute(p: *mut c_int, a: u32, d: c_int) -> Status {
+    if let Err(e) = check(d) {
+        return e;
+    }
+    with_state(|s| match attribute(a, &s.options) {
+        Some(v) => set(p, v),
+        None => CUDA_ERROR_INVALID_VALUE,
+    })
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cuProfilerStart() -> Status {
+    CUDA_SUCCESS
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cuProfilerStop() -> Status {
+    CUDA_SUCCESS
+}

@@ -1,0 +1,389 @@
+//! Memory: allocations, copies and fills.
+
+use super::error::*;
+use super::stream::Work;
+use super::{Handle, State, Status, current, set, with_context, with_state};
+use crate::checks::program;
+use crate::machine::memory::{Side, state};
+use std::ffi::{c_uint, c_void};
+use std::sync::Arc;
+
+impl State {
+    /// What is wrong with `n` bytes at `a` for what is done, if anything is; that has been said.
+    fn check_range(&mut self, what: &str, a: u64, n: u64, reads: bool) -> Result<(), Status> {
+        let found = program::range(&self.memory, self.options.undefined, what, a, n, reads);
+        match found {
+            Ok(None) => Ok(()),
+            Ok(Some(finding)) => {
+                self.report(&[finding]);
+                Ok(())
+            }
+            Err(finding) => {
+                self.report(&[finding]);
+                Err(CUDA_ERROR_INVALID_VALUE)
+            }
+        }
+    }
+
+    /// `src` points to `n` bytes of the host.
+    pub(super) fn copy_from_host(&mut self, dst: u64, src: *const u8, n: u64) -> Status {
+        if n == 0 {
+            return CUDA_SUCCESS;
+        }
+        if let Err(e) = self.check_range("host-to-device copy", dst, n, false) {
+            return e;
+        }
+        // SAFETY: the source is the program's word; the destination is allocated
+        unsafe { std::ptr::copy_nonoverlapping(src, self.memory.host(dst), n as usize) };
+        self.memory.add_state(dst, n, state::WRITTEN);
+        CUDA_SUCCESS
+    }
+
+    /// `dst` points to `n` bytes of the host.
+    pub(super) fn copy_to_host(&mut self, dst: *mut u8, src: u64, n: u64) -> Status {
+        if n == 0 {
+            return CUDA_SUCCESS;
+        }
+        if let Err(e) = self.check_range("device-to-host copy", src, n, true) {
+            return e;
+        }
+        // SAFETY: the destination is the program's word; the source is allocated
+        unsafe { std::ptr::copy_nonoverlapping(self.memory.host(src), dst, n as usize) };
+        CUDA_SUCCESS
+    }
+
+    pub(super) fn copy_on_device(&mut self, dst: u64, src: u64, n: u64) -> Status {
+        if n == 0 {
+            return CUDA_SUCCESS;
+        }
+        let source = self.check_range("device copy (source)", src, n, false);
+        let destination = self.check_range("device copy (destination)", dst, n, false);
+        if let Err(e) = source.and(destination) {
+            return e;
+        }
+        if let Some(finding) = program::overlap(dst, src, n) {
+            self.report(&[finding]);
+        }
+        // SAFETY: both are allocated; they may overlap
+        unsafe { std::ptr::copy(self.memory.host(src), self.memory.host(dst), n as usize) };
+        self.memory.copy_written(dst, src, n);
+        CUDA_SUCCESS
+    }
+
+    pub(super) fn fill(&mut self, dst: u64, count: u64, width: u8, value: u32) -> Status {
+        let Some(n) = count.checked_mul(width as u64) else { return CUDA_ERROR_INVALID_VALUE };
+        if n == 0 {
+            return CUDA_SUCCESS;
+        }
+        if let Err(e) = self.check_range("memset", dst, n, false) {
+            return e;
+        }
+        let bytes = value.to_le_bytes();
+        // SAFETY: allocated; the driver has its lock and no kernel runs
+        let target = unsafe { std::slice::from_raw_parts_mut(self.memory.host(dst), n as usize) };
+        if width == 1 {
+            target.fill(bytes[0]);
+        } else {
+            let width = width as usize;
+            target.chunks_exact_mut(width).for_each(|v| v.copy_from_slice(&bytes[..width]));
+        }
+        self.memory.add_state(dst, n, state::WRITTEN);
+        CUDA_SUCCESS
+    }
+
+    /// # Safety
+    /// `p` is null or may be written.
+    unsafe fn allocate(&mut self, p: *mut u64, n: usize, side: Side, kind: &'static str) -> Status {
+        const ALIGN: u64 = 512;
+        if p.is_null() || n == 0 {
+            return CUDA_ERROR_INVALID_VALUE;
+        }
+        let context = current();
+        let mut found = self.memory.allocate(side, n as u64, ALIGN, kind, context);
+        if found.is_none() {
+            // work not yet done may give memory back
+            self.drain_context(context);
+            found = self.memory.allocate(side, n as u64, ALIGN, kind, context);
+        }
+        match found {
+            Some(address) => set(p, address),
+            None => CUDA_ERROR_OUT_OF_MEMORY,
+        }
+    }
+
+    fn is_capturing(&mut self, stream: Handle) -> bool {
+        self.stream(stream).is_ok_and(|id| self.streams[&id].capture.is_some())
+    }
+
+    /// Copies pinned memory, and all in a capture, when the work runs; other memory may change by
+    /// then and is copied now.
+    ///
+    /// # Safety
+    /// `src` points to `n` bytes.
+    unsafe fn enqueue_from_host(
+        &mut self,
+        dst: u64,
+        src: *const c_void,
+        n: usize,
+        stream: Handle,
+    ) -> Status {
+        if n == 0 {
+            return CUDA_SUCCESS;
+        }
+        if src.is_null() {
+            return CUDA_ERROR_INVALID_VALUE;
+        }
+        if self.memory.is_pinned(src as u64, n as u64) || self.is_capturing(stream) {
+            let work = Work::CopyFromHostLater { dst, src: src as u64, n: n as u64 };
+            return self.push(stream, work);
+        }
+        let data = Arc::new(std::slice::from_raw_parts(src as *const u8, n).to_vec());
+        self.push(stream, Work::CopyFromHost { dst, data })
+    }
+
+    /// A copy to memory that is not pinned is done when the call returns.
+    fn enqueue_to_host(&mut self, dst: *mut c_void, src: u64, n: usize, stream: Handle) -> Status {
+        if n == 0 {
+            return CUDA_SUCCESS;
+        }
+        let e = self.push(stream, Work::CopyToHost { dst: dst as u64, src, n: n as u64 });
+        if e != CUDA_SUCCESS {
+            return e;
+        }
+        if self.is_capturing(stream) || self.memory.is_pinned(dst as u64, n as u64) {
+            return CUDA_SUCCESS;
+        }
+        match self.stream(stream) {
+            Ok(id) => self.drain(id, u64::MAX),
+            Err(e) => e,
+        }
+    }
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cuMemGetInfo_v2(f: *mut usize, t: *mut usize) -> Status {
+    with_context(|s, _| {
+        let limit = s.memory.limit;
+        set(t, limit as usize);
+        set(f, (limit - s.memory.used()) as usize)
+    })
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cuMemAlloc_v2(p: *mut u64, n: usize) -> Status {
+    with_context(|s, _| s.allocate(p, n, Side::Device, "cuMemAlloc"))
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cuMemAllocAsync(p: *mut u64, n: usize, h: Handle) -> Status {
+    with_context(|s, _| {
+        if let Err(e) = s.stream(h) {
+            return e;
+        }
+        // unlike cuMemAlloc, a size of zero is allowed
+        s.allocate(p, n.max(1), Side::Device, "cuMemAllocAsync")
+    })
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cuMemAllocManaged(p: *mut u64, n: usize, _f: c_uint) -> Status {
+    with_context(|s, _| s.allocate(p, n, Side::Host, "managed"))
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cuMemAllocHost_v2(p: *mut u64, n: usize) -> Status {
+    with_context(|s, _| s.allocate(p, n, Side::Host, "pinned host"))
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cuMemHostAlloc(p: *mut u64, n: usize, _f: c_uint) -> Status {
+    with_context(|s, _| s.allocate(p, n, Side::Host, "pinned host"))
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cuMemFreeHost(p: u64) -> Status {
+    with_state(|s| {
+        // pending copies may still use it
+        let ids: Vec<Handle> = s.contexts.keys().copied().collect();
+        for c in ids {
+            s.drain_context(c);
+        }
+        if s.memory.free(Side::Host, p) { CUDA_SUCCESS } else { CUDA_ERROR_INVALID_VALUE }
+    })
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cuMemHostGetDevicePointer_v2(d: *mut u64, p: u64, _f: c_uint) -> Status {
+    with_context(|s, _| if s.memory.is_pinned(p, 1) { set(d, p) } else { CUDA_ERROR_INVALID_VALUE })
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cuMemFree_v2(p: u64) -> Status {
+    with_context(|s, c| {
+        if p == 0 {
+            return CUDA_SUCCESS;
+        }
+        let e = s.drain_context(c);
+        if e != CUDA_SUCCESS {
+            return e;
+        }
+        s.run(c, Work::Free(p))
+    })
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cuMemFreeAsync(p: u64, h: Handle) -> Status {
+    with_context(|s, _| if p == 0 { CUDA_SUCCESS } else { s.push(h, Work::Free(p)) })
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cuMemcpyHtoD_v2(d: u64, p: *const c_void, n: usize) -> Status {
+    with_context(|s, c| {
+        if n == 0 {
+            return CUDA_SUCCESS;
+        }
+        let v = std::slice::from_raw_parts(p as *const u8, n).to_vec();
+        s.run_now(c, Work::CopyFromHost { dst: d, data: Arc::new(v) })
+    })
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cuMemcpyHtoDAsync_v2(
+    d: u64,
+    p: *const c_void,
+    n: usize,
+    h: Handle,
+) -> Status {
+    with_context(|s, _| s.enqueue_from_host(d, p, n, h))
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cuMemcpyDtoH_v2(p: *mut c_void, d: u64, n: usize) -> Status {
+    with_context(|s, c| {
+        if n == 0 {
+            CUDA_SUCCESS
+        } else {
+            s.run_now(c, Work::CopyToHost { dst: p as u64, src: d, n: n as u64 })
+        }
+    })
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cuMemcpyDtoHAsync_v2(
+    p: *mut c_void,
+    d: u64,
+    n: usize,
+    h: Handle,
+) -> Status {
+    with_context(|s, _| s.enqueue_to_host(p, d, n, h))
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cuMemcpyDtoD_v2(d: u64, p: u64, n: usize) -> Status {
+    with_context(|s, c| s.run_now(c, Work::CopyOnDevice { dst: d, src: p, n: n as u64 }))
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cuMemcpyDtoDAsync_v2(d: u64, p: u64, n: usize, h: Handle) -> Status {
+    with_context(|s, _| s.push(h, Work::CopyOnDevice { dst: d, src: p, n: n as u64 }))
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cuMemcpyPeerAsync(
+    d: u64,
+    _dc: Handle,
+    p: u64,
+    _sc: Handle,
+    n: usize,
+    h: Handle,
+) -> Status {
+    with_context(|s, _| s.push(h, Work::CopyOnDevice { dst: d, src: p, n: n as u64 }))
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cuMemsetD8_v2(d: u64, v: u8, n: usize) -> Status {
+    with_context(|s, c| {
+        s.run_now(c, Work::Fill { dst: d, count: n as u64, width: 1, value: v as u32 })
+    })
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cuMemsetD16_v2(d: u64, v: u16, n: usize) -> Status {
+    with_context(|s, c| {
+        s.run_now(c, Work::Fill { dst: d, count: n as u64, width: 2, value: v as u32 })
+    })
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cuMemsetD32_v2(d: u64, v: u32, n: usize) -> Status {
+    with_context(|s, c| s.run_now(c, Work::Fill { dst: d, count: n as u64, width: 4, value: v }))
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cuMemsetD8Async(d: u64, v: u8, n: usize, h: Handle) -> Status {
+    with_context(|s, _| {
+        s.push(h, Work::Fill { dst: d, count: n as u64, width: 1, value: v as u32 })
+    })
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cuMemsetD16Async(d: u64, v: u16, n: usize, h: Handle) -> Status {
+    with_context(|s, _| {
+        s.push(h, Work::Fill { dst: d, count: n as u64, width: 2, value: v as u32 })
+    })
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cuMemsetD32Async(d: u64, v: u32, n: usize, h: Handle) -> Status {
+    with_context(|s, _| s.push(h, Work::Fill { dst: d, count: n as u64, width: 4, value: v }))
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cuMemAdvise_v2(_d: u64, _n: usize, _a: u32, _l: u64) -> Status {
+    with_context(|_, _| CUDA_SUCCESS)
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cuMemPrefetchAsync_v2(
+    _d: u64,
+    _n: usize,
+    _l: u64,
+    _f: c_uint,
+    h: Handle,
+) -> Status {
+    with_context(|s, _| s.push(h, Work::Nothing))
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cuMemGetAddressRange_v2(b: *mut u64, n: *mut usize, p: u64) -> Status {
+    with_context(|s, _| {
+        if s.memory.side_of(p).is_none() {
+            return CUDA_ERROR_INVALID_VALUE;
+        }
+        match s.memory.allocation_before(p) {
+            Some(a) if p < a.address + a.size => {
+                // either may be null
+                set(b, a.address);
+                set(n, a.size as usize);
+                CUDA_SUCCESS
+            }
+            _ => CUDA_ERROR_NOT_FOUND,
+        }
+    })
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cuPointerGetAttribute(v: *mut c_void, a: u32, p: u64) -> Status {
+    with_state(|s| {
+        let Some(allocation) = s.memory.allocation_before(p) else {
+            return CUDA_ERROR_INVALID_VALUE;
+        };
+        // the context; on the host or the device; the device's address
+        match a {
+            1 => set(v as *mut u64, allocation.context),
+            2 => set(v as *mut u32, if allocation.kind == "pinned host" { 1 } else { 2 }),
+            3 => set(v as *mut u64, p),
+            _ => CUDA_ERROR_NOT_SUPPORTED,
+        }
+    })
+}

@@ -1,0 +1,378 @@
+//! Streams: queues of work that run only when somebody waits for them, so that a missing dependency
+//! shows.
+
+use super::error::*;
+use super::{BUSY, Handle, State, Status, current, set, with_context, with_state};
+use crate::checks::program;
+use crate::machine::cluster_shape::ClusterShape;
+use crate::ptx::kernel::Kernel;
+use std::collections::VecDeque;
+use std::ffi::{c_int, c_uint, c_void};
+use std::sync::Arc;
+use std::time::Instant;
+
+/// A kernel to be launched.
+#[derive(Clone)]
+pub struct KernelLaunch {
+    pub kernel: Arc<Kernel>,
+    pub grid: [u32; 3],
+    pub block: [u32; 3],
+    pub cluster: Option<ClusterShape>,
+    pub dynamic_shared: u32,
+    pub params: Vec<u8>,
+    pub is_cooperative: bool,
+}
+
+#[derive(Clone)]
+pub enum Work {
+    Kernel(KernelLaunch),
+    CopyFromHost {
+        dst: u64,
+        data: Arc<Vec<u8>>,
+    },
+    /// from memory that the program keeps until then
+    CopyFromHostLater {
+        dst: u64,
+        src: u64,
+        n: u64,
+    },
+    CopyToHost {
+        dst: u64,
+        src: u64,
+        n: u64,
+    },
+    CopyOnDevice {
+        dst: u64,
+        src: u64,
+        n: u64,
+    },
+    /// `count` values of `width` bytes
+    Fill {
+        dst: u64,
+        count: u64,
+        width: u8,
+        value: u32,
+    },
+    Event(Handle),
+    Free(u64),
+    /// and its argument
+    HostFunction(usize, usize),
+    Nothing,
+}
+
+/// Work in a queue. Numbers grow in the order in which work was enqueued.
+struct Entry {
+    number: u64,
+    /// streams, and the number up to which they have to be done before
+    dependencies: Vec<(Handle, u64)>,
+    work: Work,
+}
+
+pub struct Stream {
+    pub context: Handle,
+    /// waits for the default stream, which waits for it
+    pub is_blocking: bool,
+    priority: i32,
+    queue: VecDeque<Entry>,
+    /// number of the last work enqueued
+    pub last: u64,
+    /// number of the last work done
+    pub done: u64,
+    pub capture: Option<u64>,
+}
+
+impl Stream {
+    fn new(context: Handle, is_blocking: bool, priority: i32) -> Stream {
+        let queue = VecDeque::new();
+        Stream { context, is_blocking, priority, queue, last: 0, done: 0, capture: None }
+    }
+}
+
+impl State {
+    /// The stream that a handle stands for. 0 and 1 are the legacy default stream, 2 that of the
+    /// thread, of which there is one here.
+    pub fn stream(&mut self, handle: Handle) -> Result<Handle, Status> {
+        let context = current();
+        if !self.contexts.contains_key(&context) {
+            return Err(CUDA_ERROR_INVALID_CONTEXT);
+        }
+        let id = match handle {
+            0 | 1 => context | 1,
+            2 => context | 2,
+            other => other,
+        };
+        if handle <= 2 {
+            self.streams.entry(id).or_insert_with(|| Stream::new(context, true, 0));
+        }
+        if self.streams.contains_key(&id) { Ok(id) } else { Err(CUDA_ERROR_INVALID_HANDLE) }
+    }
+
+    fn sticky(&self, context: Handle) -> Status {
+        self.contexts.get(&context).map_or(CUDA_SUCCESS, |c| c.sticky)
+    }
+
+    /// Enqueues work, or adds it to the graph that the stream captures.
+    pub fn push(&mut self, handle: Handle, work: Work) -> Status {
+        let id = match self.stream(handle) {
+            Ok(id) => id,
+            Err(e) => return e,
+        };
+        let stream = &self.streams[&id];
+        if let Some(capture) = stream.capture.and_then(|c| self.captures.get_mut(&c)) {
+            capture.work.push(work);
+            return CUDA_SUCCESS;
+        }
+        let context = stream.context;
+        let sticky = self.sticky(context);
+        if sticky != CUDA_SUCCESS {
+            return sticky;
+        }
+        let default = context | 1;
+        let is_pending = |s: &Stream| s.context == context && s.is_blocking && !s.queue.is_empty();
+        let mut dependencies = vec![];
+        if id == default {
+            let mut of_context = self.streams.values().filter(|s| s.context == context);
+            if of_context.any(|s| s.is_blocking && s.capture.is_some()) {
+                return CUDA_ERROR_STREAM_CAPTURE_IMPLICIT;
+            }
+            let others = self.streams.iter().filter(|(h, s)| **h != id && is_pending(s));
+            dependencies.extend(others.map(|(h, s)| (*h, s.last)));
+        } else if stream.is_blocking {
+            let default = self.streams.get_key_value(&default).filter(|(_, s)| is_pending(s));
+            dependencies.extend(default.map(|(h, s)| (*h, s.last)));
+        }
+        let number = self.next_number();
+        if let Some(stream) = self.streams.get_mut(&id) {
+            stream.last = number;
+            stream.queue.push_back(Entry { number, dependencies, work });
+        }
+        if self.options.eager_streams {
+            return self.drain(id, number);
+        }
+        CUDA_SUCCESS
+    }
+
+    /// Runs the work of a stream up to a number.
+    pub fn drain(&mut self, id: Handle, up_to: u64) -> Status {
+        loop {
+            let Some(stream) = self.streams.get_mut(&id) else { return CUDA_SUCCESS };
+            let context = stream.context;
+            if stream.queue.front().is_none_or(|entry| entry.number > up_to) {
+                return self.sticky(context);
+            }
+            let Some(entry) = stream.queue.pop_front() else { return self.sticky(context) };
+            for (other, number) in entry.dependencies {
+                self.drain(other, number);
+            }
+            let is_broken = self.sticky(context) != CUDA_SUCCESS;
+            let e = if is_broken { CUDA_SUCCESS } else { self.run(context, entry.work) };
+            if let Some(stream) = self.streams.get_mut(&id) {
+                stream.done = entry.number;
+            }
+            if let Some(context) = self.contexts.get_mut(&context) {
+                if context.sticky == CUDA_SUCCESS {
+                    context.sticky = e;
+                }
+            }
+        }
+    }
+
+    /// Runs all work of a context.
+    pub fn drain_context(&mut self, context: Handle) -> Status {
+        let of_context = self.streams.iter().filter(|(_, s)| s.context == context);
+        let mut ids: Vec<(u64, Handle)> =
+            of_context.map(|(h, s)| (s.priority as u64, *h)).collect();
+        // the newest stream first: the least helpful order that is allowed
+        ids.reverse();
+        for (_, id) in ids {
+            self.drain(id, u64::MAX);
+        }
+        self.sticky(context)
+    }
+
+    /// Enqueues work on the default stream and runs it.
+    pub fn run_now(&mut self, context: Handle, work: Work) -> Status {
+        let e = self.push(0, work);
+        if e != CUDA_SUCCESS {
+            return e;
+        }
+        self.drain(context | 1, u64::MAX)
+    }
+
+    /// Runs one piece of work.
+    pub fn run(&mut self, context: Handle, work: Work) -> Status {
+        match work {
+            Work::Nothing => CUDA_SUCCESS,
+            Work::Kernel(launch) => self.run_kernel(context, launch),
+            Work::CopyFromHost { dst, data } => {
+                self.copy_from_host(dst, data.as_ptr(), data.len() as u64)
+            }
+            Work::CopyFromHostLater { dst, src, n } => {
+                self.copy_from_host(dst, src as *const u8, n)
+            }
+            Work::CopyToHost { dst, src, n } => self.copy_to_host(dst as *mut u8, src, n),
+            Work::CopyOnDevice { dst, src, n } => self.copy_on_device(dst, src, n),
+            Work::Fill { dst, count, width, value } => self.fill(dst, count, width, value),
+            Work::Event(h) => {
+                if let Some(event) = self.events.get_mut(&h) {
+                    event.at = Some(Instant::now());
+                }
+                CUDA_SUCCESS
+            }
+            Work::Free(p) => match program::free(&mut self.memory, p) {
+                Ok(()) => CUDA_SUCCESS,
+                Err(finding) => {
+                    self.report(&[finding]);
+                    CUDA_ERROR_INVALID_VALUE
+                }
+            },
+            Work::HostFunction(function, argument) => {
+                // SAFETY: the program gave a function of this type to cuLaunchHostFunc
+                let function: unsafe extern "C" fn(*mut c_void) =
+                    unsafe { std::mem::transmute(function) };
+                BUSY.with(|b| b.set(true));
+                // SAFETY: as the program meant it to be called
+                unsafe { function(argument as *mut c_void) };
+                BUSY.with(|b| b.set(false));
+                CUDA_SUCCESS
+            }
+        }
+    }
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cuStreamCreate(p: *mut Handle, flags: c_uint) -> Status {
+    cuStreamCreateWithPriority(p, flags, 0)
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cuStreamCreateWithPriority(
+    p: *mut Handle,
+    flags: c_uint,
+    priority: c_int,
+) -> Status {
+    with_context(|s, c| {
+        let h = s.new_handle();
+        s.streams.insert(h, Stream::new(c, flags & 1 == 0, priority));
+        set(p, h)
+    })
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cuStreamDestroy_v2(h: Handle) -> Status {
+    with_state(|s| {
+        if h <= 2 || !s.streams.contains_key(&h) {
+            return CUDA_ERROR_INVALID_HANDLE;
+        }
+        let e = s.drain(h, u64::MAX);
+        s.streams.remove(&h);
+        e
+    })
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cuStreamSynchronize(h: Handle) -> Status {
+    with_context(|s, _| match s.stream(h) {
+        Err(e) => e,
+        Ok(x) => {
+            if s.streams[&x].capture.is_some() {
+                return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
+            }
+            s.drain(x, u64::MAX)
+        }
+    })
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cuStreamQuery(h: Handle) -> Status {
+    with_context(|s, _| match s.stream(h) {
+        Err(e) => e,
+        Ok(x) => {
+            if s.streams[&x].queue.is_empty() {
+                return CUDA_SUCCESS;
+            }
+            // one step per query, so that polling ends
+            let q = s.streams[&x].queue.front().unwrap().number;
+            let e = s.drain(x, q);
+            if e != CUDA_SUCCESS {
+                e
+            } else if s.streams[&x].queue.is_empty() {
+                CUDA_SUCCESS
+            } else {
+                CUDA_ERROR_NOT_READY
+            }
+        }
+    })
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cuStreamGetPriority(h: Handle, p: *mut c_int) -> Status {
+    with_context(|s, _| match s.stream(h) {
+        Err(e) => e,
+        Ok(x) => set(p, s.streams[&x].priority),
+    })
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cuStreamGetFlags(h: Handle, p: *mut c_uint) -> Status {
+    with_context(|s, _| match s.stream(h) {
+        Err(e) => e,
+        Ok(x) => set(p, !s.streams[&x].is_blocking as u32),
+    })
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cuStreamGetCtx(h: Handle, p: *mut Handle) -> Status {
+    with_context(|s, _| match s.stream(h) {
+        Err(e) => e,
+        Ok(x) => set(p, s.streams[&x].context),
+    })
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cuStreamWaitEvent(h: Handle, e: Handle, _f: c_uint) -> Status {
+    with_context(|s, _| {
+        let x = match s.stream(h) {
+            Err(e) => return e,
+            Ok(x) => x,
+        };
+        let Some(ev) = s.events.get(&e) else { return CUDA_ERROR_INVALID_HANDLE };
+        if let Some(c) = ev.capture {
+            // joins the capture
+            if s.captures.contains_key(&c) {
+                s.streams.get_mut(&x).unwrap().capture = Some(c);
+            }
+            return CUDA_SUCCESS;
+        }
+        let Some((sh, sq)) = ev.recorded else { return CUDA_SUCCESS };
+        if s.streams.get(&sh).is_none_or(|q| q.done >= sq) || sh == x {
+            return CUDA_SUCCESS;
+        }
+        let r = s.push(h, Work::Nothing);
+        if r != CUDA_SUCCESS {
+            return r;
+        }
+        if let Some(q) = s.streams.get_mut(&x).unwrap().queue.back_mut() {
+            q.dependencies.push((sh, sq));
+        }
+        if s.options.eager_streams {
+            return s.drain(x, u64::MAX);
+        }
+        CUDA_SUCCESS
+    })
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cuStreamAttachMemAsync(
+    h: Handle,
+    _p: u64,
+    _n: usize,
+    _f: c_uint,
+) -> Status {
+    with_context(|s, _| s.push(h, Work::Nothing))
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cuLaunchHostFunc(h: Handle, f: usize, d: *mut c_void) -> Status {
+    with_context(|s, _| s.push(h, Work::HostFunction(f, d as usize)))
+}
