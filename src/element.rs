@@ -1,6 +1,11 @@
 //! Element types, their arithmetic and their total order.
 
+use crate::cpu::rank::Form;
+use crate::cpu::select::Strip;
+use crate::cpu::simd::Detected;
+use crate::ops::rank::Order;
 use crate::plan::DType;
+use crate::{MatMut, MatRef, Signs, cpu};
 use half::{bf16, f16};
 use std::fmt::{Debug, Display};
 use std::ops::{Add, Div, Mul, Neg, Sub};
@@ -57,8 +62,12 @@ pub trait Real:
 }
 
 pub(crate) mod sealed {
-    use super::{Key, Real};
-    use crate::cpu::simd::{KeyLanes, Keyed, Loads, Reals, Signed};
+    use super::{Element, Key, Real};
+    use crate::cpu::rank::Form;
+    use crate::cpu::select::Strip;
+    use crate::cpu::simd::{Detected, KeyLanes, Keyed, Loads, Reals, Signed};
+    use crate::ops::rank::Order;
+    use crate::{MatMut, MatRef, Signs};
 
     /// Only this crate implements [`Scalar`](super::Scalar).
     #[cfg(not(feature = "cuda"))]
@@ -68,9 +77,45 @@ pub(crate) mod sealed {
     #[cfg(feature = "cuda")]
     pub trait Sealed: cudarc::driver::DeviceRepr + cudarc::driver::ValidAsZeroBits {}
 
+    /// The vectorised operations. They are methods of each type so that they are compiled here once,
+    /// and not by every crate that calls a generic function.
+    pub trait Vectorised: Sized {
+        /// [`select::forward`](crate::cpu::select::forward)
+        fn select(
+            isa: Detected,
+            u: MatRef<'_, Self>,
+            ones: usize,
+            out: Strip<'_, Self>,
+            scratch: &mut [u64],
+        ) where
+            Self: Element;
+
+        /// [`rank::sort`](crate::cpu::rank::sort)
+        fn sort(
+            isa: Detected,
+            u: MatRef<'_, Self>,
+            form: (Order, Form),
+            out: MatMut<'_, u32>,
+            scratch: &mut [u64],
+        ) where
+            Self: Element;
+
+        /// [`pull::in_bands`](crate::cpu::pull::in_bands)
+        fn pull(
+            isa: Detected,
+            u: MatRef<'_, Self>,
+            b: Signs<'_, Self>,
+            grad: Option<MatRef<'_, Self>>,
+            out: MatMut<'_, Self>,
+            coefficient: Self::Real,
+        ) where
+            Self: Element;
+    }
+
     /// What the CPU path needs of an element; not part of the public interface.
     pub trait Arithmetic:
-        KeyLanes
+        Vectorised
+        + KeyLanes
         + Keyed<<Self as KeyLanes>::Small>
         + Keyed<<Self as KeyLanes>::Large>
         + Loads
@@ -198,6 +243,45 @@ macro_rules! through_f32 {
 
 through_f32!(f16);
 through_f32!(bf16);
+
+macro_rules! vectorised {
+    ($($float:ty),*) => {$(
+        impl sealed::Vectorised for $float {
+            fn select(
+                isa: Detected,
+                u: MatRef<'_, Self>,
+                ones: usize,
+                out: Strip<'_, Self>,
+                scratch: &mut [u64],
+            ) {
+                cpu::select::forward(isa, u, ones, out, scratch);
+            }
+
+            fn sort(
+                isa: Detected,
+                u: MatRef<'_, Self>,
+                form: (Order, Form),
+                out: MatMut<'_, u32>,
+                scratch: &mut [u64],
+            ) {
+                cpu::rank::sort(isa, u, form, out, scratch);
+            }
+
+            fn pull(
+                isa: Detected,
+                u: MatRef<'_, Self>,
+                b: Signs<'_, Self>,
+                grad: Option<MatRef<'_, Self>>,
+                out: MatMut<'_, Self>,
+                coefficient: <Self as sealed::Arithmetic>::Real,
+            ) {
+                cpu::pull::in_bands(isa, u, b, grad, out, coefficient);
+            }
+        }
+    )*};
+}
+
+vectorised!(f32, f64, f16, bf16);
 
 macro_rules! scalars {
     ($($scalar:ty),*) => {$(

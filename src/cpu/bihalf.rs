@@ -1,6 +1,6 @@
-//! Bi-half on the CPU: [`select`] finds the k largest of every column and writes them.
+//! Bi-half on the CPU: [`select`](super::select) finds the k largest of every column and writes them.
 
-use super::select::{self, Strip};
+use super::select::Strip;
 use super::simd::Detected;
 use super::threads;
 use crate::{CodesMut, Element, Error, Layout, MatRef, Outputs, Result, Workspace};
@@ -42,7 +42,7 @@ fn forward_with<T: Element>(
     }
     let Outputs { dense, dense_i8, codes, .. } = out;
     let strip = Strip::new(dense, dense_i8, codes, threshold);
-    select::forward(isa, u, ones, strip, scratch);
+    T::select(isa, u, ones, strip, scratch);
 }
 
 /// The value of the `k`-th largest element of each column; `k` is at least 1.

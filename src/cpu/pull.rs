@@ -28,7 +28,7 @@ pub(crate) fn backward<T: Element>(
         Signs::Packed(_) => true,
     };
     if plain(&u) && plain_b && grad.as_ref().is_none_or(plain) {
-        return in_bands(isa, u, b, grad, out, coefficient);
+        return T::pull(isa, u, b, grad, out, coefficient);
     }
     if let Some(grad) = grad {
         crate::ops::copy_into(grad, out.reborrow());
@@ -60,7 +60,7 @@ fn one<T: Element>(u: T, b: T, grad: T, coefficient: T::Real) -> T {
     T::narrow(grad.widen() + coefficient * (u.widen() - b.widen()))
 }
 
-fn in_bands<T: Element>(
+pub(crate) fn in_bands<T: Element>(
     isa: Detected,
     u: MatRef<'_, T>,
     b: Signs<'_, T>,

@@ -26,7 +26,7 @@ const EFFORT: usize = 8;
 
 /// What is written of a sorted column.
 #[derive(Clone, Copy)]
-enum Form {
+pub enum Form {
     /// The place of each row.
     Ranks,
     /// The row at each place.
@@ -40,7 +40,7 @@ pub(crate) fn rank<T: Element>(
     out: MatMut<'_, u32>,
     ws: &mut Workspace,
 ) {
-    sort(isa, u, (order, Form::Ranks), out, ws);
+    T::sort(isa, u, (order, Form::Ranks), out, ws.orders::<T>(u.shape()));
 }
 
 pub(crate) fn argsort<T: Element>(
@@ -50,7 +50,7 @@ pub(crate) fn argsort<T: Element>(
     out: MatMut<'_, u32>,
     ws: &mut Workspace,
 ) {
-    sort(isa, u, (order, Form::Rows), out, ws);
+    T::sort(isa, u, (order, Form::Rows), out, ws.orders::<T>(u.shape()));
 }
 
 /// 64-bit words of scratch memory for a matrix.
@@ -70,18 +70,18 @@ fn parts((rows, cols): (usize, usize)) -> usize {
     threads::parts((rows * cols).saturating_mul(EFFORT)).min(cols).max(1)
 }
 
-fn sort<T: Element>(
+/// `scratch` has [`scratch_words`].
+pub(crate) fn sort<T: Element>(
     isa: Detected,
     u: MatRef<'_, T>,
     (order, form): (Order, Form),
     out: MatMut<'_, u32>,
-    ws: &mut Workspace,
+    scratch: &mut [u64],
 ) {
     if u.layout().is_empty() {
         return;
     }
     let parts = parts(u.shape());
-    let scratch = ws.orders::<T>(u.shape());
     let task = Task { u, order, form, first: 0, out: Columns::new(out), scratch };
     match isa {
         Detected::Portable(isa) => divide(isa, task, parts),

@@ -50,7 +50,7 @@ macro_rules! for_each_row {
 }
 
 /// The outputs of a range of columns.
-pub(in crate::cpu) struct Strip<'a, T: Element> {
+pub struct Strip<'a, T: Element> {
     dense: Option<Columns<'a, T>>,
     dense_i8: Option<Columns<'a, i8>>,
     /// Columns are bytes.

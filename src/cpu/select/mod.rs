@@ -23,7 +23,7 @@ mod source;
 mod stream;
 mod tile;
 
-pub(super) use emit::Strip;
+pub use emit::Strip;
 
 use super::simd::{Detected, Isa, Job, KeyLanes, Lane};
 use super::threads;
@@ -46,7 +46,7 @@ struct Task<'a, T: Element> {
 
 /// Writes which elements are among the `ones` largest of their column; `ones` is at least 1.
 /// `scratch` has [`scratch_words`].
-pub(super) fn forward<T: Element>(
+pub(crate) fn forward<T: Element>(
     isa: Detected,
     u: MatRef<'_, T>,
     ones: usize,

@@ -193,7 +193,7 @@ pub type Of<I, K> = <K as Lane>::Vector<I>;
 
 /// The instruction sets that this build knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Detected {
+pub enum Detected {
     Portable(Portable),
     #[cfg(target_arch = "x86_64")]
     Avx2(Avx2),

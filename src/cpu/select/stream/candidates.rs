@@ -7,6 +7,7 @@ use crate::cpu::select::emit::Strip;
 use crate::cpu::select::source::Source;
 use crate::cpu::simd::Isa;
 use crate::element::Key;
+use std::ops::Range;
 
 /// Bits of a place: the row, the column and whether it was written as a one.
 const ROW_BITS: u32 = u32::BITS - COLUMN_BITS - 1;
@@ -17,6 +18,11 @@ pub(super) const MOST_ROWS: usize = 1 << ROW_BITS;
 
 /// Standard deviations of the boundary's place among the candidates, to either side.
 const DEVIATIONS: f64 = 5.0;
+
+/// Candidates from the next one to those whose cache lines are asked for, which are those of a few
+/// blocks; and how many keys or rows of 32 bits a line holds.
+const AHEAD: Range<usize> = 128..256;
+const LINE: usize = 16;
 
 /// Elements that are changed at a time.
 const AT_ONCE: usize = 32;
@@ -71,7 +77,7 @@ impl<'a, K: Key> Candidates<'a, K> {
         let count = inside.iter().map(|word| word.count_ones() as usize).sum::<usize>();
         let keys = self.keys.get_mut(self.len..).unwrap_or_default();
         let places = self.places.get_mut(self.len..).unwrap_or_default();
-        for ahead in (128..256).step_by(16) {
+        for ahead in AHEAD.step_by(LINE) {
             isa.prefetch(keys.as_ptr().wrapping_add(ahead));
             isa.prefetch(places.as_ptr().wrapping_add(ahead));
         }

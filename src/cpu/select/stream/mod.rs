@@ -37,7 +37,7 @@ pub(super) const ROWS: RangeInclusive<usize> = 32_768..=candidates::MOST_ROWS;
 const PART: usize = 64;
 const GROUPS: usize = PART / GROUP;
 
-/// Parts whose rows are read together: a kilobyte of a row of `f32`.
+/// Parts whose rows are read together: two kilobytes of a row of `f32`, so that few pages are in use.
 const WIDE: usize = 8;
 
 /// Rows of a part before the next part's turn.
