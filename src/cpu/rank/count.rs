@@ -11,7 +11,7 @@ use crate::Element;
 use crate::cpu::simd::{Isa, Job, Lane, Of, Vector, vectors_mut};
 
 /// Rows whose keys and counts are kept in registers, while all rows behind them pass by. With four
-/// it took a tenth longer, with eight as long.
+/// it takes up to a fifth longer, with eight as long.
 const BLOCK: usize = 6;
 
 /// The most rows that are counted: from about there on, digits took less time (Zen 3, AVX2).
