@@ -50,7 +50,7 @@ impl Sample {
     /// None where the boundary is so near an end of the order that a sample does not bracket it.
     pub(super) fn new(rows: usize, ones: usize) -> Option<Self> {
         // Odd, so that the sampled rows do not all fall on a few sets of the caches.
-        let step = rows / (rows / ONE_OF).clamp(ROWS.0, ROWS.1) | 1;
+        let step = (rows / (rows / ONE_OF).clamp(ROWS.0, ROWS.1)) | 1;
         let sampled = rows / step;
         let share = ones as f64 / rows as f64;
         let middle = share * sampled as f64;

@@ -85,9 +85,9 @@ impl<'a, K: Key> Candidates<'a, K> {
         for (key, place) in keys.iter_mut().zip(places).take(count) {
             let (row, column) = (rows[n % BLOCK], word.trailing_zeros() as usize % PART);
             let value = source.get(row, column);
-            let one = !(bracket.middle[column] > value.to_f64() as f32);
+            let less = bracket.middle[column] > value.to_f64() as f32;
             *key = value.key();
-            *place = ((row << COLUMN_BITS | column) << 1) as u32 | u32::from(one);
+            *place = ((row << COLUMN_BITS | column) << 1) as u32 | u32::from(!less);
             word &= word - 1;
             n += usize::from(word == 0);
             word = if word == 0 { words[n] } else { word };
