@@ -1,6 +1,6 @@
 //! Packing and unpacking against byte-wise loops.
 
-use crate::common::{SHAPES, group, id, random};
+use crate::common::{group, id, random, shapes};
 use bihalf::ops::codes::{pack_into, unpack_into};
 use bihalf::{Codes, MatMut, MatRef};
 use criterion::Criterion;
@@ -20,7 +20,7 @@ fn unpack_loop(bytes: &[u8], cols: usize, dense: &mut [f32]) {
 }
 
 pub fn bench(c: &mut Criterion) {
-    for shape in SHAPES {
+    for shape in shapes() {
         let (rows, cols) = shape;
         let data = random(shape);
         let u = MatRef::new(&data, rows, cols).unwrap();

@@ -1,6 +1,6 @@
 //! Argsort and rank of each column against the standard library's stable sort.
 
-use crate::common::{SHAPES, group, id, random};
+use crate::common::{group, id, random, shapes};
 use bihalf::ops::rank::{argsort_into, rank_into};
 use bihalf::{MatMut, MatRef, Order, Workspace};
 use criterion::Criterion;
@@ -17,7 +17,7 @@ fn std_sort(u: &[f32], (rows, cols): (usize, usize), out: &mut [u32]) {
 }
 
 pub fn bench(c: &mut Criterion) {
-    for shape in SHAPES {
+    for shape in shapes() {
         let (rows, cols) = shape;
         let data = random(shape);
         let u = MatRef::new(&data, rows, cols).unwrap();

@@ -1,6 +1,6 @@
 //! `tanh(beta u)` and its gradient against loops.
 
-use crate::common::{SHAPES, group, id, random};
+use crate::common::{group, id, random, shapes};
 use bihalf::ops::relax::{backward_in_place, forward_into};
 use bihalf::{MatMut, MatRef};
 use criterion::Criterion;
@@ -20,7 +20,7 @@ fn backward_loop(u: &[f32], grad: &mut [f32]) {
 }
 
 pub fn bench(c: &mut Criterion) {
-    for shape in SHAPES {
+    for shape in shapes() {
         let (rows, cols) = shape;
         let data = random(shape);
         let u = MatRef::new(&data, rows, cols).unwrap();

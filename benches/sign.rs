@@ -1,6 +1,6 @@
 //! Sign, dense and packed, against a loop.
 
-use crate::common::{SHAPES, group, id, random};
+use crate::common::{group, id, random, shapes};
 use bihalf::ops::sign::forward_into;
 use bihalf::{Codes, MatMut, MatRef, Outputs};
 use criterion::Criterion;
@@ -11,7 +11,7 @@ fn by_loop(u: &[f32], b: &mut [f32]) {
 }
 
 pub fn bench(c: &mut Criterion) {
-    for shape in SHAPES {
+    for shape in shapes() {
         let (rows, cols) = shape;
         let data = random(shape);
         let u = MatRef::new(&data, rows, cols).unwrap();

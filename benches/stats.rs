@@ -1,6 +1,6 @@
 //! Statistics of codes against the same on dense values.
 
-use crate::common::{SHAPES, group, id, random};
+use crate::common::{group, id, random, shapes};
 use bihalf::ops::stats;
 use bihalf::{Codes, MatRef};
 use criterion::Criterion;
@@ -15,7 +15,7 @@ fn ones_of_dense(b: &[f32], cols: usize) -> Vec<u32> {
 }
 
 pub fn bench(c: &mut Criterion) {
-    for shape in SHAPES {
+    for shape in shapes() {
         let (rows, cols) = shape;
         let data = random(shape);
         let u = MatRef::new(&data, rows, cols).unwrap();

@@ -1,6 +1,6 @@
 //! The median of each column against sorting it.
 
-use crate::common::{SHAPES, group, id, random};
+use crate::common::{group, id, random, shapes};
 use bihalf::ops::threshold::median_into;
 use bihalf::{MatRef, Workspace};
 use criterion::Criterion;
@@ -15,7 +15,7 @@ fn by_sorting(u: &[f32], (rows, cols): (usize, usize), out: &mut [f32]) {
 }
 
 pub fn bench(c: &mut Criterion) {
-    for shape in SHAPES {
+    for shape in shapes() {
         let (rows, cols) = shape;
         let data = random(shape);
         let u = MatRef::new(&data, rows, cols).unwrap();
