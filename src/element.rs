@@ -65,7 +65,7 @@ pub(crate) mod sealed {
     use super::{Element, Key, Real};
     use crate::cpu::rank::Form;
     use crate::cpu::select::Strip;
-    use crate::cpu::simd::{Detected, KeyLanes, Keyed, Loads, Reals, Signed};
+    use crate::cpu::simd::{Detected, KeyLanes, Keyed, Less, Loads, Reals, Signed};
     use crate::ops::rank::Order;
     use crate::{MatMut, MatRef, Signs};
 
@@ -121,7 +121,7 @@ pub(crate) mod sealed {
         + Loads
         + Reals<<Self as Arithmetic>::Real>
         + Signed<<Self as KeyLanes>::Small>
-        + Signed<i16>
+        + Less
     {
         type Key: Key;
         type Real: Real;

@@ -47,10 +47,10 @@
 //!   Else elements become levels of 16 bits, scaled by a sample of their column, and a cut is searched
 //!   by counting levels; elements that levels do not tell apart are decided by their keys and rows.
 //!   From 32,768 rows, unless k or M - k is a small part of them, U is read once, beside a sample of
-//!   it: two values of the sample are around the boundary in all but one of 2000 columns, and the few
+//!   it: two values of the sample are around the boundary in all but one of 16,000 columns, and the few
 //!   elements between them are listed. What is larger than caches is written past them.
 //!   Extra memory for each thread: 32 M bytes for each 16 of its columns, at most 256 M and below 256
-//!   rows 32 M; from 32,768 rows 32 M for each 64 columns, at most 256 M, and 16 M more (`f64`: half
+//!   rows 32 M; from 32,768 rows 32 M for each 64 columns, at most 256 M, and 48 M more (`f64`: half
 //!   as much again). Data with many equal values take up to about three times as long as data without.
 //! - **Backward** on the CPU: O(M K), no extra memory, one pass. `B` may be packed: then 12 bytes an
 //!   element are moved for `f32` rather than 16.

@@ -1,5 +1,6 @@
 //! Writes the columns whose keys lie above a cut, in every form that was asked for.
 
+use super::count::Pair;
 use super::{GROUP, lanes};
 use crate::cpu::simd::{Cached, Columns, Floats, Isa, Keyed, Lane, Of, Signed, Store, Vector};
 use crate::{CodesMut, Element, MatMut};
@@ -47,6 +48,14 @@ macro_rules! for_each_row {
             }
         }
     }};
+}
+
+/// Rows compared with a value for each column. No closure: it might not be inlined.
+pub(super) trait Less<I: Isa> {
+    /// Rows and columns, of which there are up to 64.
+    fn shape(&self) -> (usize, usize);
+    /// Masks of the elements that are less, of row `r` and the columns of group `g`.
+    fn less(&self, isa: I, r: usize, g: usize) -> Pair<I::I32>;
 }
 
 /// The outputs of a range of columns.
@@ -105,49 +114,52 @@ impl<'a, T: Element> Strip<'a, T> {
         }
     }
 
-    /// Writes rows from `start` on of up to 64 columns, known by masks: four vectors a row.
+    /// Writes rows from `start` on of up to 64 columns, those that are less as -1.
     #[inline(always)]
-    pub(super) fn write_rows<I: Isa>(
+    pub(super) fn write_less<I: Isa>(
         &mut self,
         isa: I,
         store: impl Store,
-        masks: &[[I::I16; 4]],
-        (start, cols): (usize, usize),
+        less: &impl Less<I>,
+        start: usize,
     ) {
+        let (rows, cols) = less.shape();
+        let (whole, rest) = (cols / GROUP, cols % GROUP);
         if let Some(dense) = &mut self.dense {
-            let (whole, rest) = (cols / GROUP, cols % GROUP);
-            for (n, masks) in masks.iter().enumerate() {
-                let mut groups = dense.row(start + n).chunks_exact_mut(GROUP);
-                for (group, &mask) in groups.by_ref().zip(masks) {
-                    <T as Signed<i16>>::write_signs(isa, store, mask, group);
+            for r in 0..rows {
+                let mut groups = dense.row(start + r).chunks_exact_mut(GROUP);
+                for (g, group) in groups.by_ref().enumerate() {
+                    T::write_less(isa, store, less.less(isa, r, g), group);
                 }
                 if rest > 0 {
                     let mut row = [T::default(); GROUP];
-                    <T as Signed<i16>>::write_signs(isa, Cached, masks[whole], &mut row);
+                    T::write_less(isa, Cached, less.less(isa, r, whole), &mut row);
                     groups.into_remainder().copy_from_slice(&row[..rest]);
                 }
             }
         }
         if let Some(dense) = &mut self.dense_i8 {
-            for (n, masks) in masks.iter().enumerate() {
-                let bits = bits_of(masks);
-                for (part, bits) in dense.row(start + n).chunks_mut(8).zip(bits.to_le_bytes()) {
-                    part.copy_from_slice(&signs_of_bits(bits)[..part.len()]);
+            for r in 0..rows {
+                for (g, group) in dense.row(start + r).chunks_mut(GROUP).enumerate() {
+                    let bits = !bits_of(less.less(isa, r, g));
+                    for (part, bits) in group.chunks_mut(8).zip(bits.to_le_bytes()) {
+                        part.copy_from_slice(&signs_of_bits(bits)[..part.len()]);
+                    }
                 }
             }
         }
         if let Some(codes) = &mut self.codes {
-            if cols == 64 {
-                let mut codes = codes.part(0, 8);
-                for (n, masks) in masks.iter().enumerate() {
-                    codes.row(start + n).copy_from_slice(&bits_of(masks).to_le_bytes());
+            for r in 0..rows {
+                let mut word = 0;
+                for g in 0..cols.div_ceil(GROUP) {
+                    word |= u64::from(!bits_of(less.less(isa, r, g))) << (GROUP * g);
                 }
-            } else {
-                let exist = (1 << cols) - 1;
-                for (n, masks) in masks.iter().enumerate() {
-                    let bits = (bits_of(masks) & exist).to_le_bytes();
-                    let codes = codes.row(start + n);
-                    codes.copy_from_slice(&bits[..codes.len()]);
+                let word = word & u64::MAX >> (64 - cols);
+                let codes = codes.row(start + r);
+                if let Some(codes) = codes.first_chunk_mut() {
+                    *codes = word.to_le_bytes();
+                } else {
+                    codes.copy_from_slice(&word.to_le_bytes()[..codes.len()]);
                 }
             }
         }
@@ -321,12 +333,8 @@ fn each_bit(mut bits: u32, mut f: impl FnMut(usize)) {
 
 /// A bit a column.
 #[inline(always)]
-fn bits_of<V: Vector>(masks: &[V; 4]) -> u64 {
-    let mut bits = 0;
-    for (g, mask) in masks.iter().enumerate() {
-        bits |= u64::from(mask.bits()) << (GROUP * g);
-    }
-    bits
+fn bits_of<V: Vector>(masks: [V; 2]) -> u16 {
+    (masks[0].bits() | masks[1].bits() << (GROUP / 2)) as u16
 }
 
 fn split<T>(

@@ -46,7 +46,10 @@ impl<I: Isa, T: Element> Job<I> for Refine<'_, '_, I, T> {
         let margin = DEVIATIONS * (middle * (1.0 - share)).sqrt() + 1.0;
         let (window, tile) = (&window.every(step), &mut tile[..sampled]);
         let goals = (middle + margin, middle - margin);
-        let Surroundings { brackets, .. } = surroundings(isa, window, tile, scale, goals);
+        let mut above = [I::I32::splat(isa, 0); 2];
+        scale.load(isa, window, 0, tile, &mut above);
+        let width = window.width();
+        let Surroundings { brackets, .. } = surroundings(isa, tile, above, scale, width, goals);
         let per_row = rows as f64 / sampled as f64;
         let ends = (goals.0 * per_row, goals.1 * per_row);
         let ends = (ends.0.min(rows as f64) as f32, ends.1.max(0.0) as f32);
@@ -62,20 +65,20 @@ pub(super) struct Surroundings<I: Isa> {
     pub inside: Pair<I::I32>,
 }
 
-/// Searches the boundaries above which about `goals` elements are. The tile is of the window's rows.
+/// Searches the boundaries above which about `goals` elements of a tile are. `above` are the counts of
+/// levels above 0; the first `width` columns exist.
 #[inline(always)]
-pub(super) fn surroundings<I: Isa, T: Element>(
+pub(super) fn surroundings<I: Isa>(
     isa: I,
-    window: &Window<'_, T>,
-    tile: &mut [I::I16],
+    tile: &[I::I16],
+    above: Pair<I::I32>,
     scale: Scale<I>,
+    width: usize,
     goals: (f64, f64),
 ) -> Surroundings<I> {
     let (zero, none) = (I::F32::splat(isa, 0.0), I::I32::splat(isa, 0));
-    let mut above = [none; 2];
-    scale.load(isa, window, 0, tile, &mut above);
-    let low = around(isa, tile, above, window.width(), goals.0).at_least();
-    let high = around(isa, tile, above, window.width(), goals.1).at_most();
+    let low = around(isa, tile, above, width, goals.0).at_least();
+    let high = around(isa, tile, above, width, goals.1).at_most();
     let (mut brackets, mut inside) = ([(zero, zero); 2], [none; 2]);
     for j in 0..2 {
         // A level more, as they are rounded.

@@ -48,12 +48,6 @@ impl<'a, T: Copy + Default> Source<'a, T> {
         (left, Self { data: &self.data[skip..], cols: self.cols - at, ..self })
     }
 
-    /// The element of row `i` and column `j`.
-    #[inline(always)]
-    pub(super) fn get(&self, i: usize, j: usize) -> T {
-        self.data[i * self.row_stride + j * self.col_stride]
-    }
-
     /// `width` columns from `first` on.
     pub(super) fn part(&self, first: usize, width: usize) -> Self {
         self.split_at(first).1.split_at(width).0

@@ -2,6 +2,7 @@
 
 use crate::MatMut;
 use std::marker::PhantomData;
+use std::ops::Range;
 
 /// A range of columns of all rows, borrowed exclusively.
 ///
@@ -136,6 +137,13 @@ impl<'a, T> Rows<'a, T> {
         std::array::from_fn(|n| unsafe {
             std::slice::from_raw_parts(self.first.add((i + n) * self.stride), self.cols)
         })
+    }
+
+    /// Some of the rows.
+    #[inline(always)]
+    pub(crate) fn range(self, rows: Range<usize>) -> Self {
+        assert!(rows.start <= rows.end && rows.end <= self.rows);
+        Self { first: self.address(rows.start), rows: rows.len(), ..self }
     }
 
     /// Every `step`-th row from the first on, without an incomplete step.

@@ -129,10 +129,35 @@ pub trait Signed<K: Lane>: Copy {
     fn write_signs<I: Isa>(isa: I, store: impl Store, mask: Of<I, K>, to: &mut [Self]);
 }
 
-/// The bits of +1 where the mask is set, else those of -1.
+/// An element that masks of 16 columns, over lanes of 32 bits, can be written as.
+pub trait Less: Signed<i16> {
+    /// -1 where a mask is set, else +1, to the first places of a slice.
+    #[inline(always)]
+    fn write_less<I: Isa>(isa: I, store: impl Store, less: [I::I32; 2], to: &mut [Self]) {
+        let others = isa.narrow(less).eq(I::I16::splat(isa, 0));
+        Self::write_signs(isa, store, others, to);
+    }
+}
+
+impl Less for f64 {}
+impl Less for f16 {}
+impl Less for bf16 {}
+
+impl Less for f32 {
+    #[inline(always)]
+    fn write_less<I: Isa>(isa: I, store: impl Store, less: [I::I32; 2], to: &mut [Self]) {
+        const ONE: i32 = 1f32.to_bits() as i32;
+        let to: &mut [i32; 16] = bytemuck::cast_slice_mut(to).first_chunk_mut().expect("16 places");
+        let [low, high] = less.map(|less| signs(isa, less, ONE | i32::MIN, ONE));
+        store.store(low, &mut to[..8]);
+        store.store(high, &mut to[8..]);
+    }
+}
+
+/// A value where the mask is set, else another one.
 #[inline(always)]
-fn signs<I: Isa, V: Vector<Isa = I>>(isa: I, mask: V, one: V::Lane, minus_one: V::Lane) -> V {
-    mask.select(V::splat(isa, one), V::splat(isa, minus_one))
+fn signs<I: Isa, V: Vector<Isa = I>>(isa: I, mask: V, yes: V::Lane, no: V::Lane) -> V {
+    mask.select(V::splat(isa, yes), V::splat(isa, no))
 }
 
 macro_rules! signed_by_own_bits {

@@ -32,7 +32,7 @@ mod store;
 #[cfg(target_arch = "x86_64")]
 pub(crate) use avx2::Avx2;
 pub(crate) use columns::{Columns, Rows};
-pub use elements::{Loads, Reals, Signed};
+pub use elements::{Less, Loads, Reals, Signed};
 pub use keys::{KeyLanes, Keyed, Lane};
 pub(crate) use keys::{floats_of, keys_of};
 pub(crate) use portable::Portable;

@@ -1,10 +1,10 @@
-//! Step 1: values between which the boundary of each column lies in all but one of two thousand.
+//! Step 1: values between which the boundary of each column lies in all but one of sixteen thousand.
 
 use super::{GROUPS, PART};
 use crate::Element;
 use crate::cpu::select::GROUP;
 use crate::cpu::select::emit::Strip;
-use crate::cpu::select::levels::{self, Places};
+use crate::cpu::select::levels::{self, Places, Scale};
 use crate::cpu::select::refine::surroundings;
 use crate::cpu::select::source::Source;
 use crate::cpu::select::tile::Tiles;
@@ -15,8 +15,11 @@ const ONE_OF: usize = 16;
 /// unless that would be less rows, or more.
 const ROWS: (usize, usize) = (8192, 65_536);
 
+/// Rows that are read of a group before the next one's turn.
+const AT_ONCE: usize = 32;
+
 /// Standard deviations of the boundary's place in the sample, to either side.
-const DEVIATIONS: f64 = 3.5;
+const DEVIATIONS: f64 = 4.0;
 
 /// How many times as many elements as expected may be in a bracket whose ends are not exact. More
 /// are where levels are wide or one value is frequent.
@@ -74,15 +77,14 @@ impl Sample {
     ) -> Bracket {
         let sample = &source.every(self.step);
         let mut bracket = Bracket::default();
+        let inside = isa.run(Near { sample: self, source: sample, bracket: &mut bracket, scratch });
         let Bracket { low, middle, high, exact } = &mut bracket;
-        for first in (0..sample.cols()).step_by(GROUP) {
-            let source = &sample.part(first, GROUP.min(sample.cols() - first));
-            let (low, high) = (&mut low[first..][..GROUP], &mut high[first..][..GROUP]);
-            let inside = isa.run(Near { sample: self, source, low, high, scratch });
-            if inside > MANY * (self.low - self.high) as i32 {
-                exactly(isa, source, self.low, low, scratch);
-                exactly(isa, source, self.high, high, scratch);
-                exact[first / GROUP] = true;
+        for (g, first) in (0..sample.cols()).step_by(GROUP).enumerate() {
+            if inside[g] > MANY * (self.low - self.high) as i32 {
+                let source = &sample.part(first, GROUP.min(sample.cols() - first));
+                exactly(isa, source, self.low, &mut low[first..], scratch);
+                exactly(isa, source, self.high, &mut high[first..], scratch);
+                exact[g] = true;
             }
         }
         *middle = std::array::from_fn(|c| 0.5 * low[c] + 0.5 * high[c]);
@@ -90,36 +92,54 @@ impl Sample {
     }
 }
 
-/// The values of a group above which about so many elements of the sample are.
+/// The values of each column above which about so many elements of the sample are.
 struct Near<'a, 'b, T> {
     sample: &'a Sample,
     source: &'a Source<'b, T>,
-    low: &'a mut [f32],
-    high: &'a mut [f32],
+    bracket: &'a mut Bracket,
     scratch: &'a mut [u64],
 }
 
 impl<I: Isa, T: Element> Job<I> for Near<'_, '_, T> {
-    /// Elements between them in the column that has most.
-    type Output = i32;
+    /// Elements between them in the column of each group that has most.
+    type Output = [i32; GROUPS];
 
     #[inline(always)]
-    fn run(self, isa: I) -> i32 {
-        let Self { sample, source, low, high, scratch } = self;
-        let rows = source.rows();
-        let window = &source.window(0, GROUP);
+    fn run(self, isa: I) -> [i32; GROUPS] {
+        let Self { sample, source, bracket, scratch } = self;
+        let (rows, groups) = (source.rows(), source.cols().div_ceil(GROUP));
         let places = &Places::new(rows, sample.low.midpoint(sample.high));
-        let scale = isa.run(levels::Sample { window, rows, places });
-        let tile = &mut vectors_mut::<I, i16>(isa, bytemuck::cast_slice_mut(scratch))[..rows];
-        let goals = (sample.low as f64, sample.high as f64);
-        let near = surroundings(isa, window, tile, scale, goals);
-        let mut inside = [0; GROUP];
-        for j in 0..2 {
-            near.brackets[j].0.store(&mut low[8 * j..]);
-            near.brackets[j].1.store(&mut high[8 * j..]);
-            near.inside[j].store(&mut inside[8 * j..]);
+        let mut scales = [Scale::none(isa); GROUPS];
+        let mut above = [[I::I32::splat(isa, 0); 2]; GROUPS];
+        for g in 0..groups {
+            let window = &source.window(g * GROUP, GROUP);
+            scales[g] = isa.run(levels::Sample { window, rows, places });
         }
-        inside[..source.cols()].iter().copied().max().unwrap_or(0)
+        // The groups in turn, as their elements of a row lie side by side.
+        let tiles = vectors_mut::<I, i16>(isa, bytemuck::cast_slice_mut(scratch));
+        for start in (0..rows).step_by(AT_ONCE) {
+            for g in 0..groups {
+                let tile = &mut tiles[g * rows..][start..rows.min(start + AT_ONCE)];
+                let window = &source.window(g * GROUP, GROUP);
+                scales[g].load(isa, window, start, tile, &mut above[g]);
+            }
+        }
+        let goals = (sample.low as f64, sample.high as f64);
+        let mut most = [0; GROUPS];
+        for g in 0..groups {
+            let width = GROUP.min(source.cols() - g * GROUP);
+            let tile = &tiles[g * rows..][..rows];
+            let near = surroundings(isa, tile, above[g], scales[g], width, goals);
+            let mut inside = [0; GROUP];
+            for j in 0..2 {
+                let at = g * GROUP + 8 * j;
+                near.brackets[j].0.store(&mut bracket.low[at..]);
+                near.brackets[j].1.store(&mut bracket.high[at..]);
+                near.inside[j].store(&mut inside[8 * j..]);
+            }
+            most[g] = inside[..width].iter().copied().max().unwrap_or(0);
+        }
+        most
     }
 }
 

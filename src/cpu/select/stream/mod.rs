@@ -3,8 +3,8 @@
 //! 1. Two values of a sample of the rows [bracket](bracket) each column's boundary.
 //! 2. A [pass](pass) down all rows writes +1 above the middle of the bracket and -1 below it, counts
 //!    the elements above the bracket and notes those inside: the [candidates], a few of a hundred.
-//! 3. Now it is known how many candidates are ones. They are selected, and those that were written
-//!    wrong are written again.
+//! 3. Now it is known how many candidates are ones. They are [selected](settle), and those that were
+//!    written wrong are written again.
 //! 4. A boundary at an end of the bracket is among [equal elements](ties), of which the lowest rows are
 //!    ones.
 //!
@@ -14,6 +14,7 @@
 mod bracket;
 mod candidates;
 mod pass;
+mod settle;
 mod ties;
 
 use super::GROUP;
@@ -26,7 +27,8 @@ use crate::element::Key;
 use bracket::Bracket;
 pub(super) use bracket::Sample;
 use candidates::Candidates;
-use pass::Pass;
+use pass::{Counts, Pass};
+use settle::Lists;
 use std::ops::{Range, RangeInclusive};
 use ties::Ties;
 
@@ -60,15 +62,14 @@ pub(super) fn scratch_words<K: Key>((rows, cols): (usize, usize)) -> usize {
         return 0;
     }
     let parts = cols.div_ceil(PART).min(WIDE);
-    rows * ROOM * (parts * Candidates::<K>::BYTES + size_of::<K>()) / 8
+    rows * ROOM * (parts * Candidates::<K>::BYTES + Lists::<K>::BYTES) / 8
 }
 
 /// Columns of a matrix, and what is known of them.
 struct Part<'a, T: Element> {
     source: Source<'a, T>,
     bracket: Bracket,
-    /// Elements that were written as -1.
-    less: [u32; PART],
+    counts: Counts,
     candidates: Candidates<'a, T::Key>,
 }
 
@@ -108,15 +109,14 @@ fn parts<I: Isa, T: Element>(
         *bracket = sample.bracket(isa, &source.part(first, width), scratch);
     }
     let room = rows * ROOM;
-    let (list, mut rest) = scratch.split_at_mut(room * size_of::<T::Key>() / 8);
-    let list = bytemuck::cast_slice_mut(list);
+    let (mut lists, mut rest) = Lists::new(scratch, room);
     let mut parts: [Option<Part<'_, T>>; WIDE] = [const { None }; WIDE];
     for p in 0..count {
         let (first, width) = columns(p);
         let candidates;
         (candidates, rest) = Candidates::new(rest, room);
         let source = source.part(first, width);
-        parts[p] = Some(Part { source, bracket: brackets[p], less: [0; PART], candidates });
+        parts[p] = Some(Part { source, bracket: brackets[p], counts: Counts::new(), candidates });
     }
     let parts = &mut parts[..count];
     if rows * cols * size_of::<T>() >= LARGE {
@@ -127,7 +127,7 @@ fn parts<I: Isa, T: Element>(
     let mut missed = [0; WIDE];
     for (p, part) in parts.iter_mut().flatten().enumerate() {
         let (first, width) = columns(p);
-        missed[p] = part.finish(isa, ones, out.part(first, width), list);
+        missed[p] = part.finish(isa, ones, out.part(first, width), &mut lists);
     }
     for first in (0..cols).step_by(GROUP) {
         if (missed[first / PART] >> (first % PART)) as u16 != 0 {
@@ -162,7 +162,7 @@ impl<T: Element> Part<'_, T> {
         isa: I,
         ones: usize,
         mut out: Strip<'_, T>,
-        list: &mut [T::Key],
+        lists: &mut Lists<'_, T::Key>,
     ) -> u64 {
         let width = self.source.cols();
         let all = u64::MAX >> (PART - width);
@@ -170,14 +170,13 @@ impl<T: Element> Part<'_, T> {
             return all;
         }
         let Bracket { low, high, exact, .. } = &self.bracket;
-        let counts = self.candidates.counts();
+        let Counts { below_high, inside } = &self.counts;
         let (mut missing, mut surplus) = (Ties::new(low, true), Ties::new(high, false));
         let mut need = [0; PART];
         let mut missed = 0;
         for c in 0..width {
-            let (inside, among_ones) = counts[c];
-            let above = self.source.rows() - (self.less[c] + among_ones) as usize;
-            let up_to_low = above + inside as usize;
+            let above = self.source.rows() - below_high[c] as usize;
+            let up_to_low = above + inside[c] as usize;
             need[c] = ones.clamp(above, up_to_low) - above;
             let unlucky = !(above..=up_to_low).contains(&ones) && !exact[c / GROUP];
             if unlucky || high[c].is_nan() || ones == above && out.wants_threshold() {
@@ -188,9 +187,9 @@ impl<T: Element> Part<'_, T> {
                 missing.change(c, ones - up_to_low);
             }
         }
-        let boundaries = self.candidates.select::<T>(&self.bracket, &counts, &need, list);
-        self.candidates.correct(isa, boundaries, &mut out);
-        out.write_values(all, |c| T::from_key(boundaries[c].key));
+        let wanted = (&inside[..width], &need[..width]);
+        let boundaries = self.candidates.settle(isa, &self.bracket, wanted, lists, &mut out);
+        out.write_values(all, |c| T::from_key(boundaries[c]));
         for ties in [missing, surplus] {
             missed |= ties.write(isa, &self.source, &mut out);
         }

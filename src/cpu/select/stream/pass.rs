@@ -1,15 +1,13 @@
 //! Step 2, for some rows of a part.
 
 use super::bracket::Bracket;
-use super::{BLOCK, GROUPS, PART, Part};
+use super::{BLOCK, PART, Part};
 use crate::Element;
 use crate::cpu::select::GROUP;
-use crate::cpu::select::emit::Strip;
+use crate::cpu::select::count::Pair;
+use crate::cpu::select::emit::{Less, Strip};
 use crate::cpu::simd::{Floats, Isa, Job, Rows, Store, Vector};
 use std::ops::Range;
-
-/// Rows between one that is read and one that is asked for.
-const AHEAD: usize = 8;
 
 pub(super) struct Pass<'a, 'b, T: Element, S> {
     pub store: S,
@@ -24,98 +22,127 @@ impl<I: Isa, T: Element, S: Store> Job<I> for Pass<'_, '_, T, S> {
 
     #[inline(always)]
     fn run(self, isa: I) {
-        let Self { store, part, mut out, rows } = self;
-        let Part { source, bracket, less, candidates } = part;
-        let (width, start) = (source.cols(), rows.start);
-        let window = source.window(0, PART);
-        let mut found = Found::new(isa, bracket);
+        let (source, rows) = (self.part.source, self.rows.clone());
+        let (width, window) = (source.cols(), source.window(0, PART));
         match window.plain(width) {
-            // The same for a number of groups that the compiler knows.
-            Some(plain) if width == PART => found.compare_rows(isa, plain, rows, GROUPS),
-            Some(plain) if width % GROUP == 0 => {
-                found.compare_rows(isa, plain, rows, width / GROUP);
-            }
+            // The same for a number of columns that the compiler knows.
+            Some(plain) if width == PART => self.block(isa, plain.range(rows), PART),
+            Some(plain) if width % GROUP == 0 => self.block(isa, plain.range(rows), width),
             _ => {
-                let exist = u64::MAX >> (PART - width);
-                let mut copy = [T::default(); PART];
-                for i in rows {
-                    let row = window.row(i, PART, &mut copy);
-                    found.compare(isa, row, width.div_ceil(GROUP), exist);
+                let mut copies = [[T::default(); PART]; BLOCK];
+                for (r, copy) in copies[..rows.len()].iter_mut().enumerate() {
+                    isa.prefetch(window.address(rows.start + r + BLOCK));
+                    let mut row = [T::default(); PART];
+                    copy.copy_from_slice(window.row(rows.start + r, PART, &mut row));
                 }
+                let block = Rows::new(copies.as_flattened(), (rows.len(), PART), PART);
+                self.block(isa, block, width);
             }
         }
-        let Found { masks, less: counts, inside, rows, .. } = found;
-        out.write_rows(isa, store, &masks[..rows], (start, width));
-        for (sum, count) in less.chunks_mut(GROUP).zip(counts) {
-            for (sum, count) in sum.chunks_mut(8).zip(isa.widen(count)) {
-                let sum = bytemuck::cast_slice_mut(sum);
-                I::I32::load(isa, sum).add(count).store(sum);
-            }
-        }
-        candidates.note(isa, source, bracket, start, inside);
     }
 }
 
-/// What is found out about the rows of a block.
-struct Found<'a, I: Isa> {
-    bracket: &'a Bracket,
-    rows: usize,
-    /// Masks of the elements that are not less than the middle.
-    masks: [[I::I16; GROUPS]; BLOCK],
-    /// How many elements are.
-    less: [I::I16; GROUPS],
-    /// A bit for each element inside.
-    inside: [u64; BLOCK],
+impl<T: Element, S: Store> Pass<'_, '_, T, S> {
+    /// The rows, as they lie or copied.
+    #[inline(always)]
+    fn block<I: Isa>(self, isa: I, block: Rows<'_, T>, width: usize) {
+        let Self { store, part, mut out, rows } = self;
+        let Part { bracket, counts, candidates, .. } = part;
+        let mut inside = [[0; PART / 8]; BLOCK];
+        for first in (0..width).step_by(GROUP) {
+            counts.compare(isa, block, bracket, first, &mut inside);
+        }
+        let below = Below { block, width, middle: &bracket.middle };
+        out.write_less(isa, store, &below, rows.start);
+        let exist = u64::MAX >> (PART - width);
+        let inside = inside.map(|bits| u64::from_le_bytes(bits) & exist);
+        candidates.note(isa, block, bracket, rows.start, inside);
+    }
 }
 
-impl<'a, I: Isa> Found<'a, I> {
-    #[inline(always)]
-    fn new(isa: I, bracket: &'a Bracket) -> Self {
-        let zero = I::I16::splat(isa, 0);
-        let (masks, less) = ([[zero; GROUPS]; BLOCK], [zero; GROUPS]);
-        Self { bracket, rows: 0, masks, less, inside: [0; BLOCK] }
+/// How many elements of each column lie where.
+pub(super) struct Counts {
+    /// Less than the upper end of the bracket.
+    pub below_high: [u32; PART],
+    pub inside: [u32; PART],
+}
+
+impl Counts {
+    pub(super) fn new() -> Self {
+        Self { below_high: [0; PART], inside: [0; PART] }
     }
 
-    /// Rows of whole groups.
+    /// Adds those of a block, of the group of columns from `first` on. Each element inside gets a bit.
     #[inline(always)]
-    fn compare_rows<T: Element>(
+    fn compare<I: Isa, T: Element>(
         &mut self,
         isa: I,
-        plain: Rows<'_, T>,
-        rows: Range<usize>,
-        groups: usize,
+        block: Rows<'_, T>,
+        bracket: &Bracket,
+        first: usize,
+        bits: &mut [[u8; PART / 8]; BLOCK],
     ) {
-        const LINE: usize = 64;
-        for i in rows {
-            let ahead: *const u8 = plain.address(i + AHEAD).cast();
-            for at in (0..groups * GROUP * size_of::<T>()).step_by(LINE) {
-                isa.prefetch(ahead.wrapping_add(at));
+        let (low, high) = (pair(isa, &bracket.low, first), pair(isa, &bracket.high, first));
+        let zero = I::I32::splat(isa, 0);
+        let (mut below_high, mut inside) = ([zero; 2], [zero; 2]);
+        for r in 0..block.len() {
+            isa.prefetch(block.address(r + BLOCK).wrapping_add(first));
+            let row = &block.row(r)[first..];
+            for j in 0..2 {
+                let value = T::floats(isa, &row[8 * j..]);
+                // Nothing is greater than NaN.
+                let below = high[j].gt(value);
+                let within = below.and(value.gt(low[j]));
+                below_high[j] = below_high[j].sub(below);
+                inside[j] = inside[j].sub(within);
+                bits[r][first / 8 + j] = within.bits() as u8;
             }
-            self.compare(isa, plain.row(i), groups, u64::MAX);
         }
+        add(isa, &mut self.below_high, first, below_high);
+        add(isa, &mut self.inside, first, inside);
+    }
+}
+
+#[inline(always)]
+fn pair<I: Isa>(isa: I, values: &[f32; PART], first: usize) -> Pair<I::F32> {
+    [I::F32::load(isa, &values[first..]), I::F32::load(isa, &values[first + 8..])]
+}
+
+#[inline(always)]
+fn add<I: Isa>(
+    isa: I,
+    sums: &mut [u32; PART],
+    first: usize,
+    counts: [impl Vector<Lane = i32, Isa = I>; 2],
+) {
+    for (sums, count) in sums[first..first + GROUP].chunks_mut(8).zip(counts) {
+        let sums = bytemuck::cast_slice_mut(sums);
+        count.add(Vector::load(isa, sums)).store(sums);
+    }
+}
+
+/// Elements below the middle of the bracket.
+struct Below<'a, T> {
+    block: Rows<'a, T>,
+    width: usize,
+    middle: &'a [f32; PART],
+}
+
+impl<I: Isa, T: Element> Less<I> for Below<'_, T> {
+    #[inline(always)]
+    fn shape(&self) -> (usize, usize) {
+        (self.block.len(), self.width)
     }
 
-    /// The next row. Columns that do not exist have no bit in `exist`.
     #[inline(always)]
-    fn compare<T: Element>(&mut self, isa: I, row: &[T], groups: usize, exist: u64) {
-        let mut bits = 0;
-        for g in 0..groups {
-            let mut less = [I::I32::splat(isa, 0); 2];
-            for j in 0..2 {
-                let at = GROUP * g + 8 * j;
-                let end = |values: &[f32; PART]| I::F32::load(isa, &values[at..]);
-                let value = T::floats(isa, &row[at..]);
-                // Nothing is greater than NaN.
-                less[j] = end(&self.bracket.middle).gt(value);
-                let above_low = value.gt(end(&self.bracket.low));
-                let inside = above_low.and(end(&self.bracket.high).gt(value));
-                bits |= u64::from(inside.bits()) << at;
-            }
-            let less = isa.narrow(less);
-            self.less[g] = self.less[g].sub(less);
-            self.masks[self.rows][g] = less.eq(I::I16::splat(isa, 0));
+    fn less(&self, isa: I, r: usize, g: usize) -> Pair<I::I32> {
+        let row = self.block.row(r);
+        let mut less = [I::I32::splat(isa, 0); 2];
+        for j in 0..2 {
+            let at = GROUP * g + 8 * j;
+            // Nothing is greater than NaN.
+            less[j] = I::F32::load(isa, &self.middle[at..]).gt(T::floats(isa, &row[at..]));
         }
-        self.inside[self.rows] = bits & exist;
-        self.rows += 1;
+        less
     }
 }
