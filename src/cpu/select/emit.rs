@@ -51,7 +51,7 @@ macro_rules! for_each_row {
 }
 
 /// Rows compared with a value for each column. No closure: it might not be inlined.
-pub(super) trait Less<I: Isa> {
+pub(super) trait Compared<I: Isa> {
     /// Rows and columns, of which there are up to 64.
     fn shape(&self) -> (usize, usize);
     /// Masks of the elements that are less, of row `r` and the columns of group `g`.
@@ -120,28 +120,28 @@ impl<'a, T: Element> Strip<'a, T> {
         &mut self,
         isa: I,
         store: impl Store,
-        less: &impl Less<I>,
+        rows: &impl Compared<I>,
         start: usize,
     ) {
-        let (rows, cols) = less.shape();
+        let (count, cols) = rows.shape();
         let (whole, rest) = (cols / GROUP, cols % GROUP);
         if let Some(dense) = &mut self.dense {
-            for r in 0..rows {
+            for r in 0..count {
                 let mut groups = dense.row(start + r).chunks_exact_mut(GROUP);
                 for (g, group) in groups.by_ref().enumerate() {
-                    T::write_less(isa, store, less.less(isa, r, g), group);
+                    T::write_less(isa, store, rows.less(isa, r, g), group);
                 }
                 if rest > 0 {
                     let mut row = [T::default(); GROUP];
-                    T::write_less(isa, Cached, less.less(isa, r, whole), &mut row);
+                    T::write_less(isa, Cached, rows.less(isa, r, whole), &mut row);
                     groups.into_remainder().copy_from_slice(&row[..rest]);
                 }
             }
         }
         if let Some(dense) = &mut self.dense_i8 {
-            for r in 0..rows {
+            for r in 0..count {
                 for (g, group) in dense.row(start + r).chunks_mut(GROUP).enumerate() {
-                    let bits = !bits_of(less.less(isa, r, g));
+                    let bits = !bits_of(rows.less(isa, r, g));
                     for (part, bits) in group.chunks_mut(8).zip(bits.to_le_bytes()) {
                         part.copy_from_slice(&signs_of_bits(bits)[..part.len()]);
                     }
@@ -149,10 +149,10 @@ impl<'a, T: Element> Strip<'a, T> {
             }
         }
         if let Some(codes) = &mut self.codes {
-            for r in 0..rows {
+            for r in 0..count {
                 let mut word = 0;
                 for g in 0..cols.div_ceil(GROUP) {
-                    word |= u64::from(!bits_of(less.less(isa, r, g))) << (GROUP * g);
+                    word |= u64::from(!bits_of(rows.less(isa, r, g))) << (GROUP * g);
                 }
                 let word = word & u64::MAX >> (64 - cols);
                 let codes = codes.row(start + r);

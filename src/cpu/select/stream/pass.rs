@@ -5,7 +5,7 @@ use super::{BLOCK, PART, Part};
 use crate::Element;
 use crate::cpu::select::GROUP;
 use crate::cpu::select::count::Pair;
-use crate::cpu::select::emit::{Less, Strip};
+use crate::cpu::select::emit::{Compared, Strip};
 use crate::cpu::simd::{Floats, Isa, Job, Rows, Store, Vector};
 use std::ops::Range;
 
@@ -128,7 +128,7 @@ struct Below<'a, T> {
     middle: &'a [f32; PART],
 }
 
-impl<I: Isa, T: Element> Less<I> for Below<'_, T> {
+impl<I: Isa, T: Element> Compared<I> for Below<'_, T> {
     #[inline(always)]
     fn shape(&self) -> (usize, usize) {
         (self.block.len(), self.width)
