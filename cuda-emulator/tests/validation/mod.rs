@@ -7,10 +7,14 @@
 //!     EMULATOR_VALIDATE=long cargo test --release -p cuda-emulator validation -- --test-threads 1
 
 mod arithmetic;
+mod expressions;
 mod formats;
+mod forms;
 mod instruction;
+mod manual;
 mod model;
 mod number;
+mod programs;
 
 use crate::common::{argument, child, nvcc};
 use std::fmt::Display;
