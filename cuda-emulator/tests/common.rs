@@ -183,6 +183,27 @@ fn driver_folder() -> &'static PathBuf {
     })
 }
 
+/// Ways to run a sound program that must not matter: the capability, whose PTX it takes, and the
+/// environment. Blocks run one after another, so that the same happens each time.
+pub const SCHEDULES: [(&str, &[(&str, &str)]); 10] = [
+    ("80", &[]),
+    ("80", &[("CUDAEMU_SEED", "1")]),
+    ("90", &[("CUDAEMU_BLOCK_ORDER", "reverse")]),
+    ("75", &[("CUDAEMU_SEED", "2"), ("CUDAEMU_STREAMS", "eager")]),
+    ("86", &[("CUDAEMU_BLOCK_ORDER", "odd")]),
+    ("80", &[("CUDAEMU_SEED", "3"), ("CUDAEMU_BLOCK_ORDER", "reverse")]),
+    ("90", &[("CUDAEMU_SEED", "4"), ("CUDAEMU_BLOCK_ORDER", "odd")]),
+    ("75", &[("CUDAEMU_SEED", "5"), ("CUDAEMU_POOLS", "0")]),
+    ("86", &[("CUDAEMU_SEED", "6"), ("CUDAEMU_STREAMS", "eager")]),
+    ("90", &[("CUDAEMU_SEED", "7"), ("CUDAEMU_STRICT_WARP", "1")]),
+];
+
+/// The newest PTX among that of `ARCHS` that a device of the capability takes.
+pub fn arch_for(capability: &str) -> &'static str {
+    let takes = |arch: &&&str| **arch <= capability;
+    ARCHS.iter().rev().find(takes).expect("no capability is below the first")
+}
+
 // ---- a program on the emulator ----
 
 pub type R = Result<(), Box<dyn std::error::Error>>;

@@ -7,6 +7,7 @@
 //!     EMULATOR_VALIDATE=long cargo test --release -p cuda-emulator validation -- --test-threads 1
 
 mod arithmetic;
+mod cub;
 mod expressions;
 mod formats;
 mod forms;
