@@ -90,10 +90,6 @@ pub fn compiled(source: &str, options: &[&str]) -> PathBuf {
 
 /// PTX of `kernels/<source>.cu`.
 pub fn ptx(source: &str, arch: &str) -> PathBuf {
-    // a folder with PTX that somebody changed: validate/mut.py
-    if let Some(dir) = std::env::var_os("EMULATOR_TEST_PTX") {
-        return PathBuf::from(dir).join(format!("{source}.{arch}.ptx"));
-    }
     compiled(source, &["-ptx", &format!("-arch=compute_{arch}")])
 }
 

@@ -7,7 +7,9 @@
 //!     EMULATOR_VALIDATE=long cargo test --release -p cuda-emulator validation -- --test-threads 1
 
 mod arithmetic;
+mod barriers_of;
 mod cub;
+mod deletions;
 mod expressions;
 mod formats;
 mod forms;

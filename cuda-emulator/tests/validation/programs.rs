@@ -5,8 +5,8 @@
 //! become one instruction: both compilers are told not to. `a < b ? a : b` of floats, of which nvcc makes
 //! `min.f32`, which knows -0 from +0: a choice between floats depends on other types. `ceil` of constants
 //! from 2^63 on, which nvcc 13.0 folds to -2^63: what is rounded has a variable in it.
-//! `-fma(a, b, c)`, of which gcc makes one instruction that gives another zero: it is told to call the
-//! C library.
+//! `-fma(a, b, c)` and `0 - (double)n`, which gcc 12 turns into what gives another zero: told that the
+//! rounding mode matters, it leaves them.
 
 use super::{Random, Tally, cases, report};
 use crate::common::{Device, argument, cfg, child, need_nvcc, nvcc, scratch_file};
@@ -150,8 +150,8 @@ fn random_expressions() {
         std::fs::write(&c, &text).unwrap();
         let options = ["-O1", "-w", "-shared", "-fPIC", "-ffp-contract=off", "-fwrapv"];
         let link = ["-Wl,--no-as-needed", "-lm"];
-        let calls = ["-fno-builtin-fma", "-fno-builtin-fmaf"];
-        compile(Command::new("cc"), &[&options[..], &calls, &link].concat(), &c, &library);
+        let rounds = ["-frounding-math", "-fno-builtin-fma", "-fno-builtin-fmaf"];
+        compile(Command::new("cc"), &[&options[..], &rounds, &link].concat(), &c, &library);
         for options in [&["-arch=compute_80"][..], &["-arch=compute_75", "-G"]] {
             let ptx = file("ptx");
             let all = [&["-ptx", "-std=c++17", "-w", "-fmad=false"], options].concat();
