@@ -4,11 +4,14 @@
 //! `cargo test` runs a part of the cases. With `EMULATOR_VALIDATE=long` the same tests run many more,
 //! and each puts its line into the table of VALIDATION.md:
 //!
-//!     EMULATOR_VALIDATE=long cargo test --release -p cuda-emulator validation -- --test-threads 1
+//!     EMULATOR_VALIDATE=long cargo test --release -p cuda-emulator -- \
+//!         --include-ignored --test-threads 1 validation found_or_silent
 
 mod arithmetic;
 mod barriers_of;
+mod crate_kernels;
 mod cub;
+mod cudarc;
 mod deletions;
 mod expressions;
 mod formats;
@@ -121,7 +124,8 @@ const HEADER: &str = "# What the emulator was compared with
 
 Written by the tests themselves, a line each, when they run in full:
 
-    EMULATOR_VALIDATE=long cargo test --release -p cuda-emulator validation -- --test-threads 1
+    EMULATOR_VALIDATE=long cargo test --release -p cuda-emulator -- \\
+        --include-ignored --test-threads 1 validation found_or_silent
 
 What each does is said at the top of its file in tests/validation. The result counts cases that differ
 from what is right, or planted changes that nobody notices; those are listed with their reasons in the
