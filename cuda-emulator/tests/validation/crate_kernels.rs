@@ -2,7 +2,7 @@
 //! the tests of the operation tell? Kernels for other types are instances of the same templates;
 //! scripts/mutate.py deletes the barriers of the source.
 //!
-//! All of them take hours: EMULATOR_VALIDATE_STEP=16 takes every sixteenth.
+//! EMULATOR_VALIDATE_STEP=16 takes every sixteenth barrier.
 //!
 //! Each test of an operation runs once to see which kernels it launches and how long it takes. For a
 //! deletion, those that launch the kernel run, the shortest first, until one of them fails.
@@ -14,16 +14,6 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
-
-/// The file of an operation, the capability, and the tests; what 8.0 launches is not deleted again in 9.0.
-const OPERATIONS: [(&str, &str, &[&str]); 6] = [
-    ("codes", "80", &["codes::"]),
-    ("sign", "80", &["sign::"]),
-    ("loss", "80", &["loss::", "loss_packed::"]),
-    ("rank", "80", &["rank::"]),
-    ("bihalf", "80", &["bihalf::", "threshold::"]),
-    ("bihalf", "90", &["bihalf::", "cuda::"]),
-];
 
 /// Barriers that may be missing: the kernels whose name begins so, how many, and why nobody can tell.
 const SURVIVORS: [(&str, usize, &str); 0] = [];
@@ -131,34 +121,30 @@ impl Tests<'_> {
     }
 }
 
-#[test]
-#[ignore = "long: builds the crate's tests and runs some of them for each barrier"]
-fn every_deleted_barrier_is_noticed() {
+/// The barriers of one file, compiled for each capability; what the first one has is not deleted again.
+fn each_deleted(operation: &str, capabilities: &[&str], filters: &[&str]) {
     need_nvcc!();
     let started = Instant::now();
     let executable = executable();
-    let file = scratch_file("crate.ptx");
+    let file = scratch_file(&format!("{operation}.ptx"));
     let step: usize = std::env::var("EMULATOR_VALIDATE_STEP").map_or(1, |n| n.parse().unwrap());
     let (mut there_are, mut deleted) = (0, 0);
     let (mut survivors, mut seen) = (vec![], BTreeSet::new());
-    for (operation, capability, filters) in OPERATIONS {
+    for capability in capabilities {
         let ptx = compiled(operation, capability);
         let tests = Tests { executable: &executable, capability };
         let all = tests.of(filters);
-        let is_chosen = |barrier: &&Barrier| {
+        let is_chosen = |barrier: &Barrier| {
             let other_types = ["_f16", "_bf16", "_f64"];
-            !other_types.iter().any(|end| barrier.kernel.ends_with(end))
+            let is_other = other_types.iter().any(|end| barrier.kernel.ends_with(end));
+            !is_other && !seen.contains(&barrier.kernel)
         };
-        let of_operation: Vec<Barrier> = barriers(&ptx).iter().filter(is_chosen).cloned().collect();
-        let new = of_operation.iter().filter(|barrier| !seen.contains(&barrier.kernel));
-        for barrier in new {
-            there_are += 1;
-            if there_are % step != 0 {
-                continue;
-            }
+        let chosen: Vec<Barrier> = barriers(&ptx).into_iter().filter(is_chosen).collect();
+        there_are += chosen.len();
+        for barrier in chosen.iter().step_by(step) {
             std::fs::write(&file, alone(&barrier.deleted_from(&ptx), &barrier.kernel)).unwrap();
-            let mut launching =
-                all.iter().filter(|test| test.kernels.contains(&barrier.kernel)).peekable();
+            let launches = |test: &&Test| test.kernels.contains(&barrier.kernel);
+            let mut launching = all.iter().filter(launches).peekable();
             assert!(launching.peek().is_some(), "no test launches {}", barrier.kernel);
             deleted += 1;
             if !launching.any(|test| tests.fail(&file, &test.name)) {
@@ -166,8 +152,7 @@ fn every_deleted_barrier_is_noticed() {
                 survivors.push(barrier.clone());
             }
         }
-        seen.extend(of_operation.into_iter().map(|barrier| barrier.kernel));
-        println!("{operation} {capability}: {deleted} until now, {:?}", started.elapsed());
+        seen.extend(chosen.into_iter().map(|barrier| barrier.kernel));
     }
     let _ = std::fs::remove_file(&file);
     let result = format!("{} survive, all listed", survivors.len());
@@ -179,8 +164,37 @@ fn every_deleted_barrier_is_noticed() {
     }
     let names: Vec<String> = survivors.iter().map(Barrier::name).collect();
     assert_eq!(names, [""; 0], "nobody notices that they are missing");
-    let what = format!(
-        "{deleted} of {there_are} barriers of the crate's kernels for f32 and without a type, deleted one by one"
-    );
-    report("crate_kernels::every_deleted_barrier_is_noticed", &what, deleted, result, started);
+    let what =
+        format!("{deleted} of {there_are} barriers of kernels/{operation}.cu, deleted one by one");
+    report(&format!("crate_kernels::{operation}"), &what, deleted, result, started);
+}
+
+#[test]
+#[ignore = "long: builds the crate's tests and runs some of them for each barrier"]
+fn codes() {
+    each_deleted("codes", &["80"], &["codes::"]);
+}
+
+#[test]
+#[ignore = "long: builds the crate's tests and runs some of them for each barrier"]
+fn sign() {
+    each_deleted("sign", &["80"], &["sign::"]);
+}
+
+#[test]
+#[ignore = "long: builds the crate's tests and runs some of them for each barrier"]
+fn loss() {
+    each_deleted("loss", &["80"], &["loss::", "loss_packed::"]);
+}
+
+#[test]
+#[ignore = "long: builds the crate's tests and runs some of them for each barrier"]
+fn rank() {
+    each_deleted("rank", &["80"], &["rank::"]);
+}
+
+#[test]
+#[ignore = "long: builds the crate's tests and runs some of them for each barrier"]
+fn bihalf() {
+    each_deleted("bihalf", &["80", "90"], &["bihalf::", "threshold::"]);
 }

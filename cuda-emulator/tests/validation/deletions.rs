@@ -1,6 +1,6 @@
-//! Every barrier (in the short part every seventh) of the tests' kernels and of CUB's is deleted in turn: a finding, or a wrong result, must
-//! tell. Fences are not deleted: memory order within a block is sequential here, so that a missing fence
-//! cannot be found.
+//! Every barrier of the tests' kernels and of CUB's is deleted in turn (in the short part every seventh):
+//! a finding, or a wrong result, must tell. Fences are not deleted: memory order within a block is
+//! sequential here, so that a missing fence cannot be found.
 
 use super::barriers_of::{Barrier, barriers};
 use super::{cases, cub, report};

@@ -187,7 +187,7 @@ fn conversions_of_16_bits() {
 
 #[test]
 fn f32_to_16_bits() {
-    let step = cases(16381, 31);
+    let step = cases(16381, 127);
     let what = format!("f32 to f16 and bf16 in every mode, and clamped: one pattern in {step}");
     counted("validation::formats::f32_to_16_bits", &what, |tally| {
         let mut forms = narrowing(F32, F16);
@@ -215,7 +215,7 @@ fn every_f32_to_16_bits() {
 
 #[test]
 fn f32_to_integers() {
-    let step = cases(131_071, 251);
+    let step = cases(131_071, 1021);
     let what = format!("f32 to integers and integral values in every mode: one pattern in {step}");
     counted("validation::formats::f32_to_integers", &what, |tally| {
         let mut forms = to_integers(F32);

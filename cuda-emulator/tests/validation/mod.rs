@@ -4,7 +4,8 @@
 //! `cargo test` runs a part of the cases. With `EMULATOR_VALIDATE=long` the same tests run many more,
 //! and each puts its line into the table of VALIDATION.md:
 //!
-//!     EMULATOR_VALIDATE=long cargo test --release -p cuda-emulator -- \
+//!     . scripts/cuda_env.sh
+//!     EMULATOR_VALIDATE=long cargo test -p cuda-emulator -- \
 //!         --include-ignored --test-threads 1 validation found_or_silent
 
 mod arithmetic;
@@ -124,7 +125,8 @@ const HEADER: &str = "# What the emulator was compared with
 
 Written by the tests themselves, a line each, when they run in full:
 
-    EMULATOR_VALIDATE=long cargo test --release -p cuda-emulator -- \\
+    . scripts/cuda_env.sh
+    EMULATOR_VALIDATE=long cargo test -p cuda-emulator -- \\
         --include-ignored --test-threads 1 validation found_or_silent
 
 What each does is said at the top of its file in tests/validation. The result counts cases that differ

@@ -136,7 +136,7 @@ fn random_expressions() {
     }
     need_nvcc!();
     let nvcc = nvcc().unwrap();
-    let (programs, functions) = cases((2, 40), (60, 80));
+    let (programs, functions) = cases((2, 40), (24, 60));
     let what = format!(
         "{} random expressions, six operators deep, nvcc -O3 for 8.0 and -G for 7.5 against cc",
         programs * functions
