@@ -164,8 +164,9 @@ fn each_deleted(operation: &str, capabilities: &[&str], filters: &[&str]) {
     }
     let names: Vec<String> = survivors.iter().map(Barrier::name).collect();
     assert_eq!(names, [""; 0], "nobody notices that they are missing");
-    let what =
-        format!("{deleted} of {there_are} barriers of kernels/{operation}.cu, deleted one by one");
+    let what = format!(
+        "{deleted} of {there_are} barriers of kernels/{operation}.cu for f32 and without a type"
+    );
     report(&format!("crate_kernels::{operation}"), &what, deleted, result, started);
 }
 
