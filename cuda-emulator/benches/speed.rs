@@ -31,7 +31,7 @@ fn main() {
     if common::nvcc().is_none() {
         return common::skipped();
     }
-    for source in ["basic", "cubt", "more"] {
+    for source in ["basic", "cub", "more"] {
         common::ptx(source, ARCH);
     }
     // cargo passes `--bench`
@@ -85,7 +85,7 @@ fn measure(driver: &Path) -> Vec<(String, f64)> {
 fn launch_all() {
     let device = Device::new(ARCH);
     let stream = device.s.clone();
-    let (basic, cub, more) = (device.load("basic"), device.load("cubt"), device.load("more"));
+    let (basic, cub, more) = (device.load("basic"), device.load("cub"), device.load("more"));
     let function = |name: &str| {
         let found = [&basic, &cub, &more].into_iter().find_map(|m| m.load_function(name).ok());
         found.expect("a kernel of the tests")

@@ -1,9 +1,12 @@
 //! Clusters: results under several schedules, planted faults with sound twins, launches.
 
-use crate::common::{Device, argument, child, code, need_nvcc, ptx, scratch_file};
+use crate::common::{Device, SCHEDULES, argument, child, code, need_nvcc, ptx, scratch_file};
+use crate::faults::has_result;
+use crate::validation::{cases, report};
 use cudarc::driver::sys::{self, CUfunction_attribute_enum as F, CUlaunchAttributeID_enum as L};
 use cudarc::driver::{DevicePtr, DriverError, result};
 use std::ffi::{CString, c_void};
+use std::time::Instant;
 
 const KERNELS: &str = "clusters";
 const THREADS: u32 = 64;
@@ -293,15 +296,16 @@ fn found_or_silent() {
     }
     need_nvcc!();
     ptx(KERNELS, "90");
+    let (started, schedules) = (Instant::now(), &SCHEDULES[..cases(3, SCHEDULES.len())]);
+    let schedules = schedules.iter().map(|(_, env)| *env);
     let silent = SOUND.iter().map(|&k| (k, "", "SUCCESS"));
     for (kernel, kind, result) in PLANTED.iter().copied().chain(silent) {
-        let seeds = ["0", "1", "2"].map(|s| ("CUDAEMU_SEED", s));
-        for schedule in seeds.into_iter().chain([("CUDAEMU_BLOCK_ORDER", "reverse")]) {
-            let env = [("CUDAEMU_CC", "90"), ("CUDAEMU_THREADS", "1"), schedule];
+        for schedule in schedules.clone() {
+            let mut env = schedule.to_vec();
+            env.extend([("CUDAEMU_CC", "90"), ("CUDAEMU_THREADS", "1")]);
             let o = child("clusters::found_or_silent", kernel, &env);
             let what = format!("{kernel} {schedule:?}\n{}", o.text());
-            assert!(o.ok && o.stdout.contains("launch SUCCESS\n"), "{what}");
-            assert!(o.stdout.contains(&format!("result {result}\n")), "{what}");
+            assert!(has_result(&o, &env, result), "{what}");
             let (errors, warnings) = (o.findings("ERROR"), o.findings("warning"));
             let found = if result == "SUCCESS" { &warnings } else { &errors };
             if kind.is_empty() {
@@ -313,6 +317,9 @@ fn found_or_silent() {
             assert!(says_where(line, kernel), "{what}");
         }
     }
+    let what = "planted faults of clusters and their sound twins";
+    let count = schedules.len() * (PLANTED.len() + SOUND.len());
+    report("clusters::found_or_silent", what, count as u64, "all found or silent", started);
 }
 
 // ---- launches ----

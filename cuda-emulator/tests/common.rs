@@ -14,7 +14,7 @@ fn kernels() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/kernels")
 }
 
-fn scratch() -> PathBuf {
+pub fn scratch() -> PathBuf {
     let dir = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("cuda-emulator");
     std::fs::create_dir_all(&dir).unwrap();
     dir
@@ -90,10 +90,6 @@ pub fn compiled(source: &str, options: &[&str]) -> PathBuf {
 
 /// PTX of `kernels/<source>.cu`.
 pub fn ptx(source: &str, arch: &str) -> PathBuf {
-    // a folder with PTX that somebody changed: validate/mut.py
-    if let Some(dir) = std::env::var_os("EMULATOR_TEST_PTX") {
-        return PathBuf::from(dir).join(format!("{source}.{arch}.ptx"));
-    }
     compiled(source, &["-ptx", &format!("-arch=compute_{arch}")])
 }
 
@@ -148,14 +144,19 @@ pub fn child(test: &str, argument: &str, env: &[(&str, &str)]) -> Outcome {
 pub fn child_command(test: &str, argument: &str, env: &[(&str, &str)]) -> Command {
     let mut c = Command::new(std::env::current_exe().unwrap());
     c.args(["--exact", "--nocapture", "--test-threads=1", test]);
+    child_environment(&mut c);
+    // a deadlock shall not take the default of minutes
+    c.env(CHILD, argument).env("CUDAEMU_TIMEOUT_S", "60").envs(env.iter().copied());
+    c
+}
+
+/// What this process was told of the emulator is not for the other one.
+pub fn child_environment(c: &mut Command) {
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("CUDAEMU_") {
             c.env_remove(name);
         }
     }
-    // a deadlock shall not take the default of minutes
-    c.env(CHILD, argument).env("CUDAEMU_TIMEOUT_S", "60").envs(env.iter().copied());
-    c
 }
 
 pub fn outcome(mut c: Command) -> Outcome {
@@ -166,9 +167,16 @@ pub fn outcome(mut c: Command) -> Outcome {
     Outcome { ok: r.status.success(), stdout, stderr }
 }
 
+/// Whether a program succeeds, and all that it writes.
+pub fn outcome_of(mut c: Command) -> (bool, String) {
+    let r = c.output().unwrap_or_else(|e| panic!("{c:?}: {e}"));
+    let text = [r.stdout, r.stderr].concat();
+    (r.status.success(), String::from_utf8_lossy(&text).into())
+}
+
 /// A folder where the emulator is the CUDA driver, under the first name cudarc tries: a real
 /// driver on this machine is not looked at.
-fn driver_folder() -> &'static PathBuf {
+pub fn driver_folder() -> &'static PathBuf {
     static DIR: OnceLock<PathBuf> = OnceLock::new();
     DIR.get_or_init(|| {
         let dir = scratch().join("driver");
@@ -181,6 +189,27 @@ fn driver_folder() -> &'static PathBuf {
         }
         dir
     })
+}
+
+/// Ways to run a sound program that must not matter: the capability, whose PTX it takes, and the
+/// environment. Blocks run one after another, so that the same happens each time.
+pub const SCHEDULES: [(&str, &[(&str, &str)]); 10] = [
+    ("80", &[]),
+    ("80", &[("CUDAEMU_SEED", "1")]),
+    ("90", &[("CUDAEMU_BLOCK_ORDER", "reverse")]),
+    ("75", &[("CUDAEMU_SEED", "2"), ("CUDAEMU_STREAMS", "eager")]),
+    ("86", &[("CUDAEMU_BLOCK_ORDER", "odd")]),
+    ("80", &[("CUDAEMU_SEED", "3"), ("CUDAEMU_BLOCK_ORDER", "reverse")]),
+    ("90", &[("CUDAEMU_SEED", "4"), ("CUDAEMU_BLOCK_ORDER", "odd")]),
+    ("75", &[("CUDAEMU_SEED", "5"), ("CUDAEMU_POOLS", "0")]),
+    ("86", &[("CUDAEMU_SEED", "6"), ("CUDAEMU_STREAMS", "eager")]),
+    ("90", &[("CUDAEMU_SEED", "7"), ("CUDAEMU_STRICT_WARP", "1")]),
+];
+
+/// The newest PTX among that of `ARCHS` that a device of the capability takes.
+pub fn arch_for(capability: &str) -> &'static str {
+    let takes = |arch: &&&str| **arch <= capability;
+    ARCHS.iter().rev().find(takes).expect("no capability is below the first")
 }
 
 // ---- a program on the emulator ----

@@ -1,5 +1,5 @@
 //! Programs whose results are computed a second time on the host: arithmetic, conversions, warp
-//! operations, atomics, CUB, cooperative groups, streams and graphs.
+//! operations, atomics, cooperative groups, streams and graphs.
 
 use crate::common::{ARCHS, Device, R, argument, cfg, child, need_nvcc, ptx};
 use cudarc::driver::*;
@@ -60,7 +60,6 @@ tests! {
     warp_operations [] warpops;
     calls_and_parameters [] calls;
     atomics [] atoms;
-    cub_blocks ["cubt"] cub;
     groups_and_barriers ["more"] more;
     driver_api [] api;
 }
@@ -704,79 +703,6 @@ fn atoms(t: &T) -> R {
         b = if b == 0 || b > 10 { 10 } else { b - 1 };
     }
     assert_eq!(u, [a, b]);
-    Ok(())
-}
-fn cub(t: &T) -> R {
-    let m = t.d.load("cubt");
-    let mut r = Rng(37);
-    // stable ascending sorts with values
-    macro_rules! sort {
-        ($name:literal, $t:ty, $th:expr, $it:expr, $gen:expr, $cmp:expr) => {{
-            let f = m.load_function($name)?;
-            let per = $th * $it;
-            let n = per * 5;
-            let a: Vec<$t> = (0..n).map(|_| $gen).collect();
-            let d = t.d.s.clone_htod(&a)?;
-            let mut o = t.d.s.alloc_zeros::<$t>(n)?;
-            let mut v = t.d.s.alloc_zeros::<i32>(n)?;
-            let nn = n as i32;
-            unsafe {
-                t.d.s
-                    .launch_builder(&f)
-                    .arg(&d)
-                    .arg(&mut o)
-                    .arg(&mut v)
-                    .arg(&nn)
-                    .launch(cfg(5, $th as u32, 0))?
-            };
-            let (o, v) = (t.d.s.clone_dtoh(&o)?, t.d.s.clone_dtoh(&v)?);
-            for b in 0..5 {
-                let mut e: Vec<($t, i32)> = (0..per).map(|i| (a[b * per + i], i as i32)).collect();
-                e.sort_by(|x, y| $cmp(&x.0, &y.0).then(x.1.cmp(&y.1)));
-                for i in 0..per {
-                    assert!(
-                        $cmp(&o[b * per + i], &e[i].0).is_eq() && v[b * per + i] == e[i].1,
-                        "{} {b} {i}",
-                        $name
-                    );
-                }
-            }
-        }};
-    }
-    sort!("cub_sort_f32", f32, 128usize, 8usize, (r.u() % 300) as f32 - 150.0, f32::total_cmp);
-    sort!("cub_sort_u64", u64, 64usize, 4usize, r.u() >> (r.u() % 50), u64::cmp);
-    sort!("cub_sort_i8", i8, 96usize, 5usize, r.u() as i8, i8::cmp);
-    let a: Vec<i32> = (0..1024).map(|_| r.u() as i32 >> 12).collect();
-    let d = t.d.s.clone_htod(&a)?;
-    let mut o = t.d.s.alloc_zeros::<i32>(4)?;
-    let f = m.load_function("cub_reduce")?;
-    unsafe { t.d.s.launch_builder(&f).arg(&d).arg(&mut o).launch(cfg(4, 256, 0))? };
-    assert_eq!(
-        t.d.s.clone_dtoh(&o)?,
-        a.chunks(256).map(|c| c.iter().sum::<i32>()).collect::<Vec<_>>()
-    );
-    let mut o = t.d.s.alloc_zeros::<i32>(1024)?;
-    let f = m.load_function("cub_scan")?;
-    unsafe { t.d.s.launch_builder(&f).arg(&d).arg(&mut o).launch(cfg(4, 256, 0))? };
-    let o = t.d.s.clone_dtoh(&o)?;
-    for b in 0..4 {
-        let mut s = 0;
-        for i in 0..256 {
-            assert_eq!(o[b * 256 + i], s);
-            s += a[b * 256 + i];
-        }
-    }
-    let a: Vec<f32> = (0..2048).map(|_| r.f()).collect();
-    let d = t.d.s.clone_htod(&a)?;
-    let mut o = t.d.s.alloc_zeros::<f32>(2048)?;
-    let f = m.load_function("cub_merge")?;
-    unsafe { t.d.s.launch_builder(&f).arg(&d).arg(&mut o).launch(cfg(4, 128, 0))? };
-    let o = t.d.s.clone_dtoh(&o)?;
-    for b in 0..4 {
-        let mut e = a[b * 512..b * 512 + 512].to_vec();
-        e.sort_by(f32::total_cmp);
-        assert_eq!(&o[b * 512..b * 512 + 512], &e[..]);
-    }
     Ok(())
 }
 fn lookback(t: &T, m: &Arc<CudaModule>) -> R {

@@ -13,3 +13,4 @@ mod limits;
 mod loading;
 mod readme;
 mod robustness;
+mod validation;

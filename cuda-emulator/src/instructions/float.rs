@@ -371,7 +371,8 @@ impl Arithmetic {
             _ => self.to_odd(a, b, c),
         };
         if m.sat {
-            v = if v.is_nan() { 0.0 } else { v.clamp(0.0, 1.0) };
+            // -0 becomes 0
+            v = if v > 0.0 { v.min(1.0) } else { 0.0 };
         }
         if m.relu {
             v = relu(v);

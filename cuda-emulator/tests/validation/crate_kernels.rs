@@ -1,0 +1,201 @@
+//! Every barrier of the crate's own kernels for f32, and of those without a type, is deleted in turn: do
+//! the tests of the operation tell? Kernels for other types are instances of the same templates;
+//! scripts/mutate.py deletes the barriers of the source.
+//!
+//! EMULATOR_VALIDATE_STEP=16 takes every sixteenth barrier.
+//!
+//! Each test of an operation runs once to see which kernels it launches and how long it takes. For a
+//! deletion, those that launch the kernel run, the shortest first, until one of them fails.
+
+use super::barriers_of::{Barrier, barriers};
+use super::report;
+use crate::common::{child_environment, need_nvcc, nvcc, outcome_of, scratch_file};
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+/// Barriers that may be missing: the kernels whose name begins so, how many, and why nobody can tell.
+const SURVIVORS: [(&str, usize, &str); 0] = [];
+
+/// A test, what it launches, and how long it takes.
+struct Test {
+    name: String,
+    kernels: BTreeSet<String>,
+    takes: Duration,
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the package is in a workspace")
+}
+
+/// The executable with the tests of all operations.
+fn executable() -> PathBuf {
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args([
+        "test",
+        "--locked",
+        "--package=bihalf",
+        "--features=cuda",
+        "--test=ops",
+        "--no-run",
+    ]);
+    cargo.arg("--message-format=json").current_dir(root());
+    // as scripts/cuda_env.sh has it
+    cargo.env("BIHALF_CUDA_PTX", "75,80,90").env("BIHALF_CUDA_LINEINFO", "1");
+    let (ok, text) = outcome_of(cargo);
+    let executable = text.split("\"executable\":\"").nth(1).and_then(|s| s.split('"').next());
+    executable.unwrap_or_else(|| panic!("the crate's tests do not build ({ok})\n{text}")).into()
+}
+
+fn compiled(operation: &str, capability: &str) -> String {
+    let file = scratch_file(&format!("{operation}.{capability}.ptx"));
+    let mut c = Command::new(nvcc().expect("the caller asked for nvcc"));
+    c.args(["-ptx", "-std=c++17", "-w", "-fmad=false", "-lineinfo"]);
+    c.arg(format!("-arch=compute_{capability}")).arg("-o").arg(&file);
+    c.arg(root().join("kernels").join(operation).with_extension("cu"));
+    let (ok, text) = outcome_of(c);
+    assert!(ok, "{text}");
+    let ptx = std::fs::read_to_string(&file).unwrap();
+    std::fs::remove_file(file).unwrap();
+    ptx
+}
+
+/// The text with one kernel only, which takes a hundredth of the time to read.
+fn alone(ptx: &str, kernel: &str) -> String {
+    let (mut out, mut skips) = (String::new(), false);
+    for line in ptx.lines() {
+        if let Some((_, name)) = line.split_once(".entry ") {
+            skips = name.trim_end_matches('(') != kernel;
+        }
+        if !skips {
+            out += line;
+            out += "\n";
+        }
+        skips &= line != "}";
+    }
+    out
+}
+
+/// The tests' executable, run with a capability.
+struct Tests<'a> {
+    executable: &'a Path,
+    capability: &'a str,
+}
+
+impl Tests<'_> {
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut c = Command::new(self.executable);
+        child_environment(&mut c);
+        c.args(arguments).current_dir(root()).env("CUDAEMU_CC", self.capability);
+        c.env("BIHALF_TEST_ONLY_CUDA", "all").env("CUDAEMU_TIMEOUT_S", "60");
+        c
+    }
+
+    fn of(&self, filters: &[&str]) -> Vec<Test> {
+        let list = outcome_of(self.command(&[filters, &["--list"]].concat())).1;
+        let names = list.lines().filter_map(|line| line.strip_suffix(": test"));
+        let mut tests: Vec<Test> = names.map(|name| self.measured(name)).collect();
+        tests.sort_by_key(|test| test.takes);
+        tests
+    }
+
+    fn measured(&self, name: &str) -> Test {
+        let stats = scratch_file("stats");
+        let _ = std::fs::remove_file(&stats);
+        let started = Instant::now();
+        let mut c = self.command(&["--exact", name]);
+        c.env("CUDAEMU_STATS", &stats);
+        let (ok, text) = outcome_of(c);
+        assert!(ok, "{name} fails without a change\n{text}");
+        let launches = std::fs::read_to_string(&stats).unwrap_or_default();
+        let kernels = launches.lines().filter_map(|line| line.split('"').nth(3)).map(String::from);
+        Test { name: name.into(), kernels: kernels.collect(), takes: started.elapsed() }
+    }
+
+    fn fail(&self, ptx: &Path, name: &str) -> bool {
+        let mut c = self.command(&["--exact", name]);
+        c.env("CUDAEMU_PTX", ptx);
+        let (ok, text) = outcome_of(c);
+        !ok || text.contains("cudaemu: ERROR")
+    }
+}
+
+/// The barriers of one file, compiled for each capability; what the first one has is not deleted again.
+fn each_deleted(operation: &str, capabilities: &[&str], filters: &[&str]) {
+    need_nvcc!();
+    let started = Instant::now();
+    let executable = executable();
+    let file = scratch_file(&format!("{operation}.ptx"));
+    let step: usize = std::env::var("EMULATOR_VALIDATE_STEP").map_or(1, |n| n.parse().unwrap());
+    let (mut there_are, mut deleted) = (0, 0);
+    let (mut survivors, mut seen) = (vec![], BTreeSet::new());
+    for capability in capabilities {
+        let ptx = compiled(operation, capability);
+        let tests = Tests { executable: &executable, capability };
+        let all = tests.of(filters);
+        let is_chosen = |barrier: &Barrier| {
+            let other_types = ["_f16", "_bf16", "_f64"];
+            let is_other = other_types.iter().any(|end| barrier.kernel.ends_with(end));
+            !is_other && !seen.contains(&barrier.kernel)
+        };
+        let chosen: Vec<Barrier> = barriers(&ptx).into_iter().filter(is_chosen).collect();
+        there_are += chosen.len();
+        for barrier in chosen.iter().step_by(step) {
+            std::fs::write(&file, alone(&barrier.deleted_from(&ptx), &barrier.kernel)).unwrap();
+            let launches = |test: &&Test| test.kernels.contains(&barrier.kernel);
+            let mut launching = all.iter().filter(launches).peekable();
+            assert!(launching.peek().is_some(), "no test launches {}", barrier.kernel);
+            deleted += 1;
+            if !launching.any(|test| tests.fail(&file, &test.name)) {
+                println!("not noticed: {}", barrier.name());
+                survivors.push(barrier.clone());
+            }
+        }
+        seen.extend(chosen.into_iter().map(|barrier| barrier.kernel));
+    }
+    let _ = std::fs::remove_file(&file);
+    let result = format!("{} survive, all listed", survivors.len());
+    for (kernels, count, reason) in SURVIVORS {
+        let is_known = |barrier: &Barrier| barrier.kernel.starts_with(kernels);
+        let there = survivors.iter().filter(|barrier| is_known(barrier)).count();
+        assert!(there <= count, "{kernels}: {reason}");
+        survivors.retain(|barrier| !is_known(barrier));
+    }
+    let names: Vec<String> = survivors.iter().map(Barrier::name).collect();
+    assert_eq!(names, [""; 0], "nobody notices that they are missing");
+    let what = format!(
+        "{deleted} of {there_are} barriers of kernels/{operation}.cu for f32 and without a type"
+    );
+    report(&format!("crate_kernels::{operation}"), &what, deleted, result, started);
+}
+
+#[test]
+#[ignore = "long: builds the crate's tests and runs some of them for each barrier"]
+fn codes() {
+    each_deleted("codes", &["80"], &["codes::"]);
+}
+
+#[test]
+#[ignore = "long: builds the crate's tests and runs some of them for each barrier"]
+fn sign() {
+    each_deleted("sign", &["80"], &["sign::"]);
+}
+
+#[test]
+#[ignore = "long: builds the crate's tests and runs some of them for each barrier"]
+fn loss() {
+    each_deleted("loss", &["80"], &["loss::", "loss_packed::"]);
+}
+
+#[test]
+#[ignore = "long: builds the crate's tests and runs some of them for each barrier"]
+fn rank() {
+    each_deleted("rank", &["80"], &["rank::"]);
+}
+
+#[test]
+#[ignore = "long: builds the crate's tests and runs some of them for each barrier"]
+fn bihalf() {
+    each_deleted("bihalf", &["80", "90"], &["bihalf::", "threshold::"]);
+}
