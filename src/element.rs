@@ -2,6 +2,7 @@
 
 use crate::cpu::rank::Form;
 use crate::cpu::select::Strip;
+use crate::cpu::simd::FloatLane;
 use crate::cpu::simd::Detected;
 use crate::ops::rank::Order;
 use crate::plan::DType;
@@ -43,7 +44,7 @@ pub trait Key: bytemuck::Pod + Default + Debug + Ord + Send + Sync {
 
 /// The arithmetic that the operations need of `f32` and `f64`.
 pub trait Real:
-    Copy
+    FloatLane
     + Send
     + Sync
     + PartialOrd
@@ -65,7 +66,7 @@ pub(crate) mod sealed {
     use super::{Element, Key, Real};
     use crate::cpu::rank::Form;
     use crate::cpu::select::Strip;
-    use crate::cpu::simd::{Detected, KeyLanes, Keyed, Less, Loads, Reals, Signed};
+    use crate::cpu::simd::{Detected, KeyLanes, Keyed, Loads, Reals, Signed, Slotted};
     use crate::ops::rank::Order;
     use crate::{MatMut, MatRef, Signs};
 
@@ -118,10 +119,12 @@ pub(crate) mod sealed {
         + KeyLanes
         + Keyed<<Self as KeyLanes>::Small>
         + Keyed<<Self as KeyLanes>::Large>
+        + Slotted
         + Loads
         + Reals<<Self as Arithmetic>::Real>
         + Signed<<Self as KeyLanes>::Small>
-        + Less
+        + Signed<i16>
+        + Signed<i32>
     {
         type Key: Key;
         type Real: Real;

@@ -45,6 +45,25 @@ fn avx2_keeps_all_promises() {
     }
 }
 
+#[test]
+#[cfg(target_arch = "x86_64")]
+fn avx512_keeps_all_promises() {
+    let has = is_x86_feature_detected!("avx512bw")
+        && is_x86_feature_detected!("avx512dq")
+        && is_x86_feature_detected!("avx512vl");
+    if has {
+        passes("avx512", &PROMISES);
+    } else {
+        eprintln!("avx512_keeps_all_promises: SKIPPED: this machine has no AVX-512");
+    }
+}
+
+#[test]
+#[cfg(target_arch = "aarch64")]
+fn neon_keeps_all_promises() {
+    passes("neon", &PROMISES);
+}
+
 /// What a process does that is asked for an instruction set that nobody knows.
 #[test]
 fn refuses_if_the_variable_says_nonsense() {

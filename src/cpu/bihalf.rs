@@ -41,7 +41,7 @@ fn forward_with<T: Element>(
         return;
     }
     let Outputs { dense, dense_i8, codes, .. } = out;
-    let strip = Strip::new(dense, dense_i8, codes, threshold);
+    let strip = Strip::new(dense, dense_i8, codes, threshold, u.cols());
     T::select(isa, u, ones, strip, scratch);
 }
 

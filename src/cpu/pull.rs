@@ -1,17 +1,18 @@
-//! `dU = dB + coefficient (U - B)`, each operation rounded in the arithmetic type: eight columns at a
-//! time where the elements of a row lie side by side.
-#![allow(clippy::needless_range_loop, reason = "lanes are numbered over several arrays")]
+//! `dU = dB + coefficient (U - B)`, each operation rounded in the arithmetic type: a vector of columns at
+//! a time where the elements of a row lie side by side.
 
-use super::simd::{Detected, Isa, Job, Reals, Rows};
+use super::simd::{self, Cached, Detected, FloatLane, Floats, Isa, Job, Ordered, Reals, Rows};
+use super::simd::{Vector, on_detected};
 use super::threads;
+use crate::element::{Real as _, sealed::Arithmetic};
 use crate::{CodesRef, Element, MatMut, MatRef, Signs};
 
 /// Elements that go to a vectorised function at a time: enough to forget the call, few enough to
 /// share among threads.
 const BAND: usize = 1 << 14;
 
-/// Columns at a time: a byte of packed codes.
-const STEP: usize = 8;
+/// Columns at a time: two bytes of packed codes.
+const STEP: usize = simd::LANES;
 
 /// Bi-half's backward of `grad` or, if that is none, in place.
 pub(crate) fn backward<T: Element>(
@@ -83,11 +84,7 @@ pub(crate) fn in_bands<T: Element>(
     let out = &mut out.into_data()[..span];
     threads::for_each_band(out, band_rows * stride, rows * cols, |n, out| {
         let band = Band { first: n * band_rows, u, b, grad, out, stride, coefficient };
-        match isa {
-            Detected::Portable(isa) => isa.run(band),
-            #[cfg(target_arch = "x86_64")]
-            Detected::Avx2(isa) => isa.run(band),
-        }
+        on_detected!(isa, isa => isa.run(band));
     });
 }
 
@@ -138,15 +135,18 @@ impl<I: Isa, T: Element> Job<I> for Band<'_, T> {
 
 /// A row of the target.
 trait Targets<T: Element>: Copy {
-    /// Eight columns from a multiple of eight on.
-    fn eight<I: Isa>(self, isa: I, at: usize) -> [T::Real; STEP];
+    /// The columns from a multiple of their number on.
+    fn vector<I: Isa>(self, isa: I, at: usize) -> Real<I, T>;
     fn one(self, at: usize) -> T;
 }
 
+/// Elements as they are calculated with.
+type Real<I, T> = <<T as Arithmetic>::Real as FloatLane>::Vector<I>;
+
 impl<T: Element> Targets<T> for &[T] {
     #[inline(always)]
-    fn eight<I: Isa>(self, isa: I, at: usize) -> [T::Real; STEP] {
-        <T as Reals<T::Real>>::widen_eight(isa, &self[at..at + STEP])
+    fn vector<I: Isa>(self, isa: I, at: usize) -> Real<I, T> {
+        <T as Reals<T::Real>>::load(isa, &self[at..at + STEP])
     }
     #[inline(always)]
     fn one(self, at: usize) -> T {
@@ -160,12 +160,15 @@ struct Bits<'a>(&'a [u8]);
 
 impl<T: Element> Targets<T> for Bits<'_> {
     #[inline(always)]
-    fn eight<I: Isa>(self, isa: I, at: usize) -> [T::Real; STEP] {
-        T::signs_of(isa, self.0[at / STEP])
+    fn vector<I: Isa>(self, isa: I, at: usize) -> Real<I, T> {
+        let bits = self.0[at / 8..].first_chunk().expect("whole words");
+        let mask = Vector::of_bits(isa, u16::from_le_bytes(*bits).into());
+        let one = T::Real::ONE;
+        Floats::select(mask, Ordered::splat(isa, one), Ordered::splat(isa, -one))
     }
     #[inline(always)]
     fn one(self, at: usize) -> T {
-        T::plus_or_minus_one(self.0[at / STEP] >> (at % STEP) & 1 == 1)
+        T::plus_or_minus_one(self.0[at / 8] >> (at % 8) & 1 == 1)
     }
 }
 
@@ -179,18 +182,14 @@ fn row<I: Isa, T: Element>(
     out: &mut [T],
     coefficient: T::Real,
 ) {
+    let factor = Real::<I, T>::splat(isa, coefficient);
     let whole = out.len() / STEP * STEP;
     for at in (0..whole).step_by(STEP) {
-        let grad = match grad {
-            Some(grad) => &grad[at..at + STEP],
-            None => &out[at..at + STEP],
-        };
-        let mut result = <T as Reals<T::Real>>::widen_eight(isa, grad);
-        let (u, b) = (<T as Reals<T::Real>>::widen_eight(isa, &u[at..at + STEP]), b.eight(isa, at));
-        for l in 0..STEP {
-            result[l] = result[l] + coefficient * (u[l] - b[l]);
-        }
-        T::narrow_eight(isa, result, &mut out[at..at + STEP]);
+        let out = &mut out[at..at + STEP];
+        let grad = <T as Reals<T::Real>>::load(isa, grad.map_or(&*out, |grad| &grad[at..at + STEP]));
+        let u = <T as Reals<T::Real>>::load(isa, &u[at..at + STEP]);
+        let result = grad.add(factor.mul(u.sub(b.vector(isa, at))));
+        <T as Reals<T::Real>>::store(isa, Cached, result, out);
     }
     for at in whole..out.len() {
         let grad = grad.map_or(out[at], |grad| grad[at]);

@@ -8,7 +8,7 @@
 use super::source::Source;
 use super::{Form, GROUP, Small, Task};
 use crate::Element;
-use crate::cpu::simd::{Isa, Job, Lane, Of, Vector, vectors_mut};
+use crate::cpu::simd::{Isa, Job, Lane, Of, Ordered, Vector, vectors_mut};
 
 /// Rows whose keys and counts are kept in registers, while all rows behind them pass by. With four
 /// it takes up to a fifth longer, with eight as long.
@@ -23,29 +23,42 @@ pub(super) const fn most<T: Element>() -> usize {
     }
 }
 
-/// 64-bit words of scratch memory for one thread: two vectors of 32 bytes a row.
-pub(super) fn scratch_words(rows: usize) -> usize {
-    (2 * rows + 1) * 4
+/// 64-bit words of scratch memory for one thread: two vectors a row, and one more as they are aligned.
+pub(super) fn scratch_words<T: Element>(rows: usize) -> usize {
+    (2 * rows + 1) * GROUP * size_of::<Small<T>>() / size_of::<u64>()
 }
 
 #[inline(always)]
 pub(super) fn run<I: Isa, T: Element>(isa: I, task: Task<'_, T>) {
     let Task { u, order, form, first, mut out, scratch } = task;
-    let (rows, lanes) = (u.rows(), Small::<T>::LANES);
-    let vectors = vectors_mut(isa, bytemuck::cast_slice_mut::<u64, Small<T>>(scratch));
-    let (keys, ranks) = vectors[..2 * rows].split_at_mut(rows);
-    for at in (0..out.cols()).step_by(lanes) {
-        let width = lanes.min(out.cols() - at);
-        let source = Source::new(u, order, (first + at, width), lanes);
-        source.for_each_vector::<I, Small<T>>(isa, |i, _, vector| keys[i] = vector);
-        for (i, rank) in ranks.iter_mut().enumerate() {
-            *rank = Of::<I, Small<T>>::splat(isa, Lane::of(i as i16));
+    let rows = u.rows();
+    // Columns of a register's lanes at a time: keys and counts of several rows stay in registers.
+    let scratch = bytemuck::cast_slice_mut::<u64, Small<T>>(scratch);
+    let scratch = vectors_mut::<Register<I, T>>(isa, scratch);
+    let number = Of::<I, Small<T>>::LANES / Register::<I, T>::LANES;
+    let (keys, ranks) = scratch[..2 * number * rows].split_at_mut(number * rows);
+    for at in (0..out.cols()).step_by(GROUP) {
+        let width = GROUP.min(out.cols() - at);
+        let source = Source::new(u, order, (first + at, width));
+        source.for_each_row::<I, Small<T>>(isa, |i, vector| {
+            for r in 0..number {
+                keys[r * rows + i] = vector.register(r);
+            }
+        });
+        for (keys, ranks) in keys.chunks_exact(rows).zip(ranks.chunks_exact_mut(rows)) {
+            for (i, rank) in ranks.iter_mut().enumerate() {
+                *rank = Ordered::splat(isa, Lane::of(i as i16));
+            }
+            isa.run(Count { keys, ranks });
         }
-        isa.run(Count { keys, ranks });
         let mut part = out.part(at, width);
-        let mut lanes = [0; GROUP];
-        for (i, &rank) in ranks.iter().enumerate() {
-            Small::<T>::store_as_u32(isa, rank, &mut lanes);
+        let mut lanes = [0u32; GROUP];
+        for i in 0..rows {
+            let mut rank = Of::<I, Small<T>>::splat(isa, Lane::of(0));
+            for r in 0..number {
+                rank.set_register(r, ranks[r * rows + i]);
+            }
+            isa.widen(Small::<T>::narrow(isa, rank)).store(bytemuck::cast_slice_mut(&mut lanes));
             match form {
                 Form::Ranks => part.row(i).copy_from_slice(&lanes[..width]),
                 Form::Rows => {
@@ -58,13 +71,16 @@ pub(super) fn run<I: Isa, T: Element>(isa: I, task: Task<'_, T>) {
     }
 }
 
+/// The registers that keys are in.
+type Register<I, T> = <Of<I, Small<T>> as Ordered>::Register;
+
 /// Turns the number of each row into its rank.
 struct Count<'a, V> {
     keys: &'a [V],
     ranks: &'a mut [V],
 }
 
-impl<I: Isa, V: Vector> Job<I> for Count<'_, V> {
+impl<I: Isa, V: Vector<Isa = I>> Job<I> for Count<'_, V> {
     type Output = ();
 
     #[inline(always)]
@@ -83,7 +99,7 @@ impl<I: Isa, V: Vector> Job<I> for Count<'_, V> {
                 let mut count = *rank;
                 for b in 0..BLOCK {
                     let is_greater = block[b].gt(key);
-                    counts[b] = counts[b].sub(is_greater);
+                    counts[b] = counts[b].count(is_greater);
                     count = count.add(is_greater);
                 }
                 *rank = count;

@@ -12,13 +12,13 @@ mod digits;
 mod radix;
 mod source;
 
-use super::simd::{Columns, Detected, Isa, Job, KeyLanes};
+use super::simd::{self, Columns, Detected, Isa, Job, KeyLanes, on_detected};
 use super::threads;
 use crate::ops::rank::Order;
 use crate::{Element, MatMut, MatRef, Workspace};
 
 /// Columns of a task start at multiples of this where there are enough: a cache line of the output.
-const GROUP: usize = 16;
+const GROUP: usize = simd::LANES;
 
 /// How many times as long as an element of Bi-half one takes here: measured with `f32`, 5 times at 32
 /// rows and 20 times at 1024. So less of them are worth a second thread.
@@ -60,7 +60,7 @@ pub(crate) fn scratch_words<T: Element>(shape: (usize, usize)) -> usize {
 
 fn words_of_part<T: Element>((rows, cols): (usize, usize)) -> usize {
     let most = count::most::<T>();
-    let words = count::scratch_words(rows.min(most));
+    let words = count::scratch_words::<T>(rows.min(most));
     // Not less than what fewer rows need.
     if rows <= most { words } else { words.max(radix::scratch_words::<T>((rows, cols))) }
 }
@@ -83,11 +83,7 @@ pub(crate) fn sort<T: Element>(
     }
     let parts = parts(u.shape());
     let task = Task { u, order, form, first: 0, out: Columns::new(out), scratch };
-    match isa {
-        Detected::Portable(isa) => divide(isa, task, parts),
-        #[cfg(target_arch = "x86_64")]
-        Detected::Avx2(isa) => divide(isa, task, parts),
-    }
+    on_detected!(isa, isa => divide(isa, task, parts));
 }
 
 /// A range of columns, for one thread.

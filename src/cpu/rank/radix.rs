@@ -5,7 +5,7 @@ use super::digits::sort;
 use super::source::Source;
 use super::{Form, GROUP, Large, Task};
 use crate::Element;
-use crate::cpu::simd::{Isa, Lane, Vector};
+use crate::cpu::simd::{Isa, Ordered};
 
 /// Elements from one column's keys to the next one's: no power of two, whose lines would share a
 /// set of the cache.
@@ -16,7 +16,7 @@ fn stride(rows: usize) -> usize {
 /// 64-bit words of scratch memory for one thread.
 pub(super) fn scratch_words<T: Element>((rows, cols): (usize, usize)) -> usize {
     let keys_of_word = size_of::<u64>() / size_of::<Large<T>>();
-    2 * rows + stride(rows) / keys_of_word * cols.min(GROUP).next_multiple_of(Large::<T>::LANES)
+    2 * rows + stride(rows) / keys_of_word * cols.min(GROUP)
 }
 
 #[inline(always)]
@@ -28,11 +28,11 @@ pub(super) fn run<I: Isa, T: Element>(isa: I, task: Task<'_, T>) {
     let columns = bytemuck::cast_slice_mut::<u64, Large<T>>(columns);
     for at in (0..out.cols()).step_by(GROUP) {
         let width = GROUP.min(out.cols() - at);
-        let source = Source::new(u, order, (first + at, width), Large::<T>::LANES);
-        source.for_each_vector::<I, Large<T>>(isa, |i, l, vector| {
-            let mut keys = [Large::<T>::default(); 8];
+        let source = Source::new(u, order, (first + at, width));
+        source.for_each_row::<I, Large<T>>(isa, |i, vector| {
+            let mut keys = [Large::<T>::default(); GROUP];
             vector.store(&mut keys);
-            for (l, &key) in (l..).zip(&keys[..Large::<T>::LANES]) {
+            for (l, &key) in keys[..width].iter().enumerate() {
                 columns[l * stride + i] = key;
             }
         });

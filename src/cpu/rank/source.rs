@@ -1,7 +1,7 @@
-//! Vectors of keys of a row, whatever the strides.
+//! Keys of a row, whatever the strides.
 
 use super::GROUP;
-use crate::cpu::simd::{Isa, Keyed, Lane, Of, Rows, Vector};
+use crate::cpu::simd::{Isa, Keyed, Lane, Of, Ordered, Rows, Vector};
 use crate::ops::rank::Order;
 use crate::{Element, MatRef};
 
@@ -17,30 +17,22 @@ pub(super) struct Source<'a, T> {
 }
 
 impl<'a, T: Element> Source<'a, T> {
-    /// Up to [`GROUP`] columns, of which `lanes` are read at a time.
+    /// Up to [`GROUP`] columns.
     #[inline(always)]
-    pub(super) fn new(
-        u: MatRef<'a, T>,
-        order: Order,
-        (first, width): (usize, usize),
-        lanes: usize,
-    ) -> Self {
+    pub(super) fn new(u: MatRef<'a, T>, order: Order, (first, width): (usize, usize)) -> Self {
         let layout = u.layout();
-        let plain = (layout.col_stride() == 1 && width % lanes == 0).then(|| {
+        let plain = (layout.col_stride() == 1 && width == GROUP).then(|| {
             let rows = Rows::new(u.into_data(), layout.shape(), layout.row_stride());
             rows.part(first, width)
         });
         Self { u, order, first, width, plain }
     }
 
-    /// Calls `f` with the keys of each row, vector by vector, and the number of the vector's first
-    /// column. What stands in place of columns that do not exist means nothing.
+    /// Calls `f` with the number and the keys of each row. What stands in place of columns that do not
+    /// exist means nothing.
     #[inline(always)]
-    pub(super) fn for_each_vector<I: Isa, K: Lane>(
-        &self,
-        isa: I,
-        mut f: impl FnMut(usize, usize, Of<I, K>),
-    ) where
+    pub(super) fn for_each_row<I: Isa, K: Lane>(&self, isa: I, mut f: impl FnMut(usize, Of<I, K>))
+    where
         T: Keyed<K>,
     {
         let zero = Of::<I, K>::splat(isa, K::default());
@@ -52,18 +44,16 @@ impl<'a, T: Element> Source<'a, T> {
                     for (l, place) in copy[..self.width].iter_mut().enumerate() {
                         *place = self.u.get(i, self.first + l);
                     }
-                    &copy[..self.width.next_multiple_of(K::LANES)]
+                    &copy
                 }
             };
-            for l in (0..self.width).step_by(K::LANES) {
-                let keys = <T as Keyed<K>>::keys(isa, &row[l..]);
-                // The order of all keys but the least one, which no element has, is turned around.
-                let keys = match self.order {
-                    Order::Ascending => keys,
-                    Order::Descending => zero.sub(keys),
-                };
-                f(i, l, keys);
-            }
+            let keys = <T as Keyed<K>>::keys(isa, row);
+            // The order of all keys but the least one, which no element has, is turned around.
+            let keys = match self.order {
+                Order::Ascending => keys,
+                Order::Descending => zero.sub(keys),
+            };
+            f(i, keys);
         }
     }
 }

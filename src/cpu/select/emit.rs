@@ -1,62 +1,12 @@
-//! Writes the columns whose keys lie above a cut, in every form that was asked for.
+//! Writes which elements are less than their column's threshold, in every form that was asked for.
 
-use super::count::Pair;
-use super::{GROUP, lanes};
-use crate::cpu::simd::{Cached, Columns, Floats, Isa, Keyed, Lane, Of, Signed, Store, Vector};
+use super::GROUP;
+use super::compare::Compared;
+use crate::cpu::simd::{Cached, Columns, Isa, Keyed, Lane, Of, Ordered, Signed, Store, Vector};
 use crate::{CodesMut, Element, MatMut};
 
-/// Where columns are cut: keys above `at` become +1, and of those that equal it the first `need`.
-#[derive(Clone, Copy)]
-pub(super) struct Cut<V> {
-    pub at: V,
-    pub need: Option<V>,
-}
-
-/// Rows that are checked together to lie in the output.
-const ROWS: usize = 4;
-
-/// Runs a body with each row of an output, from `start` on, and its mask. No function of a closure: what
-/// it is handed might not be inlined, and then its vectors would not be registers.
-macro_rules! for_each_row {
-    ($isa:ident, ($keys:ident, $cut:ident), ($out:ident, $start:ident), |$row:ident, $mask:ident| $body:block) => {{
-        let mut i = $start;
-        match $cut.need {
-            None => {
-                let mut blocks = $keys.chunks_exact(ROWS);
-                for keys in blocks.by_ref() {
-                    for (key, $row) in keys.iter().zip($out.rows::<ROWS>(i)) {
-                        let $mask = key.gt($cut.at);
-                        $body
-                    }
-                    i += ROWS;
-                }
-                for key in blocks.remainder() {
-                    let ($row, $mask) = ($out.row(i), key.gt($cut.at));
-                    $body
-                    i += 1;
-                }
-            }
-            Some(mut need) => {
-                let zero = Of::<I, K>::splat($isa, K::default());
-                for key in $keys {
-                    let taken = key.eq($cut.at).and(need.gt(zero));
-                    need = need.add(taken);
-                    let ($row, $mask) = ($out.row(i), key.gt($cut.at).or(taken));
-                    $body
-                    i += 1;
-                }
-            }
-        }
-    }};
-}
-
-/// Rows compared with a value for each column. No closure: it might not be inlined.
-pub(super) trait Compared<I: Isa> {
-    /// Rows and columns, of which there are up to 64.
-    fn shape(&self) -> (usize, usize);
-    /// Masks of the elements that are less, of row `r` and the columns of group `g`.
-    fn less(&self, isa: I, r: usize, g: usize) -> Pair<I::I32>;
-}
+/// The most columns that are written together: a word of bits.
+const WORD: usize = 64;
 
 /// The outputs of a range of columns.
 pub struct Strip<'a, T: Element> {
@@ -65,6 +15,7 @@ pub struct Strip<'a, T: Element> {
     /// Columns are bytes.
     codes: Option<Columns<'a, u8>>,
     threshold: Option<&'a mut [T]>,
+    cols: usize,
 }
 
 impl<'a, T: Element> Strip<'a, T> {
@@ -74,8 +25,10 @@ impl<'a, T: Element> Strip<'a, T> {
         dense_i8: Option<MatMut<'a, i8>>,
         codes: Option<CodesMut<'a>>,
         threshold: Option<&'a mut [T]>,
+        cols: usize,
     ) -> Self {
         Self {
+            cols,
             dense: dense.map(Columns::new),
             dense_i8: dense_i8.map(Columns::new),
             codes: codes.map(bytes),
@@ -94,8 +47,9 @@ impl<'a, T: Element> Strip<'a, T> {
             dense_i8: dense_i8_right,
             codes: codes_right,
             threshold: threshold_right,
+            cols: self.cols - at,
         };
-        (Self { dense, dense_i8, codes, threshold }, right)
+        (Self { dense, dense_i8, codes, threshold, cols: at }, right)
     }
 
     #[inline(always)]
@@ -111,56 +65,38 @@ impl<'a, T: Element> Strip<'a, T> {
             dense_i8: self.dense_i8.as_mut().map(|dense| dense.part(first, width)),
             codes: self.codes.as_mut().map(|codes| codes.part(first / 8, width.div_ceil(8))),
             threshold: self.threshold.as_mut().map(|t| &mut t[first..first + width]),
+            cols: width,
         }
     }
 
-    /// Writes rows from `start` on of up to 64 columns, those that are less as -1.
+    /// Writes rows from `start` on of up to 64 columns.
     #[inline(always)]
-    pub(super) fn write_less<I: Isa>(
+    pub(super) fn write<I: Isa, K: Lane>(
         &mut self,
         isa: I,
         store: impl Store,
-        rows: &impl Compared<I>,
+        rows: impl Compared<I, Mask = Of<I, K>>,
         start: usize,
-    ) {
-        let (count, cols) = rows.shape();
-        let (whole, rest) = (cols / GROUP, cols % GROUP);
+    ) where
+        T: Signed<K>,
+    {
+        // The same each time, for numbers of columns that the compiler knows.
         if let Some(dense) = &mut self.dense {
-            for r in 0..count {
-                let mut groups = dense.row(start + r).chunks_exact_mut(GROUP);
-                for (g, group) in groups.by_ref().enumerate() {
-                    T::write_less(isa, store, rows.less(isa, r, g), group);
-                }
-                if rest > 0 {
-                    let mut row = [T::default(); GROUP];
-                    T::write_less(isa, Cached, rows.less(isa, r, whole), &mut row);
-                    groups.into_remainder().copy_from_slice(&row[..rest]);
-                }
+            match dense.cols() {
+                GROUP => write_dense::<I, K, T>(isa, store, rows, start, dense.part(0, GROUP)),
+                WORD => write_dense::<I, K, T>(isa, store, rows, start, dense.part(0, WORD)),
+                cols => write_dense::<I, K, T>(isa, store, rows, start, dense.part(0, cols)),
             }
         }
         if let Some(dense) = &mut self.dense_i8 {
-            for r in 0..count {
-                for (g, group) in dense.row(start + r).chunks_mut(GROUP).enumerate() {
-                    let bits = !bits_of(rows.less(isa, r, g));
-                    for (part, bits) in group.chunks_mut(8).zip(bits.to_le_bytes()) {
-                        part.copy_from_slice(&signs_of_bits(bits)[..part.len()]);
-                    }
-                }
-            }
+            let cols = dense.cols();
+            write_dense_i8(isa, rows, start, dense.part(0, cols));
         }
         if let Some(codes) = &mut self.codes {
-            for r in 0..count {
-                let mut word = 0;
-                for g in 0..cols.div_ceil(GROUP) {
-                    word |= u64::from(!bits_of(rows.less(isa, r, g))) << (GROUP * g);
-                }
-                let word = word & u64::MAX >> (64 - cols);
-                let codes = codes.row(start + r);
-                if let Some(codes) = codes.first_chunk_mut() {
-                    *codes = word.to_le_bytes();
-                } else {
-                    codes.copy_from_slice(&word.to_le_bytes()[..codes.len()]);
-                }
+            match self.cols {
+                GROUP => write_codes(isa, rows, start, GROUP, codes.part(0, GROUP / 8)),
+                WORD => write_codes(isa, rows, start, WORD, codes.part(0, WORD / 8)),
+                cols => write_codes(isa, rows, start, cols, codes.part(0, cols.div_ceil(8))),
             }
         }
     }
@@ -201,14 +137,9 @@ impl<'a, T: Element> Strip<'a, T> {
         if let Some(dense) = &mut self.dense {
             let dense = dense.row(i);
             if dense.len() == GROUP {
-                let zero = I::F32::splat(isa, 0.0);
-                let mut ones = [I::I32::splat(isa, 0); 2];
-                for j in 0..2 {
-                    ones[j] = T::floats(isa, &dense[8 * j..]).gt(zero);
-                }
-                let ones = isa.narrow(ones);
-                let ones = if one { ones.or(mask) } else { ones.without(mask) };
-                <T as Signed<i16>>::write_signs(isa, Cached, ones, dense);
+                let less = isa.narrow(I::F32::splat(isa, 0.0).gt(T::floats(isa, dense)));
+                let less = if one { less.without(mask) } else { less.or(mask) };
+                <T as Signed<i16>>::write_less(isa, Cached, less, dense);
             } else {
                 each_bit(bits, |c| dense[c] = T::plus_or_minus_one(one));
             }
@@ -236,76 +167,15 @@ impl<'a, T: Element> Strip<'a, T> {
         }
     }
 
-    /// Writes the thresholds of the columns from `first` on.
+    /// Writes the thresholds of the columns.
     #[inline(always)]
-    pub(super) fn write_threshold<K: Lane>(&mut self, first: usize, keys: &[K])
+    pub(super) fn write_threshold<K: Lane>(&mut self, keys: impl FnOnce() -> [K; GROUP])
     where
         T: Keyed<K>,
     {
         if let Some(threshold) = &mut self.threshold {
-            for (value, &key) in threshold[first..].iter_mut().zip(keys) {
+            for (value, key) in threshold.iter_mut().zip(keys()) {
                 *value = <T as Keyed<K>>::of_key(key);
-            }
-        }
-    }
-
-    /// Writes rows from `start` on of `width` columns from `first` on, known by their keys: a vector
-    /// a row.
-    #[inline(always)]
-    pub(super) fn write<I: Isa, K: Lane>(
-        &mut self,
-        isa: I,
-        store: impl Store,
-        keys: &[Of<I, K>],
-        cut: &Cut<Of<I, K>>,
-        start: usize,
-        (first, width): (usize, usize),
-    ) where
-        T: Signed<K>,
-    {
-        let lanes = lanes::<K>();
-        if let Some(dense) = &mut self.dense {
-            let mut dense = dense.part(first, width);
-            if width == lanes {
-                let mut dense = dense.part(0, lanes);
-                for_each_row!(isa, (keys, cut), (dense, start), |row, mask| {
-                    <T as Signed<K>>::write_signs(isa, store, mask, row);
-                });
-            } else {
-                let mut copy = [T::default(); GROUP];
-                for_each_row!(isa, (keys, cut), (dense, start), |row, mask| {
-                    <T as Signed<K>>::write_signs(isa, Cached, mask, &mut copy);
-                    row.copy_from_slice(&copy[..width]);
-                });
-            }
-        }
-        if let Some(dense) = &mut self.dense_i8 {
-            let mut dense = dense.part(first, width);
-            for_each_row!(isa, (keys, cut), (dense, start), |row, mask| {
-                let bits = mask.bits();
-                for (b, part) in row.chunks_mut(8).enumerate() {
-                    part.copy_from_slice(&signs_of_bits((bits >> (8 * b)) as u8)[..part.len()]);
-                }
-            });
-        }
-        if let Some(codes) = &mut self.codes {
-            let exist = (1 << width) - 1;
-            let mut codes = codes.part(first / 8, width.div_ceil(8));
-            if width > 8 {
-                let mut codes = codes.part(0, 2);
-                for_each_row!(isa, (keys, cut), (codes, start), |row, mask| {
-                    row.copy_from_slice(&((mask.bits() & exist) as u16).to_le_bytes());
-                });
-            } else if first % 8 == 0 {
-                let mut codes = codes.part(0, 1);
-                for_each_row!(isa, (keys, cut), (codes, start), |row, mask| {
-                    row[0] = (mask.bits() & exist) as u8;
-                });
-            } else {
-                // The second half of a byte, of a vector of four.
-                for_each_row!(isa, (keys, cut), (codes, start), |row, mask| {
-                    row[0] |= ((mask.bits() & exist) as u8) << (first % 8);
-                });
             }
         }
     }
@@ -331,10 +201,61 @@ fn each_bit(mut bits: u32, mut f: impl FnMut(usize)) {
     }
 }
 
-/// A bit a column.
 #[inline(always)]
-fn bits_of<V: Vector>(masks: [V; 2]) -> u16 {
-    (masks[0].bits() | masks[1].bits() << (GROUP / 2)) as u16
+fn write_dense<I: Isa, K: Lane, T: Element + Signed<K>>(
+    isa: I,
+    store: impl Store,
+    mut rows: impl Compared<I, Mask = Of<I, K>>,
+    start: usize,
+    mut out: Columns<'_, T>,
+) {
+    let (whole, rest) = (out.cols() / GROUP, out.cols() % GROUP);
+    for (r, row) in out.iter(start..start + rows.rows()).enumerate() {
+        let mut groups = row.chunks_exact_mut(GROUP);
+        for (g, group) in groups.by_ref().enumerate() {
+            <T as Signed<K>>::write_less(isa, store, rows.less(isa, r, g), group);
+        }
+        if rest > 0 {
+            let mut copy = [T::default(); GROUP];
+            <T as Signed<K>>::write_less(isa, Cached, rows.less(isa, r, whole), &mut copy);
+            groups.into_remainder().copy_from_slice(&copy[..rest]);
+        }
+    }
+}
+
+#[inline(always)]
+fn write_dense_i8<I: Isa>(
+    isa: I,
+    mut rows: impl Compared<I>,
+    start: usize,
+    mut out: Columns<'_, i8>,
+) {
+    for (r, row) in out.iter(start..start + rows.rows()).enumerate() {
+        for (g, group) in row.chunks_mut(GROUP).enumerate() {
+            let ones = !rows.less(isa, r, g).bits() as u16;
+            for (part, ones) in group.chunks_mut(8).zip(ones.to_le_bytes()) {
+                part.copy_from_slice(&signs_of_bits(ones)[..part.len()]);
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn write_codes<I: Isa>(
+    isa: I,
+    mut rows: impl Compared<I>,
+    start: usize,
+    cols: usize,
+    mut out: Columns<'_, u8>,
+) {
+    let exist = u64::MAX >> (WORD - cols);
+    for (r, row) in out.iter(start..start + rows.rows()).enumerate() {
+        let mut less = 0;
+        for g in 0..cols.div_ceil(GROUP) {
+            less |= u64::from(rows.less(isa, r, g).bits()) << (GROUP * g);
+        }
+        row.copy_from_slice(&(!less & exist).to_le_bytes()[..row.len()]);
+    }
 }
 
 fn split<T>(

@@ -8,22 +8,16 @@
 //! In the end the levels are changed such that exactly k are above the column's cut. Nothing else
 //! has to know of ties.
 
-use super::count::{BELOW, BLOCK, TOP, mask_of};
+use super::count::{BELOW, BLOCK, TOP};
 use super::search::{LIST, Search};
 use super::source::Window;
-use super::{GROUP, Large, lanes};
+use super::{GROUP, Large};
 use crate::Element;
-use crate::cpu::simd::{Isa, Keyed, Lane, Of, Vector};
+use crate::cpu::simd::{Isa, Keyed, Lane, Of, Ordered, Vector};
 use crate::element::Key;
 
 /// Bits of a key that make new levels; they leave room for a level beyond.
 const DIGIT: u32 = 14;
-
-/// Vectors of keys for a row, at most.
-const PARTS: usize = GROUP / 4;
-
-/// For each column keys of some elements.
-type Keys<I, K> = [Of<I, K>; PARTS];
 
 /// Levels greater than `above`, up to `up_to`.
 #[derive(Clone, Copy)]
@@ -49,7 +43,7 @@ fn brackets<I: Isa>(isa: I, search: &Search<I>, open: u32) -> Range<I::I16> {
             (above[l], up_to[l]) = (brackets.left[l] as i16, brackets.right[l] as i16);
         }
     }
-    Range { above: Vector::load(isa, &above), up_to: Vector::load(isa, &up_to) }
+    Range { above: Ordered::load(isa, &above), up_to: Ordered::load(isa, &up_to) }
 }
 
 /// Decides columns that have at most [`LIST`] elements in their brackets.
@@ -93,7 +87,7 @@ pub(super) fn list<I: Isa, T: Element>(
             let mut levels = [0; GROUP];
             tile[row as usize].store(&mut levels);
             levels[l] = level;
-            tile[row as usize] = Vector::load(isa, &levels);
+            tile[row as usize] = Ordered::load(isa, &levels);
         }
         cut[l] = at;
     }
@@ -127,7 +121,7 @@ pub(super) fn divide<I: Isa, T: Element>(
         }
     }
     if open != equal {
-        let divided = mask_of(isa, open & !equal);
+        let divided = I::I16::of_bits(isa, open & !equal);
         renew(isa, window, tile, divided, &least, &greatest, &shift);
     }
     if equal != 0 {
@@ -144,46 +138,24 @@ pub(super) fn extremes<I: Isa, T: Element>(
     tile: &[I::I16],
     range: Range<I::I16>,
 ) -> ([Large<T>; GROUP], [Large<T>; GROUP]) {
-    let lanes = lanes::<Large<T>>();
     let none_less = Of::<I, Large<T>>::splat(isa, Lane::MAX);
     let none_greater = Of::<I, Large<T>>::splat(isa, Lane::MIN);
-    let mut least: Keys<I, Large<T>> = [none_less; PARTS];
-    let mut greatest: Keys<I, Large<T>> = [none_greater; PARTS];
+    let (mut least, mut greatest) = (none_less, none_greater);
     let mut copy = [T::default(); GROUP];
     for (i, &levels) in tile.iter().enumerate() {
         let mask = range.mask(levels);
         if mask.bits() == 0 {
             continue;
         }
-        let mut masks = [0; GROUP];
-        mask.store(&mut masks);
-        let row = window.row(i, GROUP, &mut copy);
-        for p in 0..GROUP / lanes {
-            let key = <T as Keyed<Large<T>>>::keys(isa, &row[p * lanes..]);
-            let mask = Of::<I, Large<T>>::load_narrow(isa, &masks[p * lanes..]);
-            least[p] = least[p].min(mask.select(key, none_less));
-            greatest[p] = greatest[p].max(mask.select(key, none_greater));
-        }
+        let key = <T as Keyed<Large<T>>>::keys(isa, window.row(i, GROUP, &mut copy));
+        let mask = Large::<T>::widen(isa, mask);
+        least = least.min(mask.select(key, none_less));
+        greatest = greatest.max(mask.select(key, none_greater));
     }
-    (store::<I, Large<T>>(&least), store::<I, Large<T>>(&greatest))
-}
-
-#[inline(always)]
-fn store<I: Isa, K: Lane>(parts: &Keys<I, K>) -> [K; GROUP] {
-    let mut keys = [K::default(); GROUP];
-    for p in 0..GROUP / lanes::<K>() {
-        parts[p].store(&mut keys[p * lanes::<K>()..]);
-    }
-    keys
-}
-
-#[inline(always)]
-fn load<I: Isa, K: Lane>(isa: I, keys: &[K; GROUP]) -> Keys<I, K> {
-    let mut parts = [Of::<I, K>::splat(isa, K::default()); PARTS];
-    for p in 0..GROUP / lanes::<K>() {
-        parts[p] = Vector::load(isa, &keys[p * lanes::<K>()..]);
-    }
-    parts
+    let (mut lowest, mut highest) = ([Large::<T>::default(); GROUP], [Large::<T>::default(); GROUP]);
+    least.store(&mut lowest);
+    greatest.store(&mut highest);
+    (lowest, highest)
 }
 
 /// New levels of some columns: the distance to the least key, shifted; -1 for lesser keys, and one
@@ -198,21 +170,14 @@ fn renew<I: Isa, T: Element>(
     greatest: &[Large<T>; GROUP],
     shift: &[Large<T>; GROUP],
 ) {
-    let lanes = lanes::<Large<T>>();
-    let (least, greatest) = (load(isa, least), load(isa, greatest));
-    let shift: Keys<I, Large<T>> = load(isa, shift);
+    let (least, greatest) = (Of::<I, Large<T>>::load(isa, least), Of::<I, Large<T>>::load(isa, greatest));
+    let shift = Of::<I, Large<T>>::load(isa, shift);
     let mut copy = [T::default(); GROUP];
     for (i, levels) in tile.iter_mut().enumerate() {
-        let row = window.row(i, GROUP, &mut copy);
-        let mut renewed = [0; GROUP];
-        for p in 0..GROUP / lanes {
-            let key = <T as Keyed<Large<T>>>::keys(isa, &row[p * lanes..]);
-            let within = key.max(least[p]).min(greatest[p]);
-            let level = within.sub(least[p]).shr(shift[p]);
-            let level = level.sub(key.gt(greatest[p])).add(least[p].gt(key));
-            level.store_narrow(&mut renewed[p * lanes..]);
-        }
-        *levels = divided.select(Vector::load(isa, &renewed), *levels);
+        let key = <T as Keyed<Large<T>>>::keys(isa, window.row(i, GROUP, &mut copy));
+        let level = key.max(least).min(greatest).sub(least).shr(shift);
+        let level = level.count(key.gt(greatest)).add(least.gt(key));
+        *levels = divided.select(Large::<T>::narrow(isa, level), *levels);
     }
 }
 
@@ -238,7 +203,8 @@ fn take_lowest_rows<I: Isa>(
         }
     }
     let level = I::I16::load(isa, &level);
-    let (up, down) = (mask_of(isa, upwards), mask_of(isa, equal & !upwards));
+    let up = I::I16::of_bits(isa, upwards);
+    let down = I::I16::of_bits(isa, equal & !upwards);
     let zero = I::I16::splat(isa, 0);
     for block in tile.chunks_mut(BLOCK) {
         let before = need.map(|need| need.min(BLOCK) as i16);

@@ -6,11 +6,11 @@
 //! different values, are the business of [`exact`](super::exact).
 
 use super::GROUP;
-use super::count::{self, BELOW, Pair, TOP, add_counts};
-use super::networks::sort;
+use super::count::{self, BELOW, TOP};
+use super::networks::sort_vectors;
 use super::source::Window;
 use crate::Element;
-use crate::cpu::simd::{Floats, Isa, Job, Loads, Vector, floats_of, keys_of};
+use crate::cpu::simd::{Floats, Isa, Job, Loads, Ordered, Vector};
 
 /// Rows that are sorted to find a bracket.
 const SAMPLE: usize = 32;
@@ -51,8 +51,8 @@ const AHEAD: usize = 32;
 /// How the columns of a group become levels.
 #[derive(Clone, Copy)]
 pub(super) struct Scale<I: Isa> {
-    centre: Pair<I::F32>,
-    factor: Pair<I::F32>,
+    centre: I::F32,
+    factor: I::F32,
 }
 
 /// Makes a scale from a sample of the rows.
@@ -69,19 +69,15 @@ impl<I: Isa, T: Element> Job<I> for Sample<'_, '_, T> {
     fn run(self, isa: I) -> Scale<I> {
         let Self { window, rows, places } = self;
         let mut copy = [T::default(); GROUP];
-        let mut samples = [[I::I32::splat(isa, 0); SAMPLE]; 2];
+        let mut sample = [I::F32::splat(isa, 0.0); SAMPLE];
         for i in 0..SAMPLE {
             let row = window.row((2 * i + 1) * rows / (2 * SAMPLE), GROUP, &mut copy);
-            for j in 0..2 {
-                samples[j][i] = keys_of(isa, T::floats(isa, &row[8 * j..]));
-            }
+            // +inf for NaN.
+            sample[i] = T::floats(isa, row).min(Ordered::splat(isa, f32::INFINITY));
         }
-        let mut scale = Scale::none(isa);
-        for j in 0..2 {
-            sort(&mut samples[j]);
-            (scale.centre[j], scale.factor[j]) = spread(isa, between(isa, &samples[j], places));
-        }
-        scale
+        sort_vectors(&mut sample);
+        let (centre, factor) = spread(isa, between(isa, &sample, places));
+        Scale { centre, factor }
     }
 }
 
@@ -89,7 +85,7 @@ impl<I: Isa> Scale<I> {
     /// All at one level.
     #[inline(always)]
     pub(super) fn none(isa: I) -> Self {
-        let zero = [I::F32::splat(isa, 0.0); 2];
+        let zero = I::F32::splat(isa, 0.0);
         Self { centre: zero, factor: zero }
     }
 
@@ -101,7 +97,7 @@ impl<I: Isa> Scale<I> {
         window: &Window<'_, T>,
         start: usize,
         tile: &mut [I::I16],
-        sum: &mut Pair<I::I32>,
+        sum: &mut I::I32,
     ) {
         let zero = I::I16::splat(isa, 0);
         let mut copy = [T::default(); GROUP];
@@ -109,74 +105,59 @@ impl<I: Isa> Scale<I> {
         for block in tile.chunks_mut(count::BLOCK) {
             let mut above = zero;
             if let Some(rows) = window.plain(GROUP) {
-                let mut fours = block.chunks_exact_mut(4);
-                for levels in fours.by_ref() {
-                    let four = rows.rows::<4>(i);
-                    for r in 0..4 {
-                        isa.prefetch(rows.address(i + r + AHEAD));
-                        levels[r] = self.levels(isa, four[r]);
-                        above = above.sub(levels[r].gt(zero));
-                    }
-                    i += 4;
-                }
-                for levels in fours.into_remainder() {
-                    *levels = self.levels(isa, rows.row(i));
-                    above = above.sub(levels.gt(zero));
-                    i += 1;
+                let rows = rows.range(i..i + block.len());
+                i += block.len();
+                for (levels, row) in block.iter_mut().zip(rows.iter()) {
+                    isa.prefetch(row.as_ptr().wrapping_add(AHEAD * rows.stride()));
+                    *levels = self.levels(isa, row);
+                    above = above.count(levels.gt(zero));
                 }
             } else {
                 for levels in block {
                     *levels = self.levels(isa, window.row(i, GROUP, &mut copy));
-                    above = above.sub(levels.gt(zero));
+                    above = above.count(levels.gt(zero));
                     i += 1;
                 }
             }
-            add_counts(isa, sum, above);
+            *sum = sum.add(isa.widen(above));
         }
     }
 
     /// About the value of a level, `plus` levels higher.
     #[inline(always)]
-    pub(super) fn value(&self, isa: I, j: usize, level: I::I32, plus: f32) -> I::F32 {
-        let level = I::F32::of_int(level).add(I::F32::splat(isa, plus));
-        level.div(self.factor[j]).add(self.centre[j])
+    pub(super) fn value(&self, isa: I, level: I::I32, plus: f32) -> I::F32 {
+        isa.float(level).add(Ordered::splat(isa, plus)).div(self.factor).add(self.centre)
     }
 
-    /// With brackets of their own for the lower and the upper eight columns.
+    /// With brackets of their own.
     #[inline(always)]
-    pub(super) fn of_brackets(isa: I, brackets: Pair<(I::F32, I::F32)>) -> Self {
-        let mut scale = Self::none(isa);
-        for j in 0..2 {
-            (scale.centre[j], scale.factor[j]) = spread(isa, brackets[j]);
-        }
-        scale
+    pub(super) fn of_brackets(isa: I, brackets: (I::F32, I::F32)) -> Self {
+        let (centre, factor) = spread(isa, brackets);
+        Self { centre, factor }
     }
 
     #[inline(always)]
     fn levels<T: Element>(&self, isa: I, row: &[T]) -> I::I16 {
-        let top = I::F32::splat(isa, TOP.into());
-        let mut parts = [I::I32::splat(isa, 0); 2];
-        for j in 0..2 {
-            let value = <T as Loads>::floats(isa, &row[8 * j..]);
-            let scaled = value.sub(self.centre[j]).mul(self.factor[j]);
-            parts[j] = scaled.up_to(top).to_int();
-        }
-        isa.narrow(parts).max(I::I16::splat(isa, BELOW + 1))
+        let value = <T as Loads>::floats(isa, row);
+        let scaled = value.sub(self.centre).mul(self.factor);
+        // NaN becomes the greatest level too.
+        let level = isa.round(scaled.min(Ordered::splat(isa, TOP.into())));
+        isa.narrow(level).max(Ordered::splat(isa, BELOW + 1))
     }
 }
 
 /// The bracket of a sorted sample.
 #[inline(always)]
-fn between<I: Isa>(isa: I, sample: &[I::I32; SAMPLE], places: &Places) -> (I::F32, I::F32) {
-    let (first, last) = (floats_of(isa, sample[0]), floats_of(isa, sample[SAMPLE - 1]));
+fn between<I: Isa>(isa: I, sample: &[I::F32; SAMPLE], places: &Places) -> (I::F32, I::F32) {
+    let (first, last) = (sample[0], sample[SAMPLE - 1]);
     // Where the sample has no row far enough, half of its range is added.
     let reach = last.sub(first).mul(I::F32::splat(isa, 0.5));
     let low = match places.low {
-        Some(place) => floats_of(isa, sample[place]),
+        Some(place) => sample[place],
         None => first.sub(reach),
     };
     let high = match places.high {
-        Some(place) => floats_of(isa, sample[place]),
+        Some(place) => sample[place],
         None => last.add(reach),
     };
     (low, high)
@@ -201,5 +182,5 @@ fn spread<I: Isa>(isa: I, (low, high): (I::F32, I::F32)) -> (I::F32, I::F32) {
 
 #[inline(always)]
 fn magnitude<I: Isa>(isa: I, value: I::F32) -> I::F32 {
-    Floats::of_bits(value.bits().and(I::I32::splat(isa, i32::MAX)))
+    Floats::of_bits(value.bits().and(Ordered::splat(isa, i32::MAX)))
 }

@@ -2,7 +2,7 @@
 //!
 //! | rows | file | algorithm |
 //! |---|---|---|
-//! | up to 64, if the pads suffice | `network.rs` | sorting networks in registers |
+//! | up to 64 (AVX-512: 128), if the pads suffice | `network.rs` | sorting networks in registers |
 //! | from 32,768, if the ratio is not extreme | `stream/` | one pass; the few elements between two values of a sample are selected |
 //! | others | `tile.rs`, `levels.rs`, `refine.rs`, `search.rs`, `count.rs`, `exact.rs` | 16 columns as levels of 16 bits; a cut of each is searched by counting |
 //!
@@ -11,6 +11,7 @@
 //! Threads share the columns: a [`Task`] is a range of them.
 #![allow(clippy::needless_range_loop, reason = "vectors are numbered over several arrays")]
 
+mod compare;
 mod count;
 mod emit;
 mod exact;
@@ -25,7 +26,7 @@ mod tile;
 
 pub use emit::Strip;
 
-use super::simd::{Detected, Isa, Job, KeyLanes, Lane};
+use super::simd::{self, Detected, Isa, Job, KeyLanes, on_detected};
 use super::threads;
 use crate::element::Key;
 use crate::{Element, MatRef};
@@ -33,7 +34,7 @@ use source::Source;
 use tile::Tiles;
 
 /// Columns of a task start at multiples of this: two bytes of packed codes, a cache line of `f32`.
-const GROUP: usize = 16;
+const GROUP: usize = simd::LANES;
 
 /// A range of columns, for one thread.
 struct Task<'a, T: Element> {
@@ -55,11 +56,7 @@ pub(crate) fn forward<T: Element>(
 ) {
     let parts = parts(u.shape());
     let task = Task { source: Source::new(u), ones, out, scratch };
-    match isa {
-        Detected::Portable(isa) => divide(isa, task, parts),
-        #[cfg(target_arch = "x86_64")]
-        Detected::Avx2(isa) => divide(isa, task, parts),
-    }
+    on_detected!(isa, isa => divide(isa, task, parts));
 }
 
 /// Into how many tasks a matrix is divided.
@@ -94,7 +91,7 @@ impl<I: Isa, T: Element> Job<I> for Task<'_, T> {
     #[inline(always)]
     fn run(self, isa: I) {
         let Task { source, ones, out, scratch } = self;
-        if let Some(slots) = network::slots(source.rows(), ones) {
+        if let Some(slots) = network::slots::<I>(source.rows(), ones) {
             network::run(isa, &source, ones, out, slots);
         } else if let Some(sample) = stream::sample(source.rows(), ones) {
             stream::run(isa, &source, ones, out, &sample, scratch);
@@ -107,8 +104,3 @@ impl<I: Isa, T: Element> Job<I> for Task<'_, T> {
 /// Shorthands for the two keys of an element.
 type Small<T> = <T as KeyLanes>::Small;
 type Large<T> = <T as KeyLanes>::Large;
-
-/// Columns of one vector of keys.
-const fn lanes<K: Lane>() -> usize {
-    K::LANES
-}

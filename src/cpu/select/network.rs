@@ -1,29 +1,32 @@
-//! Up to 64 rows: sorting networks in registers.
+//! Few rows: sorting networks in registers.
 //!
-//! 1. A vector's columns are loaded as keys, one vector a row. Behind the rows come pads: half the
-//!    slots less k greatest keys, and least ones for the rest. Then the k-th largest row is the
+//! 1. A vector's columns are loaded as [slots](crate::cpu::simd::Slotted), one vector a row. Behind the rows come pads: half
+//!    the slots less k greatest ones, and least ones for the rest. Then the k-th largest row is the
 //!    (slots / 2)-th largest slot, for every k.
 //! 2. Both halves of the slots are sorted.
 //! 3. The larger ones of `a[i]` and `b[half - 1 - i]` are the upper half of all slots; the least of
-//!    them is the threshold. More rows than k reach it only if the greatest of the lower half
-//!    equals it.
-//! 4. Rows are compared with the threshold and written.
+//!    them is the threshold.
+//! 4. Rows that are less than the threshold are counted. If as many are as there are not to be ones,
+//!    that is all: rows are compared with it and written.
+//! 5. Else some equal the threshold, or are NaN, which floats do not tell from +inf: the threshold
+//!    and the rows become keys, and of the rows that equal it the lowest are taken.
 
-use super::emit::{Cut, Strip};
+use super::compare::{Below, BelowOrTied};
+use super::emit::Strip;
 use super::networks::sort;
 use super::source::{Source, Window};
-use super::{GROUP, Small, lanes};
+use super::{GROUP, Small};
 use crate::Element;
-use crate::cpu::simd::{Cached, Isa, Job, Keyed, Lane, Of, Vector};
+use crate::cpu::simd::{Cached, Isa, Job, Keyed, Lane, Of, Ordered, Vector, registers};
 
 /// The most slots that a network has.
-const MOST: usize = 64;
+const MOST: usize = 128;
 
 /// The slots of the smallest network for these columns, if there is one.
-pub(super) fn slots(rows: usize, ones: usize) -> Option<usize> {
-    [8, 16, 32, MOST]
-        .into_iter()
-        .find(|&slots| rows <= slots && ones <= slots / 2 && rows - ones <= slots / 2)
+pub(super) fn slots<I: Isa>(rows: usize, ones: usize) -> Option<usize> {
+    [8, 16, 32, 64, MOST].into_iter().find(|&slots| {
+        slots <= I::MOST_SLOTS && ones <= slots / 2 && rows - ones <= slots / 2
+    })
 }
 
 /// All columns of the source.
@@ -36,102 +39,154 @@ pub(super) fn run<I: Isa, T: Element>(
     slots: usize,
 ) {
     match slots {
-        8 => columns::<I, T, 4>(isa, source, ones, out),
-        16 => columns::<I, T, 8>(isa, source, ones, out),
-        32 => columns::<I, T, 16>(isa, source, ones, out),
-        _ => columns::<I, T, 32>(isa, source, ones, out),
+        8 => isa.run(Network::<'_, '_, T, 8, 4> { source, ones, out }),
+        16 => isa.run(Network::<'_, '_, T, 16, 8> { source, ones, out }),
+        32 => isa.run(Network::<'_, '_, T, 32, 16> { source, ones, out }),
+        64 => isa.run(Network::<'_, '_, T, 64, 32> { source, ones, out }),
+        _ => isa.run(Network::<'_, '_, T, MOST, 64> { source, ones, out }),
     }
 }
 
-#[inline(always)]
-fn columns<I: Isa, T: Element, const HALF: usize>(
-    isa: I,
-    source: &Source<'_, T>,
+/// All columns of the source by a network of `SLOTS`, twice `HALF`.
+struct Network<'a, 'b, T: Element, const SLOTS: usize, const HALF: usize> {
+    source: &'a Source<'b, T>,
     ones: usize,
-    mut out: Strip<'_, T>,
-) {
-    let (rows, cols) = (source.rows(), source.cols());
-    let least = Of::<I, Small<T>>::splat(isa, Lane::MIN);
-    let greatest = Of::<I, Small<T>>::splat(isa, Lane::MAX);
-    let mut keys = [least; MOST];
-    // Step 1.
-    keys[rows..rows + HALF - ones].fill(greatest);
-    for first in (0..cols).step_by(lanes::<Small<T>>()) {
-        let window = source.window(first, lanes::<Small<T>>());
-        load(isa, &window, &mut keys[..rows]);
-        let (threshold, next) = isa.run(Middle::<_, HALF>(&keys));
-        // Step 4.
-        let surplus = next.eq(threshold).bits() != 0;
-        let cut = if surplus {
-            let zero = Of::<I, Small<T>>::splat(isa, Lane::of(0));
-            let mut above = zero;
-            for key in &keys[..rows] {
-                above = above.sub(key.gt(threshold));
+    out: Strip<'a, T>,
+}
+
+impl<I: Isa, T: Element, const SLOTS: usize, const HALF: usize> Job<I>
+    for Network<'_, '_, T, SLOTS, HALF>
+{
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self, isa: I) {
+        let Self { source, ones, mut out } = self;
+        let (rows, cols) = (source.rows(), source.cols());
+        let mut slots = [T::Slots::<I>::splat(isa, T::LEAST); SLOTS];
+        // Step 1.
+        slots[rows..rows + HALF - ones].fill(T::Slots::<I>::splat(isa, T::GREATEST));
+        for first in (0..cols).step_by(GROUP) {
+            let window = source.window(first, GROUP);
+            let mut out = out.part(first, window.width());
+            load(&window, &mut slots[..rows], |row| T::slots(isa, row));
+            let threshold = middle::<I, T::Slots<I>, SLOTS, HALF>(isa, &slots, window.width());
+            // Step 4.
+            let rows = &slots[..rows];
+            let mut below = Of::<I, Small<T>>::splat(isa, Lane::of(0));
+            for &slot in rows {
+                below = below.count(threshold.gt(slot));
             }
-            let need = Of::<I, Small<T>>::splat(isa, Lane::of(ones as i16)).sub(above);
-            Cut { at: threshold, need: Some(need) }
-        } else {
-            let one = Of::<I, Small<T>>::splat(isa, Lane::of(1));
-            Cut { at: threshold.sub(one), need: None }
-        };
-        out.write::<I, Small<T>>(isa, Cached, &keys[..rows], &cut, 0, (first, window.width()));
-        if out.wants_threshold() {
-            let mut values = [Small::<T>::default(); 16];
-            threshold.store(&mut values);
-            out.write_threshold(first, &values[..window.width()]);
+            let others = Of::<I, Small<T>>::splat(isa, Lane::of((rows.len() - ones) as i16));
+            let mut unsure = others.gt(below);
+            if out.wants_threshold() {
+                let greatest = T::Slots::<I>::splat(isa, T::GREATEST);
+                unsure = unsure.or(T::keys_of(isa, threshold).eq(T::keys_of(isa, greatest)));
+            }
+            if unsure.bits() & ((1 << window.width()) - 1) != 0 {
+                isa.run(Tied::<'_, '_, '_, I, T> { window: &window, ones, threshold, out });
+                continue;
+            }
+            out.write::<I, Small<T>>(isa, Cached, Below { rows, threshold }, 0);
+            out.write_threshold(|| keys(T::keys_of(isa, threshold)));
         }
+        out.write_pads(rows, cols);
     }
-    out.write_pads(rows, cols);
+}
+
+/// Step 5.
+struct Tied<'a, 'b, 'c, I: Isa, T: Element> {
+    window: &'a Window<'b, T>,
+    ones: usize,
+    threshold: T::Slots<I>,
+    out: Strip<'c, T>,
+}
+
+impl<I: Isa, T: Element> Job<I> for Tied<'_, '_, '_, I, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self, isa: I) {
+        let Self { window, ones, threshold, mut out } = self;
+        let zero = Of::<I, Small<T>>::splat(isa, Lane::of(0));
+        let mut rows = [zero; MOST];
+        let rows = &mut rows[..window.rows()];
+        load(window, rows, |row| <T as Keyed<Small<T>>>::keys(isa, row));
+        let threshold = T::keys_of(isa, threshold);
+        let mut above = zero;
+        for &key in &*rows {
+            above = above.count(key.gt(threshold));
+        }
+        // What is greater than the k-th largest of numbers, and k or more, is NaN.
+        let ones = Of::<I, Small<T>>::splat(isa, Lane::of(ones as i16));
+        let is_number = ones.gt(above);
+        let threshold = is_number.select(threshold, Ordered::splat(isa, Lane::MAX));
+        let need = ones.sub(above.and(is_number));
+        out.write::<I, Small<T>>(isa, Cached, BelowOrTied { rows, threshold, need }, 0);
+        out.write_threshold(|| keys(threshold));
+    }
 }
 
 #[inline(always)]
-fn load<I: Isa, T: Element>(isa: I, window: &Window<'_, T>, keys: &mut [Of<I, Small<T>>]) {
-    let lanes = lanes::<Small<T>>();
-    if let Some(rows) = window.plain(lanes) {
-        let mut fours = keys.chunks_exact_mut(4);
-        let mut i = 0;
-        for keys in fours.by_ref() {
-            let rows = rows.rows::<4>(i);
-            for r in 0..4 {
-                keys[r] = <T as Keyed<Small<T>>>::keys(isa, rows[r]);
-            }
-            i += 4;
-        }
-        for key in fours.into_remainder() {
-            *key = <T as Keyed<Small<T>>>::keys(isa, rows.row(i));
-            i += 1;
+fn keys<V: Vector>(vector: V) -> [V::Lane; GROUP] {
+    let mut keys = [V::Lane::default(); GROUP];
+    vector.store(&mut keys);
+    keys
+}
+
+#[inline(always)]
+fn load<T: Element, V>(window: &Window<'_, T>, to: &mut [V], vector: impl Fn(&[T]) -> V) {
+    if let Some(rows) = window.plain(GROUP) {
+        for (to, row) in to.iter_mut().zip(rows.iter()) {
+            *to = vector(row);
         }
     } else {
         let mut copy = [T::default(); GROUP];
-        for (i, key) in keys.iter_mut().enumerate() {
-            *key = <T as Keyed<Small<T>>>::keys(isa, window.row(i, lanes, &mut copy));
+        for (i, to) in to.iter_mut().enumerate() {
+            *to = vector(window.row(i, GROUP, &mut copy));
         }
     }
 }
 
-/// Steps 2 and 3: the least of the upper half of the slots and the greatest of the lower half.
-struct Middle<'a, V, const HALF: usize>(&'a [V; MOST]);
-
-impl<I: Isa, V: Vector, const HALF: usize> Job<I> for Middle<'_, V, HALF> {
-    type Output = (V, V);
-
-    #[inline(always)]
-    fn run(self, _: I) -> (V, V) {
-        middle::<V, HALF>(self.0)
+/// Steps 2 and 3, of the registers that hold one of `width` columns.
+#[inline(always)]
+fn middle<I: Isa, V: Ordered<Isa = I>, const SLOTS: usize, const HALF: usize>(
+    isa: I,
+    slots: &[V; SLOTS],
+    width: usize,
+) -> V {
+    let mut threshold = slots[0];
+    for r in 0..width.div_ceil(V::Register::LANES) {
+        let register = isa.run(Middle::<V, SLOTS, HALF> { slots, r });
+        threshold.set_register(r, register);
     }
+    threshold
 }
 
-#[inline(always)]
-fn middle<V: Vector, const HALF: usize>(keys: &[V; MOST]) -> (V, V) {
-    let mut a: [V; HALF] = *keys.first_chunk().expect("half of the slots");
-    let mut b: [V; HALF] = *keys[HALF..].first_chunk().expect("the other half");
-    sort(&mut a);
-    sort(&mut b);
-    let mut threshold = a[0].max(b[HALF - 1]);
-    let mut next = a[0].min(b[HALF - 1]);
-    for i in 1..HALF {
-        threshold = threshold.min(a[i].max(b[HALF - 1 - i]));
-        next = next.max(a[i].min(b[HALF - 1 - i]));
+/// The same for one register.
+struct Middle<'a, V, const SLOTS: usize, const HALF: usize> {
+    slots: &'a [V; SLOTS],
+    r: usize,
+}
+
+impl<I: Isa, V: Ordered<Isa = I>, const SLOTS: usize, const HALF: usize> Job<I>
+    for Middle<'_, V, SLOTS, HALF>
+{
+    type Output = V::Register;
+
+    #[inline(always)]
+    fn run(self, _: I) -> V::Register {
+        assert!(SLOTS <= I::MOST_SLOTS, "not called, and not compiled to thousands of instructions");
+        let (slots, number) = (registers(self.slots), V::LANES / V::Register::LANES);
+        let slot = |i: usize| slots[i * number + self.r];
+        let mut a: [_; HALF] = std::array::from_fn(slot);
+        let mut b: [_; HALF] = std::array::from_fn(|i| slot(HALF + i));
+        sort(&mut a);
+        sort(&mut b);
+        let mut threshold = a[0].max(b[HALF - 1]);
+        for i in 1..HALF {
+            threshold = threshold.min(a[i].max(b[HALF - 1 - i]));
+        }
+        threshold
     }
-    (threshold, next)
 }

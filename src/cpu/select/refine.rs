@@ -5,12 +5,11 @@
 //! more values apart, and the second probe already is next to the boundary. As with any scale, a
 //! wrong guess costs time and nothing else.
 
-use super::count::Pair;
 use super::levels::Scale;
 use super::search::{Passes, Search};
 use super::source::Window;
 use crate::Element;
-use crate::cpu::simd::{Floats, Isa, Job, Vector};
+use crate::cpu::simd::{Isa, Job, Ordered, Vector};
 
 /// Rows from which on this is worth its time.
 pub(super) const REFINED_FROM: usize = 16_384;
@@ -46,7 +45,7 @@ impl<I: Isa, T: Element> Job<I> for Refine<'_, '_, I, T> {
         let margin = DEVIATIONS * (middle * (1.0 - share)).sqrt() + 1.0;
         let (window, tile) = (&window.every(step), &mut tile[..sampled]);
         let goals = (middle + margin, middle - margin);
-        let mut above = [I::I32::splat(isa, 0); 2];
+        let mut above = I::I32::splat(isa, 0);
         scale.load(isa, window, 0, tile, &mut above);
         let width = window.width();
         let Surroundings { brackets, .. } = surroundings(isa, tile, above, scale, width, goals);
@@ -60,9 +59,9 @@ impl<I: Isa, T: Element> Job<I> for Refine<'_, '_, I, T> {
 /// Where two boundaries of a group are, one with more ones and one with less.
 pub(super) struct Surroundings<I: Isa> {
     /// Values below the former and above the latter.
-    pub brackets: Pair<(I::F32, I::F32)>,
+    pub brackets: (I::F32, I::F32),
     /// Elements between the levels of these values.
-    pub inside: Pair<I::I32>,
+    pub inside: I::I32,
 }
 
 /// Searches the boundaries above which about `goals` elements of a tile are. `above` are the counts of
@@ -71,21 +70,16 @@ pub(super) struct Surroundings<I: Isa> {
 pub(super) fn surroundings<I: Isa>(
     isa: I,
     tile: &[I::I16],
-    above: Pair<I::I32>,
+    above: I::I32,
     scale: Scale<I>,
     width: usize,
     goals: (f64, f64),
 ) -> Surroundings<I> {
-    let (zero, none) = (I::F32::splat(isa, 0.0), I::I32::splat(isa, 0));
     let low = around(isa, tile, above, width, goals.0).at_least();
     let high = around(isa, tile, above, width, goals.1).at_most();
-    let (mut brackets, mut inside) = ([(zero, zero); 2], [none; 2]);
-    for j in 0..2 {
-        // A level more, as they are rounded.
-        let ends = (scale.value(isa, j, low.0[j], -1.0), scale.value(isa, j, high.0[j], 1.0));
-        (brackets[j], inside[j]) = (ends, low.1[j].sub(high.1[j]));
-    }
-    Surroundings { brackets, inside }
+    // A level more, as they are rounded.
+    let brackets = (scale.value(isa, low.0, -1.0), scale.value(isa, high.0, 1.0));
+    Surroundings { brackets, inside: low.1.sub(high.1) }
 }
 
 /// A search for the levels above which `goal` are, as far as passes tell.
@@ -93,7 +87,7 @@ pub(super) fn surroundings<I: Isa>(
 fn around<I: Isa>(
     isa: I,
     tile: &[I::I16],
-    above: Pair<I::I32>,
+    above: I::I32,
     width: usize,
     goal: f64,
 ) -> Search<I> {

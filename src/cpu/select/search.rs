@@ -13,8 +13,8 @@
 //! few distinct levels take few passes. After [`FAIR_PASSES`] brackets are halved, so any data end.
 
 use super::GROUP;
-use super::count::{BELOW, Pair, TOP, count, count_with_neighbours, load, mask_of, store};
-use crate::cpu::simd::{Floats, Isa, Job, Vector};
+use super::count::{BELOW, TOP, count, count_with_neighbours};
+use crate::cpu::simd::{Floats, Isa, Job, Ordered, Vector};
 
 /// Passes by interpolation; normal data take 6 to 9.
 const FAIR_PASSES: usize = 14;
@@ -30,20 +30,20 @@ pub(super) struct Search<I: Isa> {
     /// k
     goal: I::I32,
     /// Columns that exist, as masks.
-    alive: Pair<I::I32>,
-    left: Pair<I::I32>,
-    right: Pair<I::I32>,
-    above_left: Pair<I::I32>,
-    above_right: Pair<I::I32>,
-    weight_left: Pair<I::F32>,
-    weight_right: Pair<I::F32>,
+    alive: I::I32,
+    left: I::I32,
+    right: I::I32,
+    above_left: I::I32,
+    above_right: I::I32,
+    weight_left: I::F32,
+    weight_right: I::F32,
     /// Mask of the columns whose left end moved last; before the first pass no mask.
-    last: Pair<I::I32>,
+    last: I::I32,
     /// What the weight of an end that stays put is multiplied by beyond Anderson and Bjorck's factor.
-    haste: Pair<I::F32>,
+    haste: I::F32,
     /// Mask of the columns whose last pass moved an end over no element.
-    idle: Pair<I::I32>,
-    probe: Pair<I::I32>,
+    idle: I::I32,
+    probe: I::I32,
 }
 
 /// Listing one of this many rows takes less time than the last passes do.
@@ -71,54 +71,52 @@ impl<I: Isa> Search<I> {
     /// of the range of levels.
     #[inline(always)]
     pub(super) fn new(isa: I, rows: usize, k: usize, width: usize, ends: (f32, f32)) -> Self {
-        let mut alive = [0; GROUP];
-        alive[..width].fill(-1);
+        let (zero, one) = (I::I32::splat(isa, 0), I::I32::splat(isa, 1));
+        let weight = |weight: f32| I::F32::splat(isa, weight.max(1.0));
         Self {
-            goal: I::I32::splat(isa, k as i32),
-            alive: load(isa, &alive),
-            left: [I::I32::splat(isa, BELOW.into()); 2],
-            right: [I::I32::splat(isa, TOP.into()); 2],
-            above_left: [I::I32::splat(isa, rows as i32); 2],
-            above_right: [I::I32::splat(isa, 0); 2],
-            weight_left: [I::F32::splat(isa, (ends.0 - k as f32).max(1.0)); 2],
-            weight_right: [I::F32::splat(isa, (k as f32 - ends.1).max(1.0)); 2],
-            last: [I::I32::splat(isa, 1); 2],
-            haste: [I::F32::splat(isa, 1.0); 2],
-            idle: [I::I32::splat(isa, 0); 2],
-            probe: [I::I32::splat(isa, 0); 2],
+            goal: Ordered::splat(isa, k as i32),
+            alive: Vector::of_bits(isa, (1 << width) - 1),
+            left: Ordered::splat(isa, BELOW.into()),
+            right: Ordered::splat(isa, TOP.into()),
+            above_left: Ordered::splat(isa, rows as i32),
+            above_right: zero,
+            weight_left: weight(ends.0 - k as f32),
+            weight_right: weight(k as f32 - ends.1),
+            last: one,
+            haste: Ordered::splat(isa, 1.0),
+            idle: zero,
+            probe: zero,
         }
     }
 
     /// The state as numbers.
     #[inline(always)]
     pub(super) fn brackets(&self) -> Brackets {
+        let lanes = |vector: I::I32| {
+            let mut lanes = [0; GROUP];
+            vector.store(&mut lanes);
+            lanes
+        };
         Brackets {
-            left: store::<I>(self.left),
-            right: store::<I>(self.right),
-            above_right: store::<I>(self.above_right),
+            left: lanes(self.left),
+            right: lanes(self.right),
+            above_right: lanes(self.above_right),
         }
     }
 
     /// The columns that are not decided, a bit each.
     #[inline(always)]
     pub(super) fn open(&self) -> u32 {
-        let mut open = 0;
-        for j in 0..2 {
-            let decided = self.above_right[j].eq(self.goal);
-            open |= self.alive[j].without(decided).bits() << (GROUP / 2 * j);
-        }
-        open
+        self.alive.without(self.above_right.eq(self.goal)).bits()
     }
 
     /// Decides columns, a bit each: exactly k of their levels lie above `cut`.
     #[inline(always)]
     pub(super) fn decide(&mut self, isa: I, columns: u32, cut: &[i32; GROUP]) {
-        let (mask, cut) = (isa.widen(mask_of(isa, columns)), load(isa, cut));
-        for j in 0..2 {
-            self.right[j] = mask[j].select(cut[j], self.right[j]);
-            self.above_right[j] = mask[j].select(self.goal, self.above_right[j]);
-            self.probe[j] = mask[j].select(cut[j], self.probe[j]);
-        }
+        let (mask, cut) = (I::I32::of_bits(isa, columns), I::I32::load(isa, cut));
+        self.right = mask.select(cut, self.right);
+        self.above_right = mask.select(self.goal, self.above_right);
+        self.probe = mask.select(cut, self.probe);
     }
 
     /// The levels above which the k greatest elements of each column lie, once all are decided.
@@ -129,19 +127,14 @@ impl<I: Isa> Search<I> {
 
     /// Levels above which at least k are, no more than need be as far as is known, and how many are.
     #[inline(always)]
-    pub(super) fn at_least(&self) -> (Pair<I::I32>, Pair<I::I32>) {
-        let (mut level, mut above) = (self.left, self.above_left);
-        for j in 0..2 {
-            let decided = self.above_right[j].eq(self.goal);
-            level[j] = decided.select(self.right[j], level[j]);
-            above[j] = decided.select(self.goal, above[j]);
-        }
-        (level, above)
+    pub(super) fn at_least(&self) -> (I::I32, I::I32) {
+        let decided = self.above_right.eq(self.goal);
+        (decided.select(self.right, self.left), decided.select(self.goal, self.above_left))
     }
 
     /// Levels above which at most k are, and how many are.
     #[inline(always)]
-    pub(super) fn at_most(&self) -> (Pair<I::I32>, Pair<I::I32>) {
+    pub(super) fn at_most(&self) -> (I::I32, I::I32) {
         (self.right, self.above_right)
     }
 
@@ -149,33 +142,30 @@ impl<I: Isa> Search<I> {
     /// outside; `top` is negative for columns that keep theirs.
     #[inline(always)]
     pub(super) fn divide(&mut self, isa: I, top: &[i32; GROUP]) {
-        let (none, top) = (I::I32::splat(isa, -1), load(isa, top));
-        for j in 0..2 {
-            let divided = top[j].gt(none);
-            self.left[j] = divided.select(none, self.left[j]);
-            self.right[j] = divided.select(top[j], self.right[j]);
-            self.weight_left[j] = Floats::of_int(self.above_left[j].sub(self.goal));
-            self.weight_right[j] = Floats::of_int(self.goal.sub(self.above_right[j]));
-            self.last[j] = I::I32::splat(isa, 1);
-            self.probe[j] = self.between(isa, j, false);
-        }
+        let (none, top) = (I::I32::splat(isa, -1), I::I32::load(isa, top));
+        let divided = top.gt(none);
+        self.left = divided.select(none, self.left);
+        self.right = divided.select(top, self.right);
+        self.weight_left = isa.float(self.above_left.sub(self.goal));
+        self.weight_right = isa.float(self.goal.sub(self.above_right));
+        self.last = Ordered::splat(isa, 1);
+        self.probe = self.between(isa, false);
     }
 
-    /// The next probe of the columns `j` that are neither decided nor closed; the others' is `right`.
+    /// The next probe of the columns that are neither decided nor closed; the others' is `right`.
     #[inline(always)]
-    fn between(&self, isa: I, j: usize, halve: bool) -> I::I32 {
+    fn between(&self, isa: I, halve: bool) -> I::I32 {
         let one = I::I32::splat(isa, 1);
-        let (left, right) = (self.left[j], self.right[j]);
-        let width = right.sub(left);
+        let width = self.right.sub(self.left);
         let share = if halve {
             I::F32::splat(isa, 0.5)
         } else {
-            self.weight_left[j].div(self.weight_left[j].add(self.weight_right[j]))
+            self.weight_left.div(self.weight_left.add(self.weight_right))
         };
-        let probe = left.add(I::F32::of_int(width).mul(share).to_int());
-        let probe = probe.max(left.add(one)).min(right.sub(one));
-        let searched = width.gt(one).without(self.above_right[j].eq(self.goal));
-        searched.select(probe, right)
+        let probe = self.left.add(isa.round(isa.float(width).mul(share)));
+        let probe = probe.max(self.left.add(one)).min(self.right.sub(one));
+        let searched = width.gt(one).without(self.above_right.eq(self.goal));
+        searched.select(probe, self.right)
     }
 }
 
@@ -183,7 +173,7 @@ impl<I: Isa> Search<I> {
 pub(super) struct Passes<'a, I: Isa> {
     pub tile: &'a [I::I16],
     pub search: &'a mut Search<I>,
-    pub above: Option<Pair<I::I32>>,
+    pub above: Option<I::I32>,
 }
 
 impl<I: Isa> Job<I> for Passes<'_, I> {
@@ -201,7 +191,7 @@ impl<I: Isa> Job<I> for Passes<'_, I> {
             if state.decided {
                 return Rest::Nothing;
             }
-            if !state.big && (state.finished || state.elements(isa) < tile.len() as i32 / LISTED) {
+            if !state.big && (state.finished || state.elements() < tile.len() as i32 / LISTED) {
                 return Rest::Few;
             }
             if state.finished {
@@ -236,8 +226,8 @@ struct State<V> {
 
 impl<V: Vector<Lane = i32>> State<V> {
     #[inline(always)]
-    fn elements(&self, _: V::Isa) -> i32 {
-        let mut lanes = [0; GROUP / 2];
+    fn elements(&self) -> i32 {
+        let mut lanes = [0; GROUP];
         self.rest.store(&mut lanes);
         lanes.iter().sum()
     }
@@ -246,60 +236,49 @@ impl<V: Vector<Lane = i32>> State<V> {
 impl<I: Isa> Search<I> {
     /// Takes in the counts at the probes and chooses new ones.
     #[inline(always)]
-    fn learn(&mut self, isa: I, above: Pair<I::I32>, halve: bool) -> State<I::I32> {
+    fn learn(&mut self, isa: I, above: I::I32, halve: bool) -> State<I::I32> {
         let zero = I::I32::splat(isa, 0);
         let (one, half) = (I::F32::splat(isa, 1.0), I::F32::splat(isa, 0.5));
-        let (many, list) = (I::I32::splat(isa, MANY), I::I32::splat(isa, LIST as i32));
-        let (mut open_any, mut searched_any) = (zero, zero);
-        let (mut big, mut stalled, mut rest_sum) = (zero, zero, zero);
-        for j in 0..2 {
-            let surplus = above[j].sub(self.goal);
-            let over = surplus.gt(zero);
-            let size: I::F32 = Floats::of_int(over.select(surplus, zero.sub(surplus)));
-            let old = Floats::select(over, self.weight_left[j], self.weight_right[j]);
-            let factor = one.sub(size.div(old));
-            let factor = Floats::select(factor.gt(Floats::of_int(zero)), factor, half);
-            let stays = over.eq(self.last[j]);
-            let factor = Floats::select(stays, factor.mul(self.haste[j]), one);
-            let haste = self.haste[j].mul(self.haste[j]).mul(half);
-            self.haste[j] = Floats::select(stays, haste, one);
-            self.weight_left[j] = Floats::select(over, size, self.weight_left[j].mul(factor));
-            self.weight_right[j] = Floats::select(over, self.weight_right[j].mul(factor), size);
-            self.last[j] = over;
-            let idle = above[j].eq(self.above_left[j]).or(above[j].eq(self.above_right[j]));
-            self.left[j] = over.select(self.probe[j], self.left[j]);
-            self.above_left[j] = over.select(above[j], self.above_left[j]);
-            self.right[j] = over.select(self.right[j], self.probe[j]);
-            self.above_right[j] = over.select(self.above_right[j], above[j]);
+        let surplus = above.sub(self.goal);
+        let over = surplus.gt(zero);
+        let size = isa.float(over.select(surplus, zero.sub(surplus)));
+        let old = Floats::select(over, self.weight_left, self.weight_right);
+        let factor = one.sub(size.div(old));
+        let factor = Floats::select(factor.gt(Ordered::splat(isa, 0.0)), factor, half);
+        let stays = over.eq(self.last);
+        let factor = Floats::select(stays, factor.mul(self.haste), one);
+        let haste = self.haste.mul(self.haste).mul(half);
+        self.haste = Floats::select(stays, haste, one);
+        self.weight_left = Floats::select(over, size, self.weight_left.mul(factor));
+        self.weight_right = Floats::select(over, self.weight_right.mul(factor), size);
+        self.last = over;
+        let idle = above.eq(self.above_left).or(above.eq(self.above_right));
+        self.left = over.select(self.probe, self.left);
+        self.above_left = over.select(above, self.above_left);
+        self.right = over.select(self.right, self.probe);
+        self.above_right = over.select(self.above_right, above);
 
-            let open = self.alive[j].without(self.above_right[j].eq(self.goal));
-            let width = self.right[j].sub(self.left[j]);
-            let searched = open.and(width.gt(I::I32::splat(isa, 1)));
-            let rest = self.above_left[j].sub(self.above_right[j]).and(open);
-            open_any = open_any.or(open);
-            searched_any = searched_any.or(searched);
-            big = big.or(rest.gt(list));
-            stalled = stalled.or(searched.and(idle).and(self.idle[j]).and(rest.gt(many)));
-            self.idle[j] = idle;
-            rest_sum = rest_sum.add(rest);
-            self.probe[j] = self.between(isa, j, halve);
-        }
+        let open = self.alive.without(self.above_right.eq(self.goal));
+        let width = self.right.sub(self.left);
+        let searched = open.and(width.gt(I::I32::splat(isa, 1)));
+        let rest = self.above_left.sub(self.above_right).and(open);
+        let many = rest.gt(I::I32::splat(isa, MANY));
+        let stalled = searched.and(idle).and(self.idle).and(many);
+        self.idle = idle;
+        self.probe = self.between(isa, halve);
         State {
-            decided: open_any.bits() == 0,
-            finished: searched_any.bits() == 0,
-            big: big.bits() != 0,
+            decided: open.bits() == 0,
+            finished: searched.bits() == 0,
+            big: rest.gt(I::I32::splat(isa, LIST as i32)).bits() != 0,
             stalled: stalled.bits() != 0,
-            rest: rest_sum,
+            rest,
         }
     }
 
     /// Moves probes to the neighbouring levels that occur; their counts stay.
     #[inline(always)]
-    fn snap(&mut self, isa: I, above: Pair<I::I32>, up_to: Pair<I::I32>, beyond: Pair<I::I32>) {
-        let one = I::I32::splat(isa, 1);
-        for j in 0..2 {
-            let over = above[j].gt(self.goal);
-            self.probe[j] = over.select(beyond[j].sub(one), up_to[j]);
-        }
+    fn snap(&mut self, isa: I, above: I::I32, up_to: I::I32, beyond: I::I32) {
+        let over = above.gt(self.goal);
+        self.probe = over.select(beyond.sub(Ordered::splat(isa, 1)), up_to);
     }
 }

@@ -7,8 +7,9 @@
 //! 3. Where levels do not tell all, [`exact`](super::exact) does.
 //! 4. The tile is compared with the cuts and written.
 
-use super::count::{Pair, TOP};
-use super::emit::{self, Strip};
+use super::compare::Below;
+use super::count::TOP;
+use super::emit::Strip;
 use super::exact;
 use super::levels::{Places, Sample, Scale};
 use super::refine::{REFINED_FROM, Refine};
@@ -16,7 +17,7 @@ use super::search::{Passes, Rest, Search};
 use super::source::{Source, Window};
 use super::{GROUP, Large};
 use crate::Element;
-use crate::cpu::simd::{Cached, Isa, Job, Vector, vectors_mut};
+use crate::cpu::simd::{Cached, Isa, Job, Ordered, Vector, vectors_mut};
 use std::ops::Range;
 
 /// Bytes of a vector.
@@ -57,7 +58,7 @@ impl<I: Isa, T: Element> Job<I> for Tiles<'_, '_, T> {
     fn run(self, isa: I) {
         let Self { source, ones, mut out, scratch } = self;
         let (rows, cols) = (source.rows(), source.cols());
-        let tiles = vectors_mut::<I, i16>(isa, bytemuck::cast_slice_mut(scratch));
+        let tiles = vectors_mut::<I::I16>(isa, bytemuck::cast_slice_mut(scratch));
         for first in (0..cols).step_by(wide(rows) * GROUP) {
             groups(isa, source, ones, &mut out, first, tiles);
         }
@@ -84,7 +85,7 @@ fn groups<I: Isa, T: Element>(
     }
     let windows = &windows[..columns.len()];
     let mut cuts = [I::I16::splat(isa, 0); WIDE];
-    let mut counts = [[I::I32::splat(isa, 0); 2]; WIDE];
+    let mut counts = [I::I32::splat(isa, 0); WIDE];
     let places = Places::new(rows, ones);
     let mut ends = places.above;
     if ones == rows {
@@ -113,8 +114,8 @@ fn groups<I: Isa, T: Element>(
     for start in (0..rows).step_by(block) {
         for (g, first) in columns.clone().enumerate() {
             let tile = &tiles[g * rows..][start..rows.min(start + block)];
-            let columns = (first, windows[g].width());
-            isa.run(Write { out, tile, cut: cuts[g], start, columns });
+            let out = out.part(first, windows[g].width());
+            isa.run(Write { out, tile, cut: cuts[g], start });
         }
     }
     if out.wants_threshold() {
@@ -122,27 +123,28 @@ fn groups<I: Isa, T: Element>(
             let window = &windows[g];
             let ones = exact::Range { above: cuts[g], up_to: I::I16::splat(isa, TOP) };
             let (least, _) = exact::extremes(isa, window, &tiles[g * rows..][..rows], ones);
-            out.write_threshold::<Large<T>>(first, &least[..window.width()]);
+            out.part(first, window.width()).write_threshold::<Large<T>>(|| least);
         }
     }
 }
 
 /// Step 4, for some rows of a group.
-struct Write<'a, 'b, I: Isa, T: Element> {
-    out: &'a mut Strip<'b, T>,
+struct Write<'a, I: Isa, T: Element> {
+    out: Strip<'a, T>,
     tile: &'a [I::I16],
     cut: I::I16,
     start: usize,
-    columns: (usize, usize),
 }
 
-impl<I: Isa, T: Element> Job<I> for Write<'_, '_, I, T> {
+impl<I: Isa, T: Element> Job<I> for Write<'_, I, T> {
     type Output = ();
 
     #[inline(always)]
     fn run(self, isa: I) {
-        let cut = emit::Cut { at: self.cut, need: None };
-        self.out.write::<I, i16>(isa, Cached, self.tile, &cut, self.start, self.columns);
+        let Self { mut out, tile: rows, cut, start } = self;
+        // Some level lies above the cut, so that there is a next one.
+        let threshold = cut.count(I::I16::splat(isa, -1));
+        out.write::<I, i16>(isa, Cached, Below { rows, threshold }, start);
     }
 }
 
@@ -152,7 +154,7 @@ struct Cut<'a, 'b, I: Isa, T> {
     tile: &'a mut [I::I16],
     ones: usize,
     /// Levels above the first probe.
-    above: Pair<I::I32>,
+    above: I::I32,
     search: Search<I>,
 }
 

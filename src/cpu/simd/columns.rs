@@ -61,14 +61,13 @@ impl<'a, T> Columns<'a, T> {
         Columns { first: unsafe { self.first.add(skip) }, cols: width, ..*self }
     }
 
-    /// These columns of rows from `i` on.
+    /// These columns of some rows.
     #[inline(always)]
-    pub(crate) fn rows<const N: usize>(&mut self, i: usize) -> [&mut [T]; N] {
-        assert!(i < self.rows && N <= self.rows - i);
+    pub(crate) fn iter(&mut self, rows: Range<usize>) -> impl Iterator<Item = &mut [T]> {
+        assert!(rows.end <= self.rows);
+        let (first, cols, stride) = (self.first, self.cols, self.stride);
         // SAFETY: as in `row`; rows do not overlap.
-        std::array::from_fn(|n| unsafe {
-            std::slice::from_raw_parts_mut(self.first.add((i + n) * self.stride), self.cols)
-        })
+        rows.map(move |i| unsafe { std::slice::from_raw_parts_mut(first.add(i * stride), cols) })
     }
 
     /// These columns of row `i`.
@@ -112,6 +111,12 @@ impl<'a, T> Rows<'a, T> {
         self.rows
     }
 
+    /// Elements from one row to the next.
+    #[inline(always)]
+    pub(crate) fn stride(&self) -> usize {
+        self.stride
+    }
+
     /// `width` columns from `first` on.
     #[inline(always)]
     pub(crate) fn part(self, first: usize, width: usize) -> Self {
@@ -129,13 +134,12 @@ impl<'a, T> Rows<'a, T> {
         unsafe { std::slice::from_raw_parts(self.first.add(i * self.stride), self.cols) }
     }
 
-    /// These columns of rows from `i` on.
+    /// These columns of all rows.
     #[inline(always)]
-    pub(crate) fn rows<const N: usize>(&self, i: usize) -> [&'a [T]; N] {
-        assert!(i < self.rows && N <= self.rows - i);
+    pub(crate) fn iter(self) -> impl Iterator<Item = &'a [T]> {
         // SAFETY: as in `row`.
-        std::array::from_fn(|n| unsafe {
-            std::slice::from_raw_parts(self.first.add((i + n) * self.stride), self.cols)
+        (0..self.rows).map(move |i| unsafe {
+            std::slice::from_raw_parts(self.first.add(i * self.stride), self.cols)
         })
     }
 

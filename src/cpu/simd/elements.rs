@@ -1,12 +1,12 @@
-//! Elements as `f32` and signs as elements.
+//! Elements as floats of a vector, and signs as elements.
 
-use super::{Cached, Floats, Isa, Lane, Of, Store, Vector};
+use super::{Floats, Isa, LANES, Lane, Of, Ordered, Store, Vector};
 use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 
 /// An element that can be read as `f32`.
 pub trait Loads: Copy {
-    /// The first 8 elements of a slice as `f32`; of an `f64` the nearest one, so that the order stays
+    /// The first elements of a slice as `f32`; of an `f64` the nearest one, so that the order stays
     /// but different values may become equal.
     fn floats<I: Isa>(isa: I, from: &[Self]) -> I::F32;
 
@@ -17,7 +17,7 @@ pub trait Loads: Copy {
 impl Loads for f32 {
     #[inline(always)]
     fn floats<I: Isa>(isa: I, from: &[Self]) -> I::F32 {
-        Floats::load(isa, from)
+        Ordered::load(isa, from)
     }
 }
 
@@ -44,129 +44,90 @@ impl Loads for bf16 {
     }
 }
 
-/// An element that is calculated with in `R`, eight at a time. Arrays, not vectors: what is done with
-/// them is simple enough for the compiler.
-pub trait Reals<R>: Copy {
-    /// The first 8 elements of a slice.
-    fn widen_eight<I: Isa>(isa: I, from: &[Self]) -> [R; 8];
-    /// +1 where a bit is set, else -1.
-    fn signs_of<I: Isa>(isa: I, bits: u8) -> [R; 8];
-    /// Rounds, to the first 8 places of a slice.
-    fn narrow_eight<I: Isa>(isa: I, values: [R; 8], to: &mut [Self]);
+/// A type that is calculated with.
+pub trait FloatLane: Copy {
+    /// Its vector on an instruction set.
+    type Vector<I: Isa>: Floats<Lane = Self, Isa = I>;
 }
 
-#[inline(always)]
-fn signs_of<I: Isa>(isa: I, bits: u8) -> [f32; 8] {
-    let each = I::I32::load(isa, &[1, 2, 4, 8, 16, 32, 64, 128]);
-    let is_set = each.and(Vector::splat(isa, bits.into())).eq(each);
-    let mut values = [0.0; 8];
-    <f32 as Signed<i32>>::write_signs(isa, Cached, is_set, &mut values);
-    values
+impl FloatLane for f32 {
+    type Vector<I: Isa> = I::F32;
+}
+
+impl FloatLane for f64 {
+    type Vector<I: Isa> = I::F64;
+}
+
+/// An element that is calculated with in `R`.
+pub trait Reals<R: FloatLane>: Copy {
+    /// The first elements of a slice.
+    fn load<I: Isa>(isa: I, from: &[Self]) -> R::Vector<I>;
+    /// Rounds, to the first places of a slice.
+    fn store<I: Isa>(isa: I, store: impl Store, values: R::Vector<I>, to: &mut [Self]);
 }
 
 macro_rules! reals_as_they_are {
-    ($float:ident) => {
+    ($float:ident, $vector:ident) => {
         impl Reals<Self> for $float {
             #[inline(always)]
-            fn widen_eight<I: Isa>(_: I, from: &[Self]) -> [Self; 8] {
-                *from.first_chunk().expect("8 elements")
+            fn load<I: Isa>(isa: I, from: &[Self]) -> I::$vector {
+                Ordered::load(isa, from)
             }
             #[inline(always)]
-            fn signs_of<I: Isa>(isa: I, bits: u8) -> [Self; 8] {
-                signs_of(isa, bits).map(Self::from)
-            }
-            #[inline(always)]
-            fn narrow_eight<I: Isa>(_: I, values: [Self; 8], to: &mut [Self]) {
-                *to.first_chunk_mut().expect("8 places") = values;
+            fn store<I: Isa>(_: I, store: impl Store, values: I::$vector, to: &mut [Self]) {
+                store.store(values, to);
             }
         }
     };
 }
 
-reals_as_they_are!(f32);
-reals_as_they_are!(f64);
-
-#[inline(always)]
-fn widen_eight<I: Isa, T: Loads>(isa: I, from: &[T]) -> [f32; 8] {
-    let mut values = [0.0; 8];
-    T::floats(isa, from).store(&mut values);
-    values
-}
+reals_as_they_are!(f32, F32);
+reals_as_they_are!(f64, F64);
 
 impl Reals<f32> for f16 {
     #[inline(always)]
-    fn widen_eight<I: Isa>(isa: I, from: &[Self]) -> [f32; 8] {
-        widen_eight(isa, from)
+    fn load<I: Isa>(isa: I, from: &[Self]) -> I::F32 {
+        Loads::floats(isa, from)
     }
     #[inline(always)]
-    fn signs_of<I: Isa>(isa: I, bits: u8) -> [f32; 8] {
-        signs_of(isa, bits)
-    }
-    #[inline(always)]
-    fn narrow_eight<I: Isa>(isa: I, values: [f32; 8], to: &mut [Self]) {
-        isa.narrow_f16(Floats::load(isa, &values), to);
+    fn store<I: Isa>(isa: I, _: impl Store, values: I::F32, to: &mut [Self]) {
+        isa.narrow_f16(values, to);
     }
 }
 
 impl Reals<f32> for bf16 {
     #[inline(always)]
-    fn widen_eight<I: Isa>(isa: I, from: &[Self]) -> [f32; 8] {
-        widen_eight(isa, from)
+    fn load<I: Isa>(isa: I, from: &[Self]) -> I::F32 {
+        Loads::floats(isa, from)
     }
     #[inline(always)]
-    fn signs_of<I: Isa>(isa: I, bits: u8) -> [f32; 8] {
-        signs_of(isa, bits)
-    }
-    #[inline(always)]
-    fn narrow_eight<I: Isa>(_: I, values: [f32; 8], to: &mut [Self]) {
-        *to.first_chunk_mut().expect("8 places") = values.map(bf16::from_f32);
+    fn store<I: Isa>(_: I, _: impl Store, values: I::F32, to: &mut [Self]) {
+        // Simple enough for the compiler to do in vectors.
+        let mut lanes = [0.0; LANES];
+        values.store(&mut lanes);
+        *to.first_chunk_mut().expect("a vector's lanes") = lanes.map(bf16::from_f32);
     }
 }
 
 /// An element that masks over `K` can be written as.
 pub trait Signed<K: Lane>: Copy {
-    /// +1 where the mask is set, else -1, to the first places of a slice.
-    fn write_signs<I: Isa>(isa: I, store: impl Store, mask: Of<I, K>, to: &mut [Self]);
+    /// -1 where the mask is set, else +1, to the first places of a slice.
+    fn write_less<I: Isa>(isa: I, store: impl Store, less: Of<I, K>, to: &mut [Self]);
 }
 
-/// An element that masks of 16 columns, over lanes of 32 bits, can be written as.
-pub trait Less: Signed<i16> {
-    /// -1 where a mask is set, else +1, to the first places of a slice.
-    #[inline(always)]
-    fn write_less<I: Isa>(isa: I, store: impl Store, less: [I::I32; 2], to: &mut [Self]) {
-        let others = isa.narrow(less).eq(I::I16::splat(isa, 0));
-        Self::write_signs(isa, store, others, to);
-    }
-}
-
-impl Less for f64 {}
-impl Less for f16 {}
-impl Less for bf16 {}
-
-impl Less for f32 {
-    #[inline(always)]
-    fn write_less<I: Isa>(isa: I, store: impl Store, less: [I::I32; 2], to: &mut [Self]) {
-        const ONE: i32 = 1f32.to_bits() as i32;
-        let to: &mut [i32; 16] = bytemuck::cast_slice_mut(to).first_chunk_mut().expect("16 places");
-        let [low, high] = less.map(|less| signs(isa, less, ONE | i32::MIN, ONE));
-        store.store(low, &mut to[..8]);
-        store.store(high, &mut to[8..]);
-    }
-}
-
-/// A value where the mask is set, else another one.
+/// -1 where a mask is set, else +1, as numbers with these bits.
 #[inline(always)]
-fn signs<I: Isa, V: Vector<Isa = I>>(isa: I, mask: V, yes: V::Lane, no: V::Lane) -> V {
-    mask.select(V::splat(isa, yes), V::splat(isa, no))
+fn signs<I: Isa, V: Vector<Isa = I>>(isa: I, less: V, plus: V::Lane, minus: V::Lane) -> V {
+    less.select(V::splat(isa, minus), V::splat(isa, plus))
 }
 
 macro_rules! signed_by_own_bits {
     ($float:ident, $lane:ident) => {
         impl Signed<$lane> for $float {
             #[inline(always)]
-            fn write_signs<I: Isa>(isa: I, store: impl Store, mask: Of<I, $lane>, to: &mut [Self]) {
+            fn write_less<I: Isa>(isa: I, store: impl Store, less: Of<I, $lane>, to: &mut [Self]) {
                 const ONE: $lane = (1.0 as $float).to_bits() as $lane;
-                store.store(signs(isa, mask, ONE, ONE | $lane::MIN), bytemuck::cast_slice_mut(to));
+                store.store(signs(isa, less, ONE, ONE | $lane::MIN), bytemuck::cast_slice_mut(to));
             }
         }
     };
@@ -179,10 +140,10 @@ macro_rules! signed_by_16_bits {
     ($float:ident) => {
         impl Signed<i16> for $float {
             #[inline(always)]
-            fn write_signs<I: Isa>(isa: I, store: impl Store, mask: I::I16, to: &mut [Self]) {
+            fn write_less<I: Isa>(isa: I, store: impl Store, less: I::I16, to: &mut [Self]) {
                 const ONE: i16 = $float::ONE.to_bits() as i16;
                 let to = bytemuck::cast_slice_mut(to.reinterpret_cast_mut());
-                store.store(signs(isa, mask, ONE, ONE | i16::MIN), to);
+                store.store(signs(isa, less, ONE, ONE | i16::MIN), to);
             }
         }
     };
@@ -194,22 +155,28 @@ signed_by_16_bits!(bf16);
 impl Signed<i16> for f32 {
     /// The lower half of +1 and -1 is 0.
     #[inline(always)]
-    fn write_signs<I: Isa>(isa: I, store: impl Store, mask: I::I16, to: &mut [Self]) {
+    fn write_less<I: Isa>(isa: I, store: impl Store, less: I::I16, to: &mut [Self]) {
         const ONE: i16 = (1f32.to_bits() >> 16) as i16;
-        let to: &mut [i32; 16] = bytemuck::cast_slice_mut(to).first_chunk_mut().expect("16 places");
-        let [low, high] = isa.upper(signs(isa, mask, ONE, ONE | i16::MIN));
-        store.store(low, &mut to[..8]);
-        store.store(high, &mut to[8..]);
+        store.store(isa.select_upper(less, ONE | i16::MIN, ONE), bytemuck::cast_slice_mut(to));
     }
 }
 
 impl Signed<i16> for f64 {
     #[inline(always)]
-    fn write_signs<I: Isa>(isa: I, store: impl Store, mask: I::I16, to: &mut [Self]) {
-        let mut lanes = [0; 16];
-        mask.store(&mut lanes);
-        for (to, lanes) in to[..16].chunks_exact_mut(4).zip(lanes.chunks_exact(4)) {
-            <Self as Signed<i64>>::write_signs(isa, store, I::I64::load_narrow(isa, lanes), to);
-        }
+    fn write_less<I: Isa>(isa: I, store: impl Store, less: I::I16, to: &mut [Self]) {
+        <Self as Signed<i64>>::write_less(isa, store, isa.widen_64(less), to);
     }
 }
+
+macro_rules! signed_by_narrow_masks {
+    ($($float:ident),*) => {$(
+        impl Signed<i32> for $float {
+            #[inline(always)]
+            fn write_less<I: Isa>(isa: I, store: impl Store, less: I::I32, to: &mut [Self]) {
+                <Self as Signed<i16>>::write_less(isa, store, isa.narrow(less), to);
+            }
+        }
+    )*};
+}
+
+signed_by_narrow_masks!(f64, f16, bf16);

@@ -4,16 +4,14 @@
 //! the magnitude, negated for negative numbers: -0 and +0 both give 0. Every NaN gives the
 //! greatest integer. No number gives the least one.
 
-use super::{Floats, Isa, Of, Vector};
+use super::{Floats, Isa, Of, Ordered, Vector};
 use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 
 /// A key of one column: a signed integer.
 pub trait Lane: bytemuck::Pod + Ord + Default + Send + Sync + std::fmt::Debug {
     /// Its vector on an instruction set.
-    type Vector<I: Isa>: Vector<Lane = Self, Isa = I>;
-    /// Lanes of a vector.
-    const LANES: usize = 32 / size_of::<Self>();
+    type Vector<I: Isa>: Vector<Lane = Self, Isa = I, Register: Vector>;
     /// Less than any key.
     const MIN: Self;
     /// The key of NaN.
@@ -23,12 +21,14 @@ pub trait Lane: bytemuck::Pod + Ord + Default + Send + Sync + std::fmt::Debug {
     fn steps(self, to: Self) -> u64;
     /// A number of the type.
     fn of(number: i16) -> Self;
-    /// Numbers that are not negative, to the first places of a slice.
-    fn store_as_u32<I: Isa>(isa: I, numbers: Of<I, Self>, to: &mut [u32]);
+    /// The same numbers.
+    fn widen<I: Isa>(isa: I, lanes: I::I16) -> Of<I, Self>;
+    /// The same numbers, which 16 bits hold.
+    fn narrow<I: Isa>(isa: I, lanes: Of<I, Self>) -> I::I16;
 }
 
 macro_rules! lane {
-    ($lane:ident, $vector:ident, $unsigned:ident, $store_as_u32:expr) => {
+    ($lane:ident, $vector:ident, $unsigned:ident, $widen:expr, $narrow:expr) => {
         impl Lane for $lane {
             type Vector<I: Isa> = I::$vector;
             const MIN: Self = $lane::MIN;
@@ -43,25 +43,20 @@ macro_rules! lane {
                 $lane::from(number)
             }
             #[inline(always)]
-            fn store_as_u32<I: Isa>(isa: I, numbers: I::$vector, to: &mut [u32]) {
-                $store_as_u32(isa, numbers, to)
+            fn widen<I: Isa>(isa: I, lanes: I::I16) -> I::$vector {
+                $widen(isa, lanes)
+            }
+            #[inline(always)]
+            fn narrow<I: Isa>(isa: I, lanes: I::$vector) -> I::I16 {
+                $narrow(isa, lanes)
             }
         }
     };
 }
 
-lane!(i16, I16, u16, |isa: I, numbers, to: &mut [u32]| {
-    let [low, high] = isa.widen(numbers);
-    let to: &mut [i32; 16] = bytemuck::cast_slice_mut(to).first_chunk_mut().expect("16 places");
-    low.store(&mut to[..8]);
-    high.store(&mut to[8..]);
-});
-lane!(i32, I32, u32, |_, numbers: I::I32, to| numbers.store(bytemuck::cast_slice_mut(to)));
-lane!(i64, I64, u64, |_, numbers: I::I64, to: &mut [u32]| {
-    let mut lanes = [0; 4];
-    numbers.store(&mut lanes);
-    *to.first_chunk_mut().expect("4 places") = lanes.map(|lane| lane as u32);
-});
+lane!(i16, I16, u16, |_, lanes| lanes, |_, lanes| lanes);
+lane!(i32, I32, u32, I::widen, I::narrow);
+lane!(i64, I64, u64, I::widen_64, I::narrow_64);
 
 /// The key types of an element type.
 pub trait KeyLanes {
@@ -79,6 +74,69 @@ pub trait Keyed<K: Lane>: Copy {
     fn of_key(key: K) -> Self;
 }
 
+/// An element as sorting networks take it.
+pub trait Slotted: KeyLanes + Copy {
+    /// What is sorted of one column: floats by themselves, 16 bits by their keys.
+    type Slot: Copy;
+    /// A vector of them. Comparisons give masks over the narrowest key.
+    type Slots<I: Isa>: Ordered<Lane = Self::Slot, Isa = I, Mask = Of<I, Self::Small>>;
+    /// No element is less.
+    const LEAST: Self::Slot;
+    /// No element is greater but NaN.
+    const GREATEST: Self::Slot;
+
+    /// The first elements of a slice; where they are floats, +inf for NaN.
+    fn slots<I: Isa>(isa: I, from: &[Self]) -> Self::Slots<I>;
+    /// Their keys.
+    fn keys_of<I: Isa>(isa: I, slots: Self::Slots<I>) -> Of<I, Self::Small>;
+}
+
+macro_rules! slots_are_floats {
+    ($float:ident, $lane:ident, $vector:ident) => {
+        impl Slotted for $float {
+            type Slot = $float;
+            type Slots<I: Isa> = I::$vector;
+            const LEAST: $float = $float::NEG_INFINITY;
+            const GREATEST: $float = $float::INFINITY;
+
+            #[inline(always)]
+            fn slots<I: Isa>(isa: I, from: &[Self]) -> I::$vector {
+                I::$vector::load(isa, from).min(Ordered::splat(isa, Self::INFINITY))
+            }
+            #[inline(always)]
+            fn keys_of<I: Isa>(isa: I, slots: I::$vector) -> Of<I, $lane> {
+                keys_of_bits(isa, slots.bits(), $float::INFINITY.to_bits() as $lane, $lane::MAX)
+            }
+        }
+    };
+}
+
+slots_are_floats!(f32, i32, F32);
+slots_are_floats!(f64, i64, F64);
+
+macro_rules! slots_are_keys {
+    ($float:ident) => {
+        impl Slotted for $float {
+            type Slot = i16;
+            type Slots<I: Isa> = I::I16;
+            const LEAST: i16 = i16::MIN;
+            const GREATEST: i16 = i16::MAX;
+
+            #[inline(always)]
+            fn slots<I: Isa>(isa: I, from: &[Self]) -> I::I16 {
+                <Self as Keyed<i16>>::keys(isa, from)
+            }
+            #[inline(always)]
+            fn keys_of<I: Isa>(_: I, slots: I::I16) -> I::I16 {
+                slots
+            }
+        }
+    };
+}
+
+slots_are_keys!(f16);
+slots_are_keys!(bf16);
+
 /// Keys of lanes that hold the bits of floats with this infinity; `nan` is the key of NaN.
 #[inline(always)]
 fn keys_of_bits<I: Isa, V: Vector<Isa = I>>(isa: I, bits: V, infinity: V::Lane, nan: V::Lane) -> V {
@@ -90,14 +148,7 @@ fn keys_of_bits<I: Isa, V: Vector<Isa = I>>(isa: I, bits: V, infinity: V::Lane, 
 /// Keys of `f32`s.
 #[inline(always)]
 pub(crate) fn keys_of<I: Isa>(isa: I, floats: I::F32) -> I::I32 {
-    keys_of_bits(isa, floats.bits(), f32::INFINITY.to_bits() as i32, i32::MAX)
-}
-
-/// The `f32`s that have these keys.
-#[inline(always)]
-pub(crate) fn floats_of<I: Isa>(isa: I, keys: I::I32) -> I::F32 {
-    let sign = keys.and(Vector::splat(isa, i32::MIN));
-    Floats::of_bits(keys.negate_where_negative(keys).or(sign))
+    <f32 as Slotted>::keys_of(isa, floats)
 }
 
 /// The float whose magnitude and sign a key has.
@@ -119,7 +170,7 @@ macro_rules! keyed_by_own_bits {
         impl Keyed<$lane> for $float {
             #[inline(always)]
             fn keys<I: Isa>(isa: I, from: &[Self]) -> Of<I, $lane> {
-                let bits = Vector::load(isa, bytemuck::cast_slice(from));
+                let bits = Ordered::load(isa, bytemuck::cast_slice(from));
                 keys_of_bits(isa, bits, $float::INFINITY.to_bits() as $lane, $lane::MAX)
             }
             #[inline(always)]
@@ -144,7 +195,7 @@ macro_rules! keyed_by_16_bits {
         impl Keyed<i16> for $float {
             #[inline(always)]
             fn keys<I: Isa>(isa: I, from: &[Self]) -> Of<I, i16> {
-                let bits = Vector::load(isa, bytemuck::cast_slice(from.reinterpret_cast()));
+                let bits = Ordered::load(isa, bytemuck::cast_slice(from.reinterpret_cast()));
                 keys_of_bits(isa, bits, $float::INFINITY.to_bits() as i16, i16::MAX)
             }
             #[inline(always)]

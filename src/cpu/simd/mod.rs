@@ -1,21 +1,26 @@
-//! Vectors of keys: one generic algorithm, several instruction sets.
+//! Vectors of 16 columns: one generic algorithm, several instruction sets.
 //!
-//! A lane is a column. Algorithms are written once over [`Isa`] and [`Vector`]; the portable
-//! implementation ([`portable`]) is plain arrays, [`avx2`] is `std::arch`. Which one runs is decided
-//! once, at run time, by what the machine has; `BIHALF_CPU_ISA=portable` (or `avx2`) forces it.
+//! A lane is a column. Algorithms are written once over [`Isa`], [`Vector`] and [`Floats`]. The portable
+//! implementation ([`portable`]) is plain arrays; the others are `std::arch`, a vector of as many
+//! registers as 16 columns take ([`Two`]). Which one runs is decided once, at run time, by what the
+//! machine has; `BIHALF_CPU_ISA` forces it.
+//!
+//! Why `std::arch`, and no crate of vectors: the narrowing, sign and half-precision conversions here,
+//! stores past the caches and masks in registers of their own are not what such crates agree on, and
+//! the trait is small.
 //!
 //! This folder alone of the CPU path holds `unsafe`, for these reasons:
 //!
 //! | file | reason | why it is sound |
 //! |---|---|---|
-//! | `avx2.rs` | intrinsics need their instructions | a vector or a token of [`avx2::Avx2`] is only made after detection |
-//! | `avx2.rs` | a function with `#[target_feature]` | it is only called with that token |
-//! | `avx2.rs` | loads and stores through pointers | each is behind an assertion of the slice's length |
+//! | `avx2.rs`, `avx512.rs`, `neon.rs` | intrinsics need their instructions | a vector or a token of the set is only made after detection |
+//! | `avx2.rs`, `avx512.rs` | a function with `#[target_feature]` | it is only called with that token |
+//! | `avx2.rs`, `avx512.rs`, `neon.rs` | loads and stores through pointers | each is behind an assertion of the slice's length |
 //! | `columns.rs` | threads write disjoint columns of one matrix | a part owns a range of columns and hands out rows of that range alone |
 //! | `columns.rs` | rows without a check of the whole matrix | the last row has been checked |
-//! | `avx2.rs` | a prefetch of any address | it touches nothing that a program can see |
+//! | `avx2.rs`, `avx512.rs`, `neon.rs` | a prefetch of any address | it touches nothing that a program can see |
 //! | `store.rs` | stores past the caches, which are not ordered | who gets the token for them is inside a call that ends with a fence |
-//! | `mod.rs` | scratch memory seen as vectors | vectors are lanes without padding, any bits are a value |
+//! | `mod.rs` | scratch memory seen as vectors, vectors as registers | both are lanes without padding, any bits are a value |
 //!
 //! Generic code is `#[inline(always)]`, so that it is compiled inside [`Isa::run`] with the
 //! instructions of the set.
@@ -23,28 +28,39 @@
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
 mod columns;
+mod detect;
 mod elements;
 mod keys;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod portable;
 mod store;
+mod two;
 
 #[cfg(target_arch = "x86_64")]
 pub(crate) use avx2::Avx2;
+#[cfg(target_arch = "x86_64")]
+pub(crate) use avx512::Avx512;
 pub(crate) use columns::{Columns, Rows};
-pub use elements::{Less, Loads, Reals, Signed};
-pub use keys::{KeyLanes, Keyed, Lane};
-pub(crate) use keys::{floats_of, keys_of};
+pub use detect::Detected;
+pub(crate) use detect::{detected, on_detected};
+pub use elements::{FloatLane, Loads, Reals, Signed};
+pub use keys::{KeyLanes, Keyed, Lane, Slotted};
+pub(crate) use keys::keys_of;
+#[cfg(target_arch = "aarch64")]
+pub(crate) use neon::Neon;
 pub(crate) use portable::Portable;
 pub use store::Store;
 pub(crate) use store::{Cached, past_caches};
+pub use two::Two;
 
-use crate::{Error, Result};
 use half::f16;
-use std::sync::OnceLock;
 
-/// The environment variable that forces an instruction set.
-pub(crate) const VARIABLE: &str = "BIHALF_CPU_ISA";
+/// Lanes of a vector: columns that are worked on together, a cache line of `f32`.
+pub const LANES: usize = 16;
 
 /// Work to be compiled for an instruction set. `run` must be `#[inline(always)]`.
 pub trait Job<I: Isa> {
@@ -54,40 +70,70 @@ pub trait Job<I: Isa> {
     fn run(self, isa: I) -> Self::Output;
 }
 
-/// An instruction set. A value of it is the proof that the machine has it.
+/// An instruction set. A value of it is the proof that the machine has it. All vectors have
+/// [`LANES`] lanes.
 pub trait Isa: Copy + Send + Sync + 'static {
-    /// 16 lanes of 16 bits.
-    type I16: Vector<Lane = i16, Isa = Self>;
-    /// 8 lanes of 32 bits.
-    type I32: Vector<Lane = i32, Isa = Self>;
-    /// 4 lanes of 64 bits.
-    type I64: Vector<Lane = i64, Isa = Self>;
-    /// 8 lanes of `f32`.
-    type F32: Floats<Isa = Self>;
+    /// Lanes of 16 bits.
+    type I16: Vector<Lane = i16, Isa = Self, Register: Vector>;
+    /// Lanes of 32 bits.
+    type I32: Vector<Lane = i32, Isa = Self, Register: Vector>;
+    /// Lanes of 64 bits.
+    type I64: Vector<Lane = i64, Isa = Self, Register: Vector>;
+    /// Lanes of `f32`.
+    type F32: Floats<Lane = f32, Isa = Self, Mask = Self::I32>;
+    /// Lanes of `f64`.
+    type F64: Floats<Lane = f64, Isa = Self, Mask = Self::I64>;
+
+    /// The slots of the largest sorting network that takes less time than counting does.
+    const MOST_SLOTS: usize = 64;
 
     /// Runs a job compiled for this instruction set.
     fn run<J: Job<Self>>(self, job: J) -> J::Output;
 
-    /// The first 8 values, each in the upper half of a lane; the lower half is 0.
+    /// The first values, each in the upper half of a lane; the lower half is 0.
     fn load_upper(self, values: &[u16]) -> Self::I32;
 
-    /// 16 lanes of 32 bits as 16 bits, the nearest there are.
-    fn narrow(self, lanes: [Self::I32; 2]) -> Self::I16;
+    /// Lanes of 32 bits as 16 bits, the nearest there are.
+    fn narrow(self, lanes: Self::I32) -> Self::I16;
 
-    /// 16 lanes of 16 bits with 32 bits each.
-    fn widen(self, lanes: Self::I16) -> [Self::I32; 2];
+    /// Lanes of 16 bits with 32 bits each.
+    fn widen(self, lanes: Self::I16) -> Self::I32;
 
-    /// 16 lanes of 16 bits, each in the upper half of a lane; the lower half is 0.
-    fn upper(self, lanes: Self::I16) -> [Self::I32; 2];
+    /// The lower 16 bits of lanes of 64 bits.
+    #[inline(always)]
+    fn narrow_64(self, lanes: Self::I64) -> Self::I16 {
+        let mut wide = [0; LANES];
+        lanes.store(&mut wide);
+        Ordered::load(self, &wide.map(|lane| lane as i16))
+    }
 
-    /// 8 values as `f32`.
+    /// Lanes of 16 bits with 64 bits each.
+    #[inline(always)]
+    fn widen_64(self, lanes: Self::I16) -> Self::I64 {
+        let mut narrow = [0; LANES];
+        lanes.store(&mut narrow);
+        Ordered::load(self, &narrow.map(i64::from))
+    }
+
+    /// For a mask: `yes` where it is set, else `no`, each in the upper half of a lane; the lower half
+    /// is 0.
+    fn select_upper(self, mask: Self::I16, yes: i16, no: i16) -> Self::I32;
+
+    /// The first values as `f32`.
     fn widen_f16(self, values: &[f16]) -> Self::F32;
 
-    /// 8 values rounded.
+    /// Values rounded.
     fn narrow_f16(self, values: Self::F32, to: &mut [f16]);
 
-    /// 8 values as `f32`, rounded.
+    /// The first values as `f32`, rounded.
     fn narrow_f64(self, values: &[f64]) -> Self::F32;
+
+    /// Integers as `f32`, rounded.
+    fn float(self, lanes: Self::I32) -> Self::F32;
+
+    /// Rounded to a near integer, such that the order of numbers stays; out of range or NaN it is the
+    /// least one.
+    fn round(self, values: Self::F32) -> Self::I32;
 
     /// Asks for a cache line that will be read. Any address will do.
     fn prefetch<T>(self, address: *const T);
@@ -96,52 +142,20 @@ pub trait Isa: Copy + Send + Sync + 'static {
     fn settle(self);
 }
 
-/// A vector of `f32`. Masks are those of the integers of its size.
-pub trait Floats: Copy + Send + Sync + 'static {
+/// Lanes that are compared.
+pub trait Ordered: Copy + Send + Sync + 'static {
+    /// The element of one column.
+    type Lane: bytemuck::Pod + Default + Send + Sync;
     /// The instruction set.
     type Isa: Isa;
+    /// What comparisons give: all bits of a lane are equal.
+    type Mask: Vector<Isa = Self::Isa>;
+    /// The part that one register holds, with fewer lanes.
+    type Register: Ordered<Lane = Self::Lane, Isa = Self::Isa>;
 
-    /// The same value in all lanes.
-    fn splat(isa: Self::Isa, value: f32) -> Self;
-    /// The first values of a slice.
-    fn load(isa: Self::Isa, from: &[f32]) -> Self;
-    /// To the first places of a slice.
-    fn store(self, to: &mut [f32]);
-    /// The nearest number.
-    fn of_int(int: IntsOf<Self>) -> Self;
-    /// A number whose place in the order does not depend on the others; out of range or NaN it is
-    /// the least one.
-    fn to_int(self) -> IntsOf<Self>;
-    /// The same bits.
-    fn of_bits(bits: IntsOf<Self>) -> Self;
-    /// The same bits.
-    fn bits(self) -> IntsOf<Self>;
-    /// Sums.
-    fn add(self, other: Self) -> Self;
-    /// Differences.
-    fn sub(self, other: Self) -> Self;
-    /// Products.
-    fn mul(self, other: Self) -> Self;
-    /// Quotients.
-    fn div(self, other: Self) -> Self;
-    /// The lesser of each two lanes; that of `limit` for NaN.
-    fn up_to(self, limit: Self) -> Self;
-    /// Mask of the lanes that are greater than those of `other`.
-    fn gt(self, other: Self) -> IntsOf<Self>;
-    /// For a mask: `yes` where it is set, else `no`.
-    fn select(mask: IntsOf<Self>, yes: Self, no: Self) -> Self;
-}
-
-/// The integers with as many bits as the floats.
-pub type IntsOf<F> = <<F as Floats>::Isa as Isa>::I32;
-
-/// A vector of signed integers, a lane a column. Masks are vectors with all bits of a lane equal.
-pub trait Vector: Copy + Send + Sync + 'static {
-    /// One column's key.
-    type Lane: Lane;
-    /// The instruction set.
-    type Isa: Isa;
-    /// Whether it is a register, so that long sequences on many vectors are worth unrolling.
+    /// Lanes: of a whole vector [`LANES`].
+    const LANES: usize;
+    /// Whether it is a register or several, so that long sequences on them are worth unrolling.
     const IN_REGISTERS: bool = true;
 
     /// The same value in all lanes.
@@ -156,13 +170,39 @@ pub trait Vector: Copy + Send + Sync + 'static {
     /// [`Isa::settle`] comes before anything else that reads or writes these places.
     unsafe fn store_past_caches(self, to: &mut [Self::Lane]);
     /// Mask of the lanes that are greater than those of `other`.
-    fn gt(self, other: Self) -> Self;
+    fn gt(self, other: Self) -> Self::Mask;
+    /// The lesser of each two lanes; that of `other` where one of them is NaN.
+    fn min(self, other: Self) -> Self;
+    /// The greater of each two lanes; that of `other` where one of them is NaN.
+    fn max(self, other: Self) -> Self;
+    /// A part, counted from the first lanes on.
+    fn register(&self, number: usize) -> Self::Register;
+    /// Replaces a part.
+    fn set_register(&mut self, number: usize, register: Self::Register);
+}
+
+/// A vector of floats. Masks are integers of the same size.
+pub trait Floats: Ordered {
+    /// The same bits.
+    fn of_bits(bits: Self::Mask) -> Self;
+    /// The same bits.
+    fn bits(self) -> Self::Mask;
+    /// Sums.
+    fn add(self, other: Self) -> Self;
+    /// Differences.
+    fn sub(self, other: Self) -> Self;
+    /// Products.
+    fn mul(self, other: Self) -> Self;
+    /// Quotients.
+    fn div(self, other: Self) -> Self;
+    /// For a mask: `yes` where it is set, else `no`.
+    fn select(mask: Self::Mask, yes: Self, no: Self) -> Self;
+}
+
+/// A vector of signed integers, and of masks.
+pub trait Vector: Ordered<Mask = Self, Lane: Lane> {
     /// Mask of the lanes that are equal.
     fn eq(self, other: Self) -> Self;
-    /// The lesser of each two lanes.
-    fn min(self, other: Self) -> Self;
-    /// The greater of each two lanes.
-    fn max(self, other: Self) -> Self;
     /// Bits of both.
     fn and(self, other: Self) -> Self;
     /// Bits that `other` has not.
@@ -173,69 +213,38 @@ pub trait Vector: Copy + Send + Sync + 'static {
     fn add(self, other: Self) -> Self;
     /// Differences, wrapping.
     fn sub(self, other: Self) -> Self;
+    /// One more where a mask is set.
+    #[inline(always)]
+    fn count(self, mask: Self) -> Self {
+        self.sub(mask)
+    }
     /// Shift to the right of a lane as bits, by as many places, less than its bits, as the
     /// lane of `by` says.
     fn shr(self, by: Self) -> Self;
-    /// As many values of 16 bits as there are lanes.
-    fn load_narrow(isa: Self::Isa, from: &[i16]) -> Self;
-    /// The lower 16 bits of each lane.
-    fn store_narrow(self, to: &mut [i16]);
     /// For a mask: `yes` where it is set, else `no`.
     fn select(self, yes: Self, no: Self) -> Self;
     /// Negated where `signs` is negative.
     fn negate_where_negative(self, signs: Self) -> Self;
     /// For a mask: a bit a lane, that of lane 0 lowest.
     fn bits(self) -> u32;
+    /// The mask that has these bits.
+    fn of_bits(isa: Self::Isa, bits: u32) -> Self;
 }
 
 /// The vector of a lane type on an instruction set.
 pub type Of<I, K> = <K as Lane>::Vector<I>;
 
-/// The instruction sets that this build knows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Detected {
-    Portable(Portable),
-    #[cfg(target_arch = "x86_64")]
-    Avx2(Avx2),
+/// The registers of vectors, one vector's after the other's.
+#[inline(always)]
+pub(crate) fn registers<V: Ordered>(vectors: &[V]) -> &[V::Register] {
+    let number = V::LANES / V::Register::LANES;
+    assert!(size_of::<V>() == number * size_of::<V::Register>());
+    // SAFETY: a vector is its registers, one behind the other, without padding.
+    unsafe { std::slice::from_raw_parts(vectors.as_ptr().cast(), vectors.len() * number) }
 }
 
-/// Names that the variable may have here.
-const NAMES: &str = if cfg!(target_arch = "x86_64") { "portable or avx2" } else { "portable" };
-
-/// The instruction set that calls run on.
-pub(crate) fn detected() -> Result<Detected> {
-    static DETECTED: OnceLock<Result<Detected, String>> = OnceLock::new();
-    let choose = || match std::env::var_os(VARIABLE) {
-        None => Ok(best()),
-        Some(name) => named(&name.to_string_lossy()),
-    };
-    match DETECTED.get_or_init(choose) {
-        Ok(isa) => Ok(*isa),
-        Err(value) => {
-            Err(Error::InstructionSet { variable: VARIABLE, value: value.clone(), known: NAMES })
-        }
-    }
-}
-
-fn best() -> Detected {
-    #[cfg(target_arch = "x86_64")]
-    if let Some(avx2) = Avx2::detect() {
-        return Detected::Avx2(avx2);
-    }
-    Detected::Portable(Portable)
-}
-
-fn named(name: &str) -> Result<Detected, String> {
-    match name {
-        "portable" => Ok(Detected::Portable(Portable)),
-        #[cfg(target_arch = "x86_64")]
-        "avx2" => Avx2::detect().map(Detected::Avx2).ok_or_else(|| name.to_owned()),
-        _ => Err(name.to_owned()),
-    }
-}
-
-/// Scratch memory as vectors: those that lie in it, at multiples of their size.
-pub(crate) fn vectors_mut<I: Isa, K: Lane>(_: I, lanes: &mut [K]) -> &mut [Of<I, K>] {
+/// Scratch memory as vectors or registers: those that lie in it, at multiples of their size.
+pub(crate) fn vectors_mut<V: Vector>(_: V::Isa, lanes: &mut [V::Lane]) -> &mut [V] {
     // SAFETY: a vector consists of lanes without padding and any bits are a valid one; the token
     // allows vectors of its set.
     unsafe { lanes.align_to_mut().1 }

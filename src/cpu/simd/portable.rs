@@ -1,66 +1,77 @@
 //! Vectors as plain arrays: for every machine, and the meaning of each operation. No `unsafe` block.
+//!
+//! Operations are calls: each is a loop that the compiler makes vectors of. Inlined, arrays would be
+//! taken apart into lanes, which takes minutes to compile and runs slower.
 
-use super::{Floats, Isa, Job, Vector};
+use super::{Floats, Isa, Job, LANES, Ordered, Vector};
 use half::f16;
 
 /// The token of the portable implementation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Portable;
 
+/// The first lanes of a slice.
+#[inline(always)]
+fn first<T: Copy>(values: &[T]) -> [T; LANES] {
+    *values.first_chunk().expect("a vector's lanes")
+}
+
 impl Isa for Portable {
     type I16 = I16;
     type I32 = I32;
     type I64 = I64;
     type F32 = F32;
+    type F64 = F64;
 
     #[inline(always)]
     fn run<J: Job<Self>>(self, job: J) -> J::Output {
         job.run(self)
     }
 
-    #[inline(always)]
+    #[inline(never)]
     fn load_upper(self, values: &[u16]) -> I32 {
-        let values: &[u16; 8] = values.first_chunk().expect("8 values");
-        I32(values.map(|value| i32::from(value) << 16))
+        I32(first(values).map(|value| i32::from(value) << 16))
     }
 
-    #[inline(always)]
-    fn narrow(self, [low, high]: [I32; 2]) -> I16 {
-        let nearest = |lane: i32| lane.clamp(i16::MIN.into(), i16::MAX.into()) as i16;
-        let mut lanes = [0; 16];
-        for (lane, wide) in lanes.iter_mut().zip(low.0.into_iter().chain(high.0)) {
-            *lane = nearest(wide);
-        }
-        I16(lanes)
+    #[inline(never)]
+    fn narrow(self, lanes: I32) -> I16 {
+        I16(lanes.0.map(|lane| lane.clamp(i16::MIN.into(), i16::MAX.into()) as i16))
     }
 
-    #[inline(always)]
-    fn widen(self, lanes: I16) -> [I32; 2] {
-        let half = |lanes: &[i16]| I32(std::array::from_fn(|l| i32::from(lanes[l])));
-        [half(&lanes.0[..8]), half(&lanes.0[8..])]
+    #[inline(never)]
+    fn widen(self, lanes: I16) -> I32 {
+        I32(lanes.0.map(i32::from))
     }
 
-    #[inline(always)]
-    fn upper(self, lanes: I16) -> [I32; 2] {
-        self.widen(lanes).map(|lanes| I32(lanes.0.map(|lane| lane << 16)))
+    #[inline(never)]
+    fn select_upper(self, mask: I16, yes: i16, no: i16) -> I32 {
+        let (yes, no) = (i32::from(yes) << 16, i32::from(no) << 16);
+        I32(mask.0.map(|mask| if mask < 0 { yes } else { no }))
     }
 
     #[inline(always)]
     fn widen_f16(self, values: &[f16]) -> F32 {
-        let values: &[f16; 8] = values.first_chunk().expect("8 values");
-        F32(values.map(f16::to_f32))
+        F32(first(values).map(f16::to_f32))
     }
 
     #[inline(always)]
     fn narrow_f16(self, values: F32, to: &mut [f16]) {
-        let to: &mut [f16; 8] = to.first_chunk_mut().expect("8 places");
-        *to = values.0.map(f16::from_f32);
+        *to.first_chunk_mut().expect("a vector's lanes") = values.0.map(f16::from_f32);
     }
 
-    #[inline(always)]
+    #[inline(never)]
     fn narrow_f64(self, values: &[f64]) -> F32 {
-        let values: &[f64; 8] = values.first_chunk().expect("8 values");
-        F32(values.map(|value| value as f32))
+        F32(first(values).map(|value| value as f32))
+    }
+
+    #[inline(never)]
+    fn float(self, lanes: I32) -> F32 {
+        F32(lanes.0.map(|lane| lane as f32))
+    }
+
+    #[inline(never)]
+    fn round(self, values: F32) -> I32 {
+        I32(values.0.map(|lane| if lane < 2f32.powi(31) { lane as i32 } else { i32::MIN }))
     }
 
     #[inline(always)]
@@ -70,83 +81,11 @@ impl Isa for Portable {
     fn settle(self) {}
 }
 
-#[derive(Clone, Copy, Debug)]
-#[repr(C, align(32))]
-pub struct F32([f32; 8]);
-
-impl F32 {
-    #[inline(always)]
-    fn map(self, other: Self, f: impl Fn(f32, f32) -> f32) -> Self {
-        Self(std::array::from_fn(|l| f(self.0[l], other.0[l])))
-    }
-}
-
-impl Floats for F32 {
-    type Isa = Portable;
-
-    #[inline(always)]
-    fn splat(_: Portable, value: f32) -> Self {
-        Self([value; 8])
-    }
-    #[inline(always)]
-    fn load(_: Portable, from: &[f32]) -> Self {
-        Self(*from.first_chunk().expect("8 values"))
-    }
-    #[inline(always)]
-    fn store(self, to: &mut [f32]) {
-        *to.first_chunk_mut().expect("8 places") = self.0;
-    }
-    #[inline(always)]
-    fn of_int(int: I32) -> Self {
-        Self(int.0.map(|lane| lane as f32))
-    }
-    #[inline(always)]
-    fn to_int(self) -> I32 {
-        I32(self.0.map(|lane| if lane < 2f32.powi(31) { lane as i32 } else { i32::MIN }))
-    }
-    #[inline(always)]
-    fn of_bits(bits: I32) -> Self {
-        Self(bits.0.map(|lane| f32::from_bits(lane as u32)))
-    }
-    #[inline(always)]
-    fn bits(self) -> I32 {
-        I32(self.0.map(|lane| lane.to_bits() as i32))
-    }
-    #[inline(always)]
-    fn add(self, other: Self) -> Self {
-        self.map(other, |a, b| a + b)
-    }
-    #[inline(always)]
-    fn sub(self, other: Self) -> Self {
-        self.map(other, |a, b| a - b)
-    }
-    #[inline(always)]
-    fn mul(self, other: Self) -> Self {
-        self.map(other, |a, b| a * b)
-    }
-    #[inline(always)]
-    fn div(self, other: Self) -> Self {
-        self.map(other, |a, b| a / b)
-    }
-    #[inline(always)]
-    fn up_to(self, limit: Self) -> Self {
-        self.map(limit, |a, b| if a < b { a } else { b })
-    }
-    #[inline(always)]
-    fn gt(self, other: Self) -> I32 {
-        I32(std::array::from_fn(|l| -i32::from(self.0[l] > other.0[l])))
-    }
-    #[inline(always)]
-    fn select(mask: I32, yes: Self, no: Self) -> Self {
-        Self(std::array::from_fn(|l| if mask.0[l] < 0 { yes.0[l] } else { no.0[l] }))
-    }
-}
-
-macro_rules! vector {
-    ($name:ident, $lane:ident, $unsigned:ident, $lanes:literal) => {
+macro_rules! lanes {
+    ($name:ident, $lane:ident, $mask:ident, $mask_lane:ident) => {
         #[derive(Clone, Copy, Debug)]
         #[repr(C, align(32))]
-        pub struct $name([$lane; $lanes]);
+        pub struct $name([$lane; LANES]);
 
         impl $name {
             #[inline(always)]
@@ -159,18 +98,22 @@ macro_rules! vector {
             }
         }
 
-        impl Vector for $name {
+        impl Ordered for $name {
             type Lane = $lane;
             type Isa = Portable;
+            type Mask = $mask;
+            type Register = Self;
+
+            const LANES: usize = LANES;
             const IN_REGISTERS: bool = false;
 
             #[inline(always)]
             fn splat(_: Portable, value: $lane) -> Self {
-                Self([value; $lanes])
+                Self([value; LANES])
             }
             #[inline(always)]
             fn load(_: Portable, from: &[$lane]) -> Self {
-                Self(*from.first_chunk().expect("a vector's lanes"))
+                Self(first(from))
             }
             #[inline(always)]
             fn store(self, to: &mut [$lane]) {
@@ -180,56 +123,68 @@ macro_rules! vector {
             unsafe fn store_past_caches(self, to: &mut [$lane]) {
                 self.store(to);
             }
-            #[inline(always)]
-            fn gt(self, other: Self) -> Self {
-                self.map(other, |a, b| -$lane::from(a > b))
+            #[inline(never)]
+            fn gt(self, other: Self) -> $mask {
+                let mut mask = [0; LANES];
+                for (mask, (a, b)) in mask.iter_mut().zip(self.0.into_iter().zip(other.0)) {
+                    *mask = -$mask_lane::from(a > b);
+                }
+                $mask(mask)
             }
-            #[inline(always)]
-            fn eq(self, other: Self) -> Self {
-                self.map(other, |a, b| -$lane::from(a == b))
-            }
-            #[inline(always)]
+            #[inline(never)]
             fn min(self, other: Self) -> Self {
                 self.map(other, |a, b| if a < b { a } else { b })
             }
-            #[inline(always)]
+            #[inline(never)]
             fn max(self, other: Self) -> Self {
                 self.map(other, |a, b| if a > b { a } else { b })
             }
             #[inline(always)]
+            fn register(&self, _: usize) -> Self {
+                *self
+            }
+            #[inline(always)]
+            fn set_register(&mut self, _: usize, register: Self) {
+                *self = register;
+            }
+        }
+    };
+}
+
+macro_rules! integers {
+    ($name:ident, $lane:ident, $unsigned:ident) => {
+        lanes!($name, $lane, $name, $lane);
+
+        impl Vector for $name {
+            #[inline(never)]
+            fn eq(self, other: Self) -> Self {
+                self.map(other, |a, b| -$lane::from(a == b))
+            }
+            #[inline(never)]
             fn and(self, other: Self) -> Self {
                 self.map(other, |a, b| a & b)
             }
-            #[inline(always)]
+            #[inline(never)]
             fn without(self, other: Self) -> Self {
                 self.map(other, |a, b| a & !b)
             }
-            #[inline(always)]
+            #[inline(never)]
             fn or(self, other: Self) -> Self {
                 self.map(other, |a, b| a | b)
             }
-            #[inline(always)]
+            #[inline(never)]
             fn add(self, other: Self) -> Self {
                 self.map(other, $lane::wrapping_add)
             }
-            #[inline(always)]
+            #[inline(never)]
             fn sub(self, other: Self) -> Self {
                 self.map(other, $lane::wrapping_sub)
             }
-            #[inline(always)]
+            #[inline(never)]
             fn shr(self, by: Self) -> Self {
                 self.map(by, |a, by| (a as $unsigned >> by) as $lane)
             }
-            #[inline(always)]
-            fn load_narrow(_: Portable, from: &[i16]) -> Self {
-                let from: &[i16; $lanes] = from.first_chunk().expect("a vector's lanes");
-                Self(from.map($lane::from))
-            }
-            #[inline(always)]
-            fn store_narrow(self, to: &mut [i16]) {
-                *to.first_chunk_mut().expect("a vector's lanes") = self.0.map(|lane| lane as i16);
-            }
-            #[inline(always)]
+            #[inline(never)]
             fn select(self, yes: Self, no: Self) -> Self {
                 let mut lanes = no.0;
                 for ((lane, yes), mask) in lanes.iter_mut().zip(yes.0).zip(self.0) {
@@ -237,22 +192,66 @@ macro_rules! vector {
                 }
                 Self(lanes)
             }
-            #[inline(always)]
+            #[inline(never)]
             fn negate_where_negative(self, signs: Self) -> Self {
                 self.map(signs, |a, sign| {
                     let mask = sign >> ($lane::BITS - 1);
                     (a ^ mask).wrapping_sub(mask)
                 })
             }
-            #[inline(always)]
+            #[inline(never)]
             fn bits(self) -> u32 {
                 let lanes = self.0.iter().enumerate();
                 lanes.fold(0, |bits, (l, lane)| bits | u32::from(*lane < 0) << l)
+            }
+            #[inline(never)]
+            fn of_bits(_: Portable, bits: u32) -> Self {
+                Self(std::array::from_fn(|l| -((bits >> l & 1) as $lane)))
             }
         }
     };
 }
 
-vector!(I16, i16, u16, 16);
-vector!(I32, i32, u32, 8);
-vector!(I64, i64, u64, 4);
+integers!(I16, i16, u16);
+integers!(I32, i32, u32);
+integers!(I64, i64, u64);
+
+macro_rules! floats {
+    ($name:ident, $lane:ident, $mask:ident, $mask_lane:ident) => {
+        lanes!($name, $lane, $mask, $mask_lane);
+
+        impl Floats for $name {
+            #[inline(never)]
+            fn of_bits(bits: $mask) -> Self {
+                Self(bits.0.map(|lane| $lane::from_bits(lane as _)))
+            }
+            #[inline(never)]
+            fn bits(self) -> $mask {
+                $mask(self.0.map(|lane| lane.to_bits() as $mask_lane))
+            }
+            #[inline(never)]
+            fn add(self, other: Self) -> Self {
+                self.map(other, |a, b| a + b)
+            }
+            #[inline(never)]
+            fn sub(self, other: Self) -> Self {
+                self.map(other, |a, b| a - b)
+            }
+            #[inline(never)]
+            fn mul(self, other: Self) -> Self {
+                self.map(other, |a, b| a * b)
+            }
+            #[inline(never)]
+            fn div(self, other: Self) -> Self {
+                self.map(other, |a, b| a / b)
+            }
+            #[inline(never)]
+            fn select(mask: $mask, yes: Self, no: Self) -> Self {
+                Self(std::array::from_fn(|l| if mask.0[l] < 0 { yes.0[l] } else { no.0[l] }))
+            }
+        }
+    };
+}
+
+floats!(F32, f32, I32, i32);
+floats!(F64, f64, I64, i64);

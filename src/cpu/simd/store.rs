@@ -1,12 +1,12 @@
 //! Stores through the caches or past them.
 
-use super::{Isa, Vector};
+use super::{Isa, Ordered};
 use std::marker::PhantomData;
 
 /// How vectors are stored.
 pub trait Store: Copy {
     /// To the first places of a slice.
-    fn store<V: Vector>(self, vector: V, to: &mut [V::Lane]);
+    fn store<V: Ordered>(self, vector: V, to: &mut [V::Lane]);
 }
 
 /// As is usual.
@@ -15,7 +15,7 @@ pub(crate) struct Cached;
 
 impl Store for Cached {
     #[inline(always)]
-    fn store<V: Vector>(self, vector: V, to: &mut [V::Lane]) {
+    fn store<V: Ordered>(self, vector: V, to: &mut [V::Lane]) {
         vector.store(to);
     }
 }
@@ -27,7 +27,7 @@ pub(crate) struct PastCaches<'a>(PhantomData<&'a ()>);
 
 impl Store for PastCaches<'_> {
     #[inline(always)]
-    fn store<V: Vector>(self, vector: V, to: &mut [V::Lane]) {
+    fn store<V: Ordered>(self, vector: V, to: &mut [V::Lane]) {
         // SAFETY: `past_caches` settles before it returns; until then the places are borrowed by the
         // work it was given, which only writes.
         unsafe { vector.store_past_caches(to) }

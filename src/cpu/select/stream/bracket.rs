@@ -8,7 +8,7 @@ use crate::cpu::select::levels::{self, Places, Scale};
 use crate::cpu::select::refine::surroundings;
 use crate::cpu::select::source::Source;
 use crate::cpu::select::tile::Tiles;
-use crate::cpu::simd::{Floats, Isa, Job, Vector, vectors_mut};
+use crate::cpu::simd::{Isa, Job, Ordered, vectors_mut};
 
 /// One row of so many is in the sample,
 const ONE_OF: usize = 16;
@@ -110,13 +110,13 @@ impl<I: Isa, T: Element> Job<I> for Near<'_, '_, T> {
         let (rows, groups) = (source.rows(), source.cols().div_ceil(GROUP));
         let places = &Places::new(rows, sample.low.midpoint(sample.high));
         let mut scales = [Scale::none(isa); GROUPS];
-        let mut above = [[I::I32::splat(isa, 0); 2]; GROUPS];
+        let mut above = [I::I32::splat(isa, 0); GROUPS];
         for g in 0..groups {
             let window = &source.window(g * GROUP, GROUP);
             scales[g] = isa.run(levels::Sample { window, rows, places });
         }
         // The groups in turn, as their elements of a row lie side by side.
-        let tiles = vectors_mut::<I, i16>(isa, bytemuck::cast_slice_mut(scratch));
+        let tiles = vectors_mut::<I::I16>(isa, bytemuck::cast_slice_mut(scratch));
         for start in (0..rows).step_by(AT_ONCE) {
             for g in 0..groups {
                 let tile = &mut tiles[g * rows..][start..rows.min(start + AT_ONCE)];
@@ -131,12 +131,9 @@ impl<I: Isa, T: Element> Job<I> for Near<'_, '_, T> {
             let tile = &tiles[g * rows..][..rows];
             let near = surroundings(isa, tile, above[g], scales[g], width, goals);
             let mut inside = [0; GROUP];
-            for j in 0..2 {
-                let at = g * GROUP + 8 * j;
-                near.brackets[j].0.store(&mut bracket.low[at..]);
-                near.brackets[j].1.store(&mut bracket.high[at..]);
-                near.inside[j].store(&mut inside[8 * j..]);
-            }
+            near.brackets.0.store(&mut bracket.low[g * GROUP..]);
+            near.brackets.1.store(&mut bracket.high[g * GROUP..]);
+            near.inside.store(&mut inside);
             most[g] = inside[..width].iter().copied().max().unwrap_or(0);
         }
         most
@@ -152,7 +149,7 @@ fn exactly<I: Isa, T: Element>(
     scratch: &mut [u64],
 ) {
     let mut values = [T::default(); GROUP];
-    let out = Strip::new(None, None, None, Some(&mut values));
+    let out = Strip::new(None, None, None, Some(&mut values), GROUP);
     isa.run(Tiles { source, ones, out, scratch });
     for (to, value) in to.iter_mut().zip(values) {
         *to = value.to_f64() as f32;

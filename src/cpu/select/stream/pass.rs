@@ -1,12 +1,12 @@
 //! Step 2, for some rows of a part.
 
 use super::bracket::Bracket;
-use super::{BLOCK, PART, Part};
+use super::{BLOCK, GROUPS, PART, Part};
 use crate::Element;
 use crate::cpu::select::GROUP;
-use crate::cpu::select::count::Pair;
-use crate::cpu::select::emit::{Compared, Strip};
-use crate::cpu::simd::{Floats, Isa, Job, Rows, Store, Vector};
+use crate::cpu::select::compare::Compared;
+use crate::cpu::select::emit::Strip;
+use crate::cpu::simd::{Isa, Job, Ordered, Rows, Store, Vector};
 use std::ops::Range;
 
 pub(super) struct Pass<'a, 'b, T: Element, S> {
@@ -48,14 +48,15 @@ impl<T: Element, S: Store> Pass<'_, '_, T, S> {
     fn block<I: Isa>(self, isa: I, block: Rows<'_, T>, width: usize) {
         let Self { store, part, mut out, rows } = self;
         let Part { bracket, counts, candidates, .. } = part;
-        let mut inside = [[0; PART / 8]; BLOCK];
+        let mut inside = [[0; GROUPS]; BLOCK];
         for first in (0..width).step_by(GROUP) {
             counts.compare(isa, block, bracket, first, &mut inside);
         }
-        let below = Below { block, width, middle: &bracket.middle };
-        out.write_less(isa, store, &below, rows.start);
+        let below = Below { block, middle: &bracket.middle };
+        out.write::<I, i32>(isa, store, below, rows.start);
         let exist = u64::MAX >> (PART - width);
-        let inside = inside.map(|bits| u64::from_le_bytes(bits) & exist);
+        let word = |bits: u64, group: u16| bits << GROUP | u64::from(group);
+        let inside = inside.map(|groups| groups.into_iter().rev().fold(0, word) & exist);
         candidates.note(isa, block, bracket, rows.start, inside);
     }
 }
@@ -80,69 +81,52 @@ impl Counts {
         block: Rows<'_, T>,
         bracket: &Bracket,
         first: usize,
-        bits: &mut [[u8; PART / 8]; BLOCK],
+        bits: &mut [[u16; GROUPS]; BLOCK],
     ) {
-        let (low, high) = (pair(isa, &bracket.low, first), pair(isa, &bracket.high, first));
-        let zero = I::I32::splat(isa, 0);
-        let (mut below_high, mut inside) = ([zero; 2], [zero; 2]);
-        for r in 0..block.len() {
-            isa.prefetch(block.address(r + BLOCK).wrapping_add(first));
-            let row = &block.row(r)[first..];
-            for j in 0..2 {
-                let value = T::floats(isa, &row[8 * j..]);
-                // Nothing is greater than NaN.
-                let below = high[j].gt(value);
-                let within = below.and(value.gt(low[j]));
-                below_high[j] = below_high[j].sub(below);
-                inside[j] = inside[j].sub(within);
-                bits[r][first / 8 + j] = within.bits() as u8;
-            }
+        let low = I::F32::load(isa, &bracket.low[first..]);
+        let high = I::F32::load(isa, &bracket.high[first..]);
+        let (mut below_high, mut inside) = (I::I32::splat(isa, 0), I::I32::splat(isa, 0));
+        for (row, bits) in block.iter().zip(bits) {
+            let row = &row[first..];
+            isa.prefetch(row.as_ptr().wrapping_add(BLOCK * block.stride()));
+            let value = T::floats(isa, row);
+            // Nothing is greater than NaN.
+            let below = high.gt(value);
+            let within = below.and(value.gt(low));
+            below_high = below_high.count(below);
+            inside = inside.count(within);
+            bits[first / GROUP] = within.bits() as u16;
         }
-        add(isa, &mut self.below_high, first, below_high);
-        add(isa, &mut self.inside, first, inside);
+        add(isa, &mut self.below_high[first..], below_high);
+        add(isa, &mut self.inside[first..], inside);
     }
 }
 
 #[inline(always)]
-fn pair<I: Isa>(isa: I, values: &[f32; PART], first: usize) -> Pair<I::F32> {
-    [I::F32::load(isa, &values[first..]), I::F32::load(isa, &values[first + 8..])]
-}
-
-#[inline(always)]
-fn add<I: Isa>(
-    isa: I,
-    sums: &mut [u32; PART],
-    first: usize,
-    counts: [impl Vector<Lane = i32, Isa = I>; 2],
-) {
-    for (sums, count) in sums[first..first + GROUP].chunks_mut(8).zip(counts) {
-        let sums = bytemuck::cast_slice_mut(sums);
-        count.add(Vector::load(isa, sums)).store(sums);
-    }
+fn add<I: Isa>(isa: I, sums: &mut [u32], counts: I::I32) {
+    let sums = bytemuck::cast_slice_mut(sums);
+    counts.add(Ordered::load(isa, sums)).store(sums);
 }
 
 /// Elements below the middle of the bracket.
-struct Below<'a, T> {
+#[derive(Clone, Copy)]
+struct Below<'a, T: Copy> {
     block: Rows<'a, T>,
-    width: usize,
     middle: &'a [f32; PART],
 }
 
 impl<I: Isa, T: Element> Compared<I> for Below<'_, T> {
+    type Mask = I::I32;
+
     #[inline(always)]
-    fn shape(&self) -> (usize, usize) {
-        (self.block.len(), self.width)
+    fn rows(&self) -> usize {
+        self.block.len()
     }
 
     #[inline(always)]
-    fn less(&self, isa: I, r: usize, g: usize) -> Pair<I::I32> {
-        let row = self.block.row(r);
-        let mut less = [I::I32::splat(isa, 0); 2];
-        for j in 0..2 {
-            let at = GROUP * g + 8 * j;
-            // Nothing is greater than NaN.
-            less[j] = I::F32::load(isa, &self.middle[at..]).gt(T::floats(isa, &row[at..]));
-        }
-        less
+    fn less(&mut self, isa: I, r: usize, g: usize) -> I::I32 {
+        // Nothing is greater than NaN.
+        let value = T::floats(isa, &self.block.row(r)[GROUP * g..]);
+        I::F32::load(isa, &self.middle[GROUP * g..]).gt(value)
     }
 }

@@ -8,7 +8,7 @@ use crate::Element;
 use crate::cpu::select::GROUP;
 use crate::cpu::select::emit::Strip;
 use crate::cpu::select::source::{Source, Window};
-use crate::cpu::simd::{Floats, Isa, Job, Vector, keys_of};
+use crate::cpu::simd::{Isa, Job, Ordered, Vector, keys_of};
 
 /// Rows between one that is read and one that is asked for.
 const AHEAD: usize = 32;
@@ -76,12 +76,8 @@ impl<I: Isa, T: Element> Job<I> for Group<'_, '_, T> {
     fn run(self, isa: I) -> u32 {
         let Self { ties, window, mut out, first } = self;
         let zero = I::I32::splat(isa, 0);
-        let (mut keys, mut left) = ([zero; 2], [zero; 2]);
-        for j in 0..2 {
-            let at = first + 8 * j;
-            keys[j] = keys_of(isa, I::F32::load(isa, &ties.values[at..]));
-            left[j] = I::I32::load(isa, bytemuck::cast_slice(&ties.counts[at..]));
-        }
+        let keys = keys_of(isa, I::F32::load(isa, &ties.values[first..]));
+        let mut left = I::I32::load(isa, bytemuck::cast_slice(&ties.counts[first..]));
         let mut copy = [T::default(); GROUP];
         for n in 0..window.rows() {
             let i = if ties.one { n } else { window.rows() - 1 - n };
@@ -91,20 +87,15 @@ impl<I: Isa, T: Element> Job<I> for Group<'_, '_, T> {
                 out.prefetch(isa, ahead, 0);
             }
             let row = window.row(i, GROUP, &mut copy);
-            let mut changes = [zero; 2];
-            for j in 0..2 {
-                let key = keys_of(isa, T::floats(isa, &row[8 * j..]));
-                changes[j] = key.eq(keys[j]).and(left[j].gt(zero));
-                left[j] = left[j].add(changes[j]);
-            }
-            if changes[0].or(changes[1]).bits() != 0 {
+            let changes = keys_of(isa, T::floats(isa, row)).eq(keys).and(left.gt(zero));
+            left = left.add(changes);
+            if changes.bits() != 0 {
                 out.set_masked(isa, i, isa.narrow(changes), ties.one);
-            }
-            let rest = left[0].or(left[1]);
-            if rest.gt(zero).bits() == 0 {
-                break;
+                if left.gt(zero).bits() == 0 {
+                    break;
+                }
             }
         }
-        left[0].gt(zero).bits() | left[1].gt(zero).bits() << 8
+        left.gt(zero).bits()
     }
 }

@@ -1,0 +1,61 @@
+//! Rows compared with a value for each column: elements that are less become -1.
+
+use crate::cpu::simd::{Isa, Ordered, Vector};
+
+/// Rows of up to 64 columns, in groups of a vector. Levels, the slots of a network and elements themselves
+/// are compared. No closure: it might not be inlined, and then vectors would not be registers.
+pub(super) trait Compared<I: Isa>: Copy {
+    type Mask: Vector<Isa = I>;
+    /// How many there are.
+    fn rows(&self) -> usize;
+    /// Mask of the elements of row `r` and group `g` that are less. Rows are asked for in their order,
+    /// once.
+    fn less(&mut self, isa: I, r: usize, g: usize) -> Self::Mask;
+}
+
+/// Rows of one group, and the least element of each column that is a one.
+#[derive(Clone, Copy)]
+pub(super) struct Below<'a, V> {
+    pub rows: &'a [V],
+    pub threshold: V,
+}
+
+impl<I: Isa, V: Ordered<Isa = I>> Compared<I> for Below<'_, V> {
+    type Mask = V::Mask;
+
+    #[inline(always)]
+    fn rows(&self) -> usize {
+        self.rows.len()
+    }
+
+    #[inline(always)]
+    fn less(&mut self, _: I, r: usize, _: usize) -> V::Mask {
+        self.threshold.gt(self.rows[r])
+    }
+}
+
+/// The same, but of the elements that equal the threshold the first `need` are ones.
+#[derive(Clone, Copy)]
+pub(super) struct BelowOrTied<'a, V> {
+    pub rows: &'a [V],
+    pub threshold: V,
+    pub need: V,
+}
+
+impl<I: Isa, V: Vector<Isa = I>> Compared<I> for BelowOrTied<'_, V> {
+    type Mask = V;
+
+    #[inline(always)]
+    fn rows(&self) -> usize {
+        self.rows.len()
+    }
+
+    #[inline(always)]
+    fn less(&mut self, isa: I, r: usize, _: usize) -> V {
+        let key = self.rows[r];
+        let tied = key.eq(self.threshold);
+        let taken = tied.and(self.need.gt(V::splat(isa, V::Lane::default())));
+        self.need = self.need.add(taken);
+        self.threshold.gt(key).or(tied.without(taken))
+    }
+}
