@@ -13,23 +13,9 @@ pub(super) const BLOCK: usize = 32_764;
 /// Levels above `at`.
 #[inline(always)]
 pub(super) fn count<I: Isa>(isa: I, tile: &[I::I16], at: I::I16) -> I::I32 {
-    /// Rows whose counts do not depend on each other.
-    const ROWS: usize = 4;
-    let zero = I::I16::splat(isa, 0);
     let mut sum = I::I32::splat(isa, 0);
     for block in tile.chunks(BLOCK) {
-        let mut above = [zero; ROWS];
-        let mut rows = block.chunks_exact(ROWS);
-        for levels in rows.by_ref() {
-            for r in 0..ROWS {
-                above[r] = above[r].count(levels[r].gt(at));
-            }
-        }
-        for level in rows.remainder() {
-            above[0] = above[0].count(level.gt(at));
-        }
-        let above = above[0].add(above[1]).add(above[2].add(above[3]));
-        sum = sum.add(isa.widen(above));
+        sum = sum.add(isa.widen(isa.count_greater(block, at)));
     }
     sum
 }

@@ -19,6 +19,9 @@ use crate::element::Key;
 /// Bits of a key that make new levels; they leave room for a level beyond.
 const DIGIT: u32 = 14;
 
+/// Rows that are looked at together for elements that are listed.
+const AT_ONCE: usize = 4;
+
 /// Levels greater than `above`, up to `up_to`.
 #[derive(Clone, Copy)]
 pub(super) struct Range<V> {
@@ -59,13 +62,22 @@ pub(super) fn list<I: Isa, T: Element>(
     let range = brackets(isa, search, open);
     let mut lists = [[(T::Key::default(), 0u32); LIST]; GROUP];
     let mut lens = [0; GROUP];
-    for (i, levels) in tile.iter().enumerate() {
-        let mut inside = range.mask(*levels).bits();
-        while inside != 0 {
-            let l = inside.trailing_zeros() as usize;
-            inside &= inside - 1;
-            lists[l][lens[l]] = (window.get(i, l).key().reversed(), i as u32);
-            lens[l] += 1;
+    for (i, levels) in (0..).step_by(AT_ONCE).zip(tile.chunks(AT_ONCE)) {
+        // Most of the time none of them is inside.
+        if let Some([a, b, c, d]) = levels.first_chunk() {
+            let any = range.mask(*a).or(range.mask(*b)).or(range.mask(*c).or(range.mask(*d)));
+            if any.bits() == 0 {
+                continue;
+            }
+        }
+        for (i, levels) in (i..).zip(levels) {
+            let mut inside = range.mask(*levels).bits();
+            while inside != 0 {
+                let l = inside.trailing_zeros() as usize;
+                inside &= inside - 1;
+                lists[l][lens[l]] = (window.get(i, l).key().reversed(), i as u32);
+                lens[l] += 1;
+            }
         }
     }
     let brackets = search.brackets();

@@ -2,7 +2,7 @@
 //!
 //! | rows | file | algorithm |
 //! |---|---|---|
-//! | up to 64 (AVX-512: 128), if the pads suffice | `network.rs` | sorting networks in registers |
+//! | up to 64, if the pads suffice | `network.rs` | sorting networks in registers |
 //! | from 32,768, if the ratio is not extreme | `stream/` | one pass; the few elements between two values of a sample are selected |
 //! | others | `tile.rs`, `levels.rs`, `refine.rs`, `search.rs`, `count.rs`, `exact.rs` | 16 columns as levels of 16 bits; a cut of each is searched by counting |
 //!
@@ -91,7 +91,7 @@ impl<I: Isa, T: Element> Job<I> for Task<'_, T> {
     #[inline(always)]
     fn run(self, isa: I) {
         let Task { source, ones, out, scratch } = self;
-        if let Some(slots) = network::slots::<I>(source.rows(), ones) {
+        if let Some(slots) = network::slots(source.rows(), ones) {
             network::run(isa, &source, ones, out, slots);
         } else if let Some(sample) = stream::sample(source.rows(), ones) {
             stream::run(isa, &source, ones, out, &sample, scratch);

@@ -20,13 +20,16 @@ use crate::Element;
 use crate::cpu::simd::{Cached, Isa, Job, Keyed, Lane, Of, Ordered, Vector, registers};
 
 /// The most slots that a network has.
-const MOST: usize = 128;
+const MOST: usize = 64;
+
+/// Slots of which there is room where that is enough: to fill more takes time.
+const FEW: usize = 32;
 
 /// The slots of the smallest network for these columns, if there is one.
-pub(super) fn slots<I: Isa>(rows: usize, ones: usize) -> Option<usize> {
-    [8, 16, 32, 64, MOST].into_iter().find(|&slots| {
-        slots <= I::MOST_SLOTS && ones <= slots / 2 && rows - ones <= slots / 2
-    })
+pub(super) fn slots(rows: usize, ones: usize) -> Option<usize> {
+    [8, 16, FEW, MOST]
+        .into_iter()
+        .find(|&slots| ones <= slots / 2 && rows - ones <= slots / 2)
 }
 
 /// All columns of the source.
@@ -38,39 +41,36 @@ pub(super) fn run<I: Isa, T: Element>(
     out: Strip<'_, T>,
     slots: usize,
 ) {
-    match slots {
-        8 => isa.run(Network::<'_, '_, T, 8, 4> { source, ones, out }),
-        16 => isa.run(Network::<'_, '_, T, 16, 8> { source, ones, out }),
-        32 => isa.run(Network::<'_, '_, T, 32, 16> { source, ones, out }),
-        64 => isa.run(Network::<'_, '_, T, 64, 32> { source, ones, out }),
-        _ => isa.run(Network::<'_, '_, T, MOST, 64> { source, ones, out }),
+    if slots <= FEW {
+        isa.run(Network::<'_, '_, T, FEW> { source, ones, out, half: slots / 2 });
+    } else {
+        isa.run(Network::<'_, '_, T, MOST> { source, ones, out, half: slots / 2 });
     }
 }
 
-/// All columns of the source by a network of `SLOTS`, twice `HALF`.
-struct Network<'a, 'b, T: Element, const SLOTS: usize, const HALF: usize> {
+/// All columns of the source by a network of twice `half` slots, which are at most `ROOM`.
+struct Network<'a, 'b, T: Element, const ROOM: usize> {
     source: &'a Source<'b, T>,
     ones: usize,
     out: Strip<'a, T>,
+    half: usize,
 }
 
-impl<I: Isa, T: Element, const SLOTS: usize, const HALF: usize> Job<I>
-    for Network<'_, '_, T, SLOTS, HALF>
-{
+impl<I: Isa, T: Element, const ROOM: usize> Job<I> for Network<'_, '_, T, ROOM> {
     type Output = ();
 
     #[inline(always)]
     fn run(self, isa: I) {
-        let Self { source, ones, mut out } = self;
+        let Self { source, ones, mut out, half } = self;
         let (rows, cols) = (source.rows(), source.cols());
-        let mut slots = [T::Slots::<I>::splat(isa, T::LEAST); SLOTS];
+        let mut slots = [T::Slots::<I>::splat(isa, T::LEAST); ROOM];
         // Step 1.
-        slots[rows..rows + HALF - ones].fill(T::Slots::<I>::splat(isa, T::GREATEST));
+        slots[rows..rows + half - ones].fill(T::Slots::<I>::splat(isa, T::GREATEST));
         for first in (0..cols).step_by(GROUP) {
             let window = source.window(first, GROUP);
             let mut out = out.part(first, window.width());
-            load(&window, &mut slots[..rows], |row| T::slots(isa, row));
-            let threshold = middle::<I, T::Slots<I>, SLOTS, HALF>(isa, &slots, window.width());
+            load::<_, _, AsSlots>(isa, &window, &mut slots[..rows]);
+            let threshold = middle(isa, &slots[..2 * half], window.width());
             // Step 4.
             let rows = &slots[..rows];
             let mut below = Of::<I, Small<T>>::splat(isa, Lane::of(0));
@@ -111,7 +111,7 @@ impl<I: Isa, T: Element> Job<I> for Tied<'_, '_, '_, I, T> {
         let zero = Of::<I, Small<T>>::splat(isa, Lane::of(0));
         let mut rows = [zero; MOST];
         let rows = &mut rows[..window.rows()];
-        load(window, rows, |row| <T as Keyed<Small<T>>>::keys(isa, row));
+        load::<_, _, AsKeys>(isa, window, rows);
         let threshold = T::keys_of(isa, threshold);
         let mut above = zero;
         for &key in &*rows {
@@ -134,53 +134,88 @@ fn keys<V: Vector>(vector: V) -> [V::Lane; GROUP] {
     keys
 }
 
+/// What elements are loaded as. No closure: it might not be inlined.
+trait Loaded<I: Isa, T> {
+    type Vector;
+    fn vector(isa: I, row: &[T]) -> Self::Vector;
+}
+
+struct AsSlots;
+
+impl<I: Isa, T: Element> Loaded<I, T> for AsSlots {
+    type Vector = T::Slots<I>;
+
+    #[inline(always)]
+    fn vector(isa: I, row: &[T]) -> T::Slots<I> {
+        T::slots(isa, row)
+    }
+}
+
+struct AsKeys;
+
+impl<I: Isa, T: Element> Loaded<I, T> for AsKeys {
+    type Vector = Of<I, Small<T>>;
+
+    #[inline(always)]
+    fn vector(isa: I, row: &[T]) -> Of<I, Small<T>> {
+        <T as Keyed<Small<T>>>::keys(isa, row)
+    }
+}
+
 #[inline(always)]
-fn load<T: Element, V>(window: &Window<'_, T>, to: &mut [V], vector: impl Fn(&[T]) -> V) {
+fn load<I: Isa, T: Element, L: Loaded<I, T>>(
+    isa: I,
+    window: &Window<'_, T>,
+    to: &mut [L::Vector],
+) {
     if let Some(rows) = window.plain(GROUP) {
         for (to, row) in to.iter_mut().zip(rows.iter()) {
-            *to = vector(row);
+            *to = L::vector(isa, row);
         }
     } else {
         let mut copy = [T::default(); GROUP];
         for (i, to) in to.iter_mut().enumerate() {
-            *to = vector(window.row(i, GROUP, &mut copy));
+            *to = L::vector(isa, window.row(i, GROUP, &mut copy));
         }
     }
 }
 
 /// Steps 2 and 3, of the registers that hold one of `width` columns.
 #[inline(always)]
-fn middle<I: Isa, V: Ordered<Isa = I>, const SLOTS: usize, const HALF: usize>(
-    isa: I,
-    slots: &[V; SLOTS],
-    width: usize,
-) -> V {
+fn middle<I: Isa, V: Ordered<Isa = I>>(isa: I, slots: &[V], width: usize) -> V {
     let mut threshold = slots[0];
     for r in 0..width.div_ceil(V::Register::LANES) {
-        let register = isa.run(Middle::<V, SLOTS, HALF> { slots, r });
+        let register = match slots.len() {
+            8 => isa.run(Middle::<_, 4> { slots, r }),
+            16 => isa.run(Middle::<_, 8> { slots, r }),
+            32 => isa.run(Middle::<_, 16> { slots, r }),
+            _ => isa.run(Middle::<_, 32> { slots, r }),
+        };
         threshold.set_register(r, register);
     }
     threshold
 }
 
 /// The same for one register.
-struct Middle<'a, V, const SLOTS: usize, const HALF: usize> {
-    slots: &'a [V; SLOTS],
+struct Middle<'a, V, const HALF: usize> {
+    slots: &'a [V],
     r: usize,
 }
 
-impl<I: Isa, V: Ordered<Isa = I>, const SLOTS: usize, const HALF: usize> Job<I>
-    for Middle<'_, V, SLOTS, HALF>
-{
+impl<I: Isa, V: Ordered<Isa = I>, const HALF: usize> Job<I> for Middle<'_, V, HALF> {
     type Output = V::Register;
 
     #[inline(always)]
     fn run(self, _: I) -> V::Register {
-        assert!(SLOTS <= I::MOST_SLOTS, "not called, and not compiled to thousands of instructions");
-        let (slots, number) = (registers(self.slots), V::LANES / V::Register::LANES);
-        let slot = |i: usize| slots[i * number + self.r];
-        let mut a: [_; HALF] = std::array::from_fn(slot);
-        let mut b: [_; HALF] = std::array::from_fn(|i| slot(HALF + i));
+        let Self { slots, r } = self;
+        let number = V::LANES / V::Register::LANES;
+        // What the compiler has to know, so that it need not check each slot.
+        assert!(r < number);
+        let low: &[V; HALF] = slots.first_chunk().expect("half of the slots");
+        let high: &[V; HALF] = slots.last_chunk().expect("the other half");
+        let (low, high) = (registers(low), registers(high));
+        let mut a: [_; HALF] = std::array::from_fn(|i| low[i * number + r]);
+        let mut b: [_; HALF] = std::array::from_fn(|i| high[i * number + r]);
         sort(&mut a);
         sort(&mut b);
         let mut threshold = a[0].max(b[HALF - 1]);

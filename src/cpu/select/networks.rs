@@ -2,35 +2,25 @@
 //! vectors are registers (arrays would be taken apart into thousands of scalars).
 //!
 //! The one for 16 values is the best known (Green, 60 comparators); those for 4 and 8 are Batcher's
-//! odd-even merge sort, optimal there (5 and 19), and so are the merges of two sorted 16 (65) and
-//! 32 (161).
+//! odd-even merge sort, optimal there (5 and 19), and so is the merge of two sorted 16 (65).
 
 use crate::cpu::simd::Ordered;
 
-/// Sorts each lane in ascending order. There are networks for 4, 8, 16, 32 and 64 registers.
+/// Sorts each lane in ascending order. There are networks for 4, 8, 16 and 32 registers.
 #[inline(always)]
 pub(super) fn sort<V: Ordered, const N: usize>(v: &mut [V; N]) {
     match N {
         4 => sort_4(v),
         8 => sort_8(v),
         16 => sort_16(v),
-        32 => sort_32(v),
-        64 => {
-            let (low, high) = v.split_at_mut(32);
-            sort_32(low);
-            sort_32(high);
-            merge_64(v);
+        32 => {
+            let (low, high) = v.split_at_mut(16);
+            sort_16(low);
+            sort_16(high);
+            merge_32(v);
         }
         _ => unreachable!("no network for {N} values"),
     }
-}
-
-#[inline(always)]
-fn sort_32<V: Ordered>(v: &mut [V]) {
-    let (low, high) = v.split_at_mut(16);
-    sort_16(low);
-    sort_16(high);
-    merge_32(v);
 }
 
 /// Sorts whole vectors, register by register.
@@ -94,21 +84,4 @@ network! {
         12 16, 13 17, 14 18, 15 19, 20 24, 21 25, 22 26, 23 27, 2 4, 3 5, 6 8, 7 9, 10 12, 11 13,
         14 16, 15 17, 18 20, 19 21, 22 24, 23 25, 26 28, 27 29, 1 2, 3 4, 5 6, 7 8, 9 10, 11 12,
         13 14, 15 16, 17 18, 19 20, 21 22, 23 24, 25 26, 27 28, 29 30,
-}
-
-network! {
-    merge_64, 64:
-        0 32, 1 33, 2 34, 3 35, 4 36, 5 37, 6 38, 7 39, 8 40, 9 41, 10 42, 11 43, 12 44, 13 45,
-        14 46, 15 47, 16 48, 17 49, 18 50, 19 51, 20 52, 21 53, 22 54, 23 55, 24 56, 25 57, 26 58,
-        27 59, 28 60, 29 61, 30 62, 31 63, 16 32, 17 33, 18 34, 19 35, 20 36, 21 37, 22 38, 23 39,
-        24 40, 25 41, 26 42, 27 43, 28 44, 29 45, 30 46, 31 47, 8 16, 9 17, 10 18, 11 19, 12 20,
-        13 21, 14 22, 15 23, 24 32, 25 33, 26 34, 27 35, 28 36, 29 37, 30 38, 31 39, 40 48, 41 49,
-        42 50, 43 51, 44 52, 45 53, 46 54, 47 55, 4 8, 5 9, 6 10, 7 11, 12 16, 13 17, 14 18, 15 19,
-        20 24, 21 25, 22 26, 23 27, 28 32, 29 33, 30 34, 31 35, 36 40, 37 41, 38 42, 39 43, 44 48,
-        45 49, 46 50, 47 51, 52 56, 53 57, 54 58, 55 59, 2 4, 3 5, 6 8, 7 9, 10 12, 11 13, 14 16,
-        15 17, 18 20, 19 21, 22 24, 23 25, 26 28, 27 29, 30 32, 31 33, 34 36, 35 37, 38 40, 39 41,
-        42 44, 43 45, 46 48, 47 49, 50 52, 51 53, 54 56, 55 57, 58 60, 59 61, 1 2, 3 4, 5 6, 7 8,
-        9 10, 11 12, 13 14, 15 16, 17 18, 19 20, 21 22, 23 24, 25 26, 27 28, 29 30, 31 32, 33 34,
-        35 36, 37 38, 39 40, 41 42, 43 44, 45 46, 47 48, 49 50, 51 52, 53 54, 55 56, 57 58, 59 60,
-        61 62,
 }

@@ -41,12 +41,12 @@ impl Isa for Avx2 {
 
     #[inline(always)]
     fn load_upper(self, values: &[u16]) -> Two<I32> {
-        let values: &[u16; LANES] = values.first_chunk().expect("a vector's lanes");
-        let half = |at: usize| unsafe {
-            let values = _mm_loadu_si128(values[at..].as_ptr().cast());
-            I32(_mm256_slli_epi32::<16>(_mm256_cvtepu16_epi32(values)))
-        };
-        Two(half(0), half(8))
+        assert!(values.len() >= LANES);
+        unsafe {
+            let (low, high) = halves_at(values.as_ptr().cast());
+            let (low, high) = (_mm256_cvtepu16_epi32(low), _mm256_cvtepu16_epi32(high));
+            Two(I32(_mm256_slli_epi32::<16>(low)), I32(_mm256_slli_epi32::<16>(high)))
+        }
     }
 
     #[inline(always)]
@@ -58,8 +58,7 @@ impl Isa for Avx2 {
     #[inline(always)]
     fn widen(self, lanes: I16) -> Two<I32> {
         unsafe {
-            let high = _mm256_extracti128_si256::<1>(lanes.0);
-            let low = _mm256_castsi256_si128(lanes.0);
+            let (low, high) = halves(lanes.0);
             Two(I32(_mm256_cvtepi16_epi32(low)), I32(_mm256_cvtepi16_epi32(high)))
         }
     }
@@ -67,17 +66,14 @@ impl Isa for Avx2 {
     #[inline(always)]
     fn widen_64(self, lanes: I16) -> Two<Two<I64>> {
         unsafe {
-            let high = _mm256_extracti128_si256::<1>(lanes.0);
-            let low = _mm256_castsi256_si128(lanes.0);
-            let four = |lanes| I64(_mm256_cvtepi16_epi64(lanes));
-            let eight = |lanes| Two(four(lanes), four(_mm_unpackhi_epi64(lanes, lanes)));
-            Two(eight(low), eight(high))
+            let (low, high) = halves(lanes.0);
+            Two(widen_eight(low), widen_eight(high))
         }
     }
 
     #[inline(always)]
-    fn select_upper(self, mask: I16, yes: i16, no: i16) -> Two<I32> {
-        let lanes = mask.select(Ordered::splat(self, yes), Ordered::splat(self, no));
+    fn signed_one(self, mask: I16, one: i16) -> Two<I32> {
+        let lanes = mask.and(Ordered::splat(self, i16::MIN)).or(Ordered::splat(self, one));
         unsafe {
             let zero = _mm256_setzero_si256();
             let lanes = _mm256_permute4x64_epi64::<0b11_01_10_00>(lanes.0);
@@ -87,31 +83,27 @@ impl Isa for Avx2 {
 
     #[inline(always)]
     fn widen_f16(self, values: &[f16]) -> Two<F32> {
-        let values: &[f16; LANES] = values.first_chunk().expect("a vector's lanes");
-        let half = |at: usize| unsafe {
-            F32(_mm256_cvtph_ps(_mm_loadu_si128(values[at..].as_ptr().cast())))
-        };
-        Two(half(0), half(8))
+        assert!(values.len() >= LANES);
+        unsafe {
+            let (low, high) = halves_at(values.as_ptr().cast());
+            Two(F32(_mm256_cvtph_ps(low)), F32(_mm256_cvtph_ps(high)))
+        }
     }
 
     #[inline(always)]
     fn narrow_f16(self, values: Two<F32>, to: &mut [f16]) {
-        let to: &mut [f16; LANES] = to.first_chunk_mut().expect("a vector's lanes");
-        for (values, to) in [values.0, values.1].into_iter().zip(to.chunks_exact_mut(8)) {
-            unsafe {
-                let values = _mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(values.0);
-                _mm_storeu_si128(to.as_mut_ptr().cast(), values);
-            }
+        assert!(to.len() >= LANES);
+        unsafe {
+            let low = _mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(values.0.0);
+            let high = _mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(values.1.0);
+            _mm256_storeu_si256(to.as_mut_ptr().cast(), _mm256_set_m128i(high, low));
         }
     }
 
     #[inline(always)]
     fn narrow_f64(self, values: &[f64]) -> Two<F32> {
         let Two(low, high): Two<Two<F64>> = Ordered::load(self, values);
-        let eight = |Two(low, high): Two<F64>| unsafe {
-            F32(_mm256_set_m128(_mm256_cvtpd_ps(high.0), _mm256_cvtpd_ps(low.0)))
-        };
-        Two(eight(low), eight(high))
+        unsafe { Two(narrow_eight(low), narrow_eight(high)) }
     }
 
     #[inline(always)]
@@ -135,11 +127,36 @@ impl Isa for Avx2 {
     }
 }
 
-/// A register and what all have in common.
+#[inline(always)]
+unsafe fn halves(lanes: __m256i) -> (__m128i, __m128i) {
+    unsafe { (_mm256_castsi256_si128(lanes), _mm256_extracti128_si256::<1>(lanes)) }
+}
+
+/// The halves of 32 bytes.
+#[inline(always)]
+unsafe fn halves_at(place: *const __m128i) -> (__m128i, __m128i) {
+    unsafe { (_mm_loadu_si128(place), _mm_loadu_si128(place.add(1))) }
+}
+
+#[inline(always)]
+unsafe fn widen_eight(lanes: __m128i) -> Two<I64> {
+    unsafe {
+        let high = _mm_unpackhi_epi64(lanes, lanes);
+        Two(I64(_mm256_cvtepi16_epi64(lanes)), I64(_mm256_cvtepi16_epi64(high)))
+    }
+}
+
+#[inline(always)]
+unsafe fn narrow_eight(Two(low, high): Two<F64>) -> F32 {
+    unsafe { F32(_mm256_set_m128(_mm256_cvtpd_ps(high.0), _mm256_cvtpd_ps(low.0))) }
+}
+
+/// A register and what all have in common. Instructions are named by functions: closures might not be
+/// inlined, and then be compiled without the instructions.
 macro_rules! register {
     ($name:ident($register:ident), $lane:ident, $lanes:literal, $mask:ident,
      $splat:ident, $load:ident, $store:ident, $stream:ident, $place:ty,
-     $gt:expr, $min:expr, $max:expr) => {
+     $gt:ident, $min:ident, $max:ident) => {
         #[derive(Clone, Copy, Debug)]
         #[repr(transparent)]
         pub struct $name($register);
@@ -203,7 +220,7 @@ macro_rules! register {
 }
 
 macro_rules! integers {
-    ($name:ident, $lane:ident, $lanes:literal, $splat:ident, $gt:ident, $min:expr, $max:expr, $eq:ident,
+    ($name:ident, $lane:ident, $lanes:literal, $splat:ident, $gt:ident, $min:ident, $max:ident, $eq:ident,
      $add:ident, $sub:ident, $($method:item)*) => {
         register!($name(__m256i), $lane, $lanes, $name, $splat, _mm256_loadu_si256,
             _mm256_storeu_si256, _mm256_stream_si256, __m256i, $gt, $min, $max);
@@ -259,8 +276,7 @@ integers! { I16, i16, 16, _mm256_set1_epi16, _mm256_cmpgt_epi16, _mm256_min_epi1
     }
     fn bits(self) -> u32 {
         unsafe {
-            let low = _mm256_castsi256_si128(self.0);
-            let high = _mm256_extracti128_si256::<1>(self.0);
+            let (low, high) = halves(self.0);
             _mm_movemask_epi8(_mm_packs_epi16(low, high)) as u32
         }
     }
@@ -317,9 +333,19 @@ integers! { I64, i64, 4, _mm256_set1_epi64x, _mm256_cmpgt_epi64, min_epi64, max_
     }
 }
 
+#[inline(always)]
+unsafe fn gt_ps(a: __m256, b: __m256) -> __m256i {
+    unsafe { _mm256_castps_si256(_mm256_cmp_ps::<_CMP_GT_OQ>(a, b)) }
+}
+
+#[inline(always)]
+unsafe fn gt_pd(a: __m256d, b: __m256d) -> __m256i {
+    unsafe { _mm256_castpd_si256(_mm256_cmp_pd::<_CMP_GT_OQ>(a, b)) }
+}
+
 macro_rules! floats {
     ($name:ident($register:ident), $lane:ident, $lanes:literal, $mask:ident, $splat:ident, $load:ident,
-     $store:ident, $stream:ident, $gt:expr, $min:ident, $max:ident, $of_bits:ident, $bits:ident,
+     $store:ident, $stream:ident, $gt:ident, $min:ident, $max:ident, $of_bits:ident, $bits:ident,
      $blend:ident, $($method:ident: $instruction:ident),*) => {
         register!($name($register), $lane, $lanes, $mask, $splat, $load, $store, $stream, $lane, $gt,
             $min, $max);
@@ -346,13 +372,13 @@ macro_rules! floats {
 }
 
 floats! { F32(__m256), f32, 8, I32, _mm256_set1_ps, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_stream_ps,
-    |a, b| _mm256_castps_si256(_mm256_cmp_ps::<_CMP_GT_OQ>(a, b)), _mm256_min_ps, _mm256_max_ps,
+    gt_ps, _mm256_min_ps, _mm256_max_ps,
     _mm256_castsi256_ps, _mm256_castps_si256, _mm256_blendv_ps,
     add: _mm256_add_ps, sub: _mm256_sub_ps, mul: _mm256_mul_ps, div: _mm256_div_ps
 }
 
 floats! { F64(__m256d), f64, 4, I64, _mm256_set1_pd, _mm256_loadu_pd, _mm256_storeu_pd, _mm256_stream_pd,
-    |a, b| _mm256_castpd_si256(_mm256_cmp_pd::<_CMP_GT_OQ>(a, b)), _mm256_min_pd, _mm256_max_pd,
+    gt_pd, _mm256_min_pd, _mm256_max_pd,
     _mm256_castsi256_pd, _mm256_castpd_si256, _mm256_blendv_pd,
     add: _mm256_add_pd, sub: _mm256_sub_pd, mul: _mm256_mul_pd, div: _mm256_div_pd
 }

@@ -37,9 +37,6 @@ impl Isa for Avx512 {
     type F32 = F32;
     type F64 = Two<F64>;
 
-    // With 32 registers of 16 columns.
-    const MOST_SLOTS: usize = 128;
-
     #[inline(always)]
     fn run<J: Job<Self>>(self, job: J) -> J::Output {
         unsafe { compiled_for_avx512(self, job) }
@@ -82,9 +79,9 @@ impl Isa for Avx512 {
     }
 
     #[inline(always)]
-    fn select_upper(self, mask: I16, yes: i16, no: i16) -> I32 {
-        let upper = |value: i16| Ordered::splat(self, i32::from(value) << 16);
-        self.widen(mask).select(upper(yes), upper(no))
+    fn signed_one(self, mask: I16, one: i16) -> I32 {
+        let one = i32::from(one) << 16;
+        self.widen(mask).select(Ordered::splat(self, one | i32::MIN), Ordered::splat(self, one))
     }
 
     #[inline(always)]
@@ -121,6 +118,33 @@ impl Isa for Avx512 {
         I32(unsafe { _mm512_cvtps_epi32(values.0) })
     }
 
+    // Two vectors a register.
+    #[inline(always)]
+    fn count_greater(self, vectors: &[I16], than: I16) -> I16 {
+        let mut eights = vectors.chunks_exact(8);
+        unsafe {
+            let (one, than_twice) = (_mm512_set1_epi16(-1), _mm512_broadcast_i64x4(than.0));
+            let mut counts = [_mm512_setzero_si512(); 4];
+            for eight in eights.by_ref() {
+                for (count, two) in counts.iter_mut().zip(eight.chunks_exact(2)) {
+                    let greater = _mm512_cmpgt_epi16_mask(
+                        _mm512_loadu_si512(two.as_ptr().cast()),
+                        than_twice,
+                    );
+                    *count = _mm512_mask_sub_epi16(*count, greater, *count, one);
+                }
+            }
+            let low = _mm512_add_epi16(counts[0], counts[1]);
+            let sum = _mm512_add_epi16(low, _mm512_add_epi16(counts[2], counts[3]));
+            let (low, high) = (_mm512_castsi512_si256(sum), _mm512_extracti64x4_epi64::<1>(sum));
+            let mut count = I16(_mm256_add_epi16(low, high));
+            for vector in eights.remainder() {
+                count = count.count(vector.gt(than));
+            }
+            count
+        }
+    }
+
     #[inline(always)]
     fn prefetch<T>(self, address: *const T) {
         unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) }
@@ -132,11 +156,37 @@ impl Isa for Avx512 {
     }
 }
 
-/// A register and what all have in common.
+#[inline(always)]
+unsafe fn gt_epi16(a: __m256i, b: __m256i) -> __m256i {
+    unsafe { _mm256_movm_epi16(_mm256_cmpgt_epi16_mask(a, b)) }
+}
+
+#[inline(always)]
+unsafe fn gt_epi32(a: __m512i, b: __m512i) -> __m512i {
+    unsafe { _mm512_movm_epi32(_mm512_cmpgt_epi32_mask(a, b)) }
+}
+
+#[inline(always)]
+unsafe fn gt_epi64(a: __m512i, b: __m512i) -> __m512i {
+    unsafe { _mm512_movm_epi64(_mm512_cmpgt_epi64_mask(a, b)) }
+}
+
+#[inline(always)]
+unsafe fn gt_ps(a: __m512, b: __m512) -> __m512i {
+    unsafe { _mm512_movm_epi32(_mm512_cmp_ps_mask::<_CMP_GT_OQ>(a, b)) }
+}
+
+#[inline(always)]
+unsafe fn gt_pd(a: __m512d, b: __m512d) -> __m512i {
+    unsafe { _mm512_movm_epi64(_mm512_cmp_pd_mask::<_CMP_GT_OQ>(a, b)) }
+}
+
+/// A register and what all have in common. Instructions are named by functions: closures might not be
+/// inlined, and then be compiled without the instructions.
 macro_rules! register {
     ($name:ident($register:ident), $lane:ident, $lanes:literal, $mask:ident,
      $splat:ident, $load:ident, $store:ident, $stream:ident,
-     $gt:expr, $min:expr, $max:expr) => {
+     $gt:ident, $min:ident, $max:ident) => {
         #[derive(Clone, Copy, Debug)]
         #[repr(transparent)]
         pub struct $name($register);
@@ -204,8 +254,8 @@ macro_rules! integers {
      $store:ident, $stream:ident, $min:ident, $max:ident, $add:ident, $sub:ident, $shr:ident, $and:ident,
      $andnot:ident, $or:ident, $to_mask:ident, $of_mask:ident, $gt:ident, $eq:ident, $blend:ident,
      $mask_sub:ident) => {
-        register!($name($register), $lane, $lanes, $name, $splat, $load, $store, $stream,
-            |a, b| $of_mask($gt(a, b)), $min, $max);
+        register!($name($register), $lane, $lanes, $name, $splat, $load, $store, $stream, $gt, $min,
+            $max);
 
         impl Vector for $name {
             #[inline(always)]
@@ -263,28 +313,28 @@ macro_rules! integers {
 integers! { I16(__m256i), i16, 16, u16, _mm256_set1_epi16, _mm256_loadu_si256, _mm256_storeu_si256,
     _mm256_stream_si256, _mm256_min_epi16, _mm256_max_epi16, _mm256_add_epi16, _mm256_sub_epi16,
     _mm256_srlv_epi16, _mm256_and_si256, _mm256_andnot_si256, _mm256_or_si256, _mm256_movepi16_mask,
-    _mm256_movm_epi16, _mm256_cmpgt_epi16_mask, _mm256_cmpeq_epi16_mask, _mm256_mask_blend_epi16,
+    _mm256_movm_epi16, gt_epi16, _mm256_cmpeq_epi16_mask, _mm256_mask_blend_epi16,
     _mm256_mask_sub_epi16
 }
 
 integers! { I32(__m512i), i32, 16, u16, _mm512_set1_epi32, _mm512_loadu_si512, _mm512_storeu_si512,
     _mm512_stream_si512, _mm512_min_epi32, _mm512_max_epi32, _mm512_add_epi32, _mm512_sub_epi32,
     _mm512_srlv_epi32, _mm512_and_si512, _mm512_andnot_si512, _mm512_or_si512, _mm512_movepi32_mask,
-    _mm512_movm_epi32, _mm512_cmpgt_epi32_mask, _mm512_cmpeq_epi32_mask, _mm512_mask_blend_epi32,
+    _mm512_movm_epi32, gt_epi32, _mm512_cmpeq_epi32_mask, _mm512_mask_blend_epi32,
     _mm512_mask_sub_epi32
 }
 
 integers! { I64(__m512i), i64, 8, u8, _mm512_set1_epi64, _mm512_loadu_si512, _mm512_storeu_si512,
     _mm512_stream_si512, _mm512_min_epi64, _mm512_max_epi64, _mm512_add_epi64, _mm512_sub_epi64,
     _mm512_srlv_epi64, _mm512_and_si512, _mm512_andnot_si512, _mm512_or_si512, _mm512_movepi64_mask,
-    _mm512_movm_epi64, _mm512_cmpgt_epi64_mask, _mm512_cmpeq_epi64_mask, _mm512_mask_blend_epi64,
+    _mm512_movm_epi64, gt_epi64, _mm512_cmpeq_epi64_mask, _mm512_mask_blend_epi64,
     _mm512_mask_sub_epi64
 }
 
 macro_rules! floats {
     ($name:ident($register:ident), $lane:ident, $lanes:literal, $mask:ident, $splat:ident, $load:ident,
-     $store:ident, $stream:ident, $gt:expr, $min:ident, $max:ident, $of_bits:ident, $bits:ident,
-     $blend:expr, $($method:ident: $instruction:ident),*) => {
+     $store:ident, $stream:ident, $gt:ident, $min:ident, $max:ident, $of_bits:ident, $bits:ident,
+     $to_mask:ident, $blend:ident, $($method:ident: $instruction:ident),*) => {
         register!($name($register), $lane, $lanes, $mask, $splat, $load, $store, $stream, $gt, $min,
             $max);
 
@@ -299,7 +349,7 @@ macro_rules! floats {
             }
             #[inline(always)]
             fn select(mask: $mask, yes: Self, no: Self) -> Self {
-                Self(unsafe { $blend(mask.0, no.0, yes.0) })
+                Self(unsafe { $blend($to_mask(mask.0), no.0, yes.0) })
             }
             $(#[inline(always)]
             fn $method(self, other: Self) -> Self {
@@ -310,15 +360,15 @@ macro_rules! floats {
 }
 
 floats! { F32(__m512), f32, 16, I32, _mm512_set1_ps, _mm512_loadu_ps, _mm512_storeu_ps, _mm512_stream_ps,
-    |a, b| _mm512_movm_epi32(_mm512_cmp_ps_mask::<_CMP_GT_OQ>(a, b)), _mm512_min_ps, _mm512_max_ps,
+    gt_ps, _mm512_min_ps, _mm512_max_ps,
     _mm512_castsi512_ps, _mm512_castps_si512,
-    |mask, no, yes| _mm512_mask_blend_ps(_mm512_movepi32_mask(mask), no, yes),
+    _mm512_movepi32_mask, _mm512_mask_blend_ps,
     add: _mm512_add_ps, sub: _mm512_sub_ps, mul: _mm512_mul_ps, div: _mm512_div_ps
 }
 
 floats! { F64(__m512d), f64, 8, I64, _mm512_set1_pd, _mm512_loadu_pd, _mm512_storeu_pd, _mm512_stream_pd,
-    |a, b| _mm512_movm_epi64(_mm512_cmp_pd_mask::<_CMP_GT_OQ>(a, b)), _mm512_min_pd, _mm512_max_pd,
+    gt_pd, _mm512_min_pd, _mm512_max_pd,
     _mm512_castsi512_pd, _mm512_castpd_si512,
-    |mask, no, yes| _mm512_mask_blend_pd(_mm512_movepi64_mask(mask), no, yes),
+    _mm512_movepi64_mask, _mm512_mask_blend_pd,
     add: _mm512_add_pd, sub: _mm512_sub_pd, mul: _mm512_mul_pd, div: _mm512_div_pd
 }

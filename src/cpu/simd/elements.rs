@@ -115,10 +115,10 @@ pub trait Signed<K: Lane>: Copy {
     fn write_less<I: Isa>(isa: I, store: impl Store, less: Of<I, K>, to: &mut [Self]);
 }
 
-/// -1 where a mask is set, else +1, as numbers with these bits.
+/// One, given by its bits, with a sign where a mask is set.
 #[inline(always)]
-fn signs<I: Isa, V: Vector<Isa = I>>(isa: I, less: V, plus: V::Lane, minus: V::Lane) -> V {
-    less.select(V::splat(isa, minus), V::splat(isa, plus))
+fn signs<I: Isa, V: Vector<Isa = I>>(isa: I, less: V, one: V::Lane) -> V {
+    less.and(V::splat(isa, V::Lane::MIN)).or(V::splat(isa, one))
 }
 
 macro_rules! signed_by_own_bits {
@@ -127,7 +127,7 @@ macro_rules! signed_by_own_bits {
             #[inline(always)]
             fn write_less<I: Isa>(isa: I, store: impl Store, less: Of<I, $lane>, to: &mut [Self]) {
                 const ONE: $lane = (1.0 as $float).to_bits() as $lane;
-                store.store(signs(isa, less, ONE, ONE | $lane::MIN), bytemuck::cast_slice_mut(to));
+                store.store(signs(isa, less, ONE), bytemuck::cast_slice_mut(to));
             }
         }
     };
@@ -143,7 +143,7 @@ macro_rules! signed_by_16_bits {
             fn write_less<I: Isa>(isa: I, store: impl Store, less: I::I16, to: &mut [Self]) {
                 const ONE: i16 = $float::ONE.to_bits() as i16;
                 let to = bytemuck::cast_slice_mut(to.reinterpret_cast_mut());
-                store.store(signs(isa, less, ONE, ONE | i16::MIN), to);
+                store.store(signs(isa, less, ONE), to);
             }
         }
     };
@@ -157,7 +157,7 @@ impl Signed<i16> for f32 {
     #[inline(always)]
     fn write_less<I: Isa>(isa: I, store: impl Store, less: I::I16, to: &mut [Self]) {
         const ONE: i16 = (1f32.to_bits() >> 16) as i16;
-        store.store(isa.select_upper(less, ONE | i16::MIN, ONE), bytemuck::cast_slice_mut(to));
+        store.store(isa.signed_one(less, ONE), bytemuck::cast_slice_mut(to));
     }
 }
 

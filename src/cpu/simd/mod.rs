@@ -20,6 +20,7 @@
 //! | `columns.rs` | rows without a check of the whole matrix | the last row has been checked |
 //! | `avx2.rs`, `avx512.rs`, `neon.rs` | a prefetch of any address | it touches nothing that a program can see |
 //! | `store.rs` | stores past the caches, which are not ordered | who gets the token for them is inside a call that ends with a fence |
+//! | `avx512.rs` | two vectors as one register | they lie side by side |
 //! | `mod.rs` | scratch memory seen as vectors, vectors as registers | both are lanes without padding, any bits are a value |
 //!
 //! Generic code is `#[inline(always)]`, so that it is compiled inside [`Isa::run`] with the
@@ -84,9 +85,6 @@ pub trait Isa: Copy + Send + Sync + 'static {
     /// Lanes of `f64`.
     type F64: Floats<Lane = f64, Isa = Self, Mask = Self::I64>;
 
-    /// The slots of the largest sorting network that takes less time than counting does.
-    const MOST_SLOTS: usize = 64;
-
     /// Runs a job compiled for this instruction set.
     fn run<J: Job<Self>>(self, job: J) -> J::Output;
 
@@ -115,9 +113,8 @@ pub trait Isa: Copy + Send + Sync + 'static {
         Ordered::load(self, &narrow.map(i64::from))
     }
 
-    /// For a mask: `yes` where it is set, else `no`, each in the upper half of a lane; the lower half
-    /// is 0.
-    fn select_upper(self, mask: Self::I16, yes: i16, no: i16) -> Self::I32;
+    /// One, given by the upper half of its bits, with a sign where a mask is set.
+    fn signed_one(self, mask: Self::I16, one: i16) -> Self::I32;
 
     /// The first values as `f32`.
     fn widen_f16(self, values: &[f16]) -> Self::F32;
@@ -134,6 +131,25 @@ pub trait Isa: Copy + Send + Sync + 'static {
     /// Rounded to a near integer, such that the order of numbers stays; out of range or NaN it is the
     /// least one.
     fn round(self, values: Self::F32) -> Self::I32;
+
+    /// Lanes that are greater than those of `than`, counted over vectors, of which there are at most
+    /// `i16::MAX`.
+    #[inline(always)]
+    fn count_greater(self, vectors: &[Self::I16], than: Self::I16) -> Self::I16 {
+        let zero = Self::I16::splat(self, 0);
+        let mut counts = [zero; 4];
+        let mut fours = vectors.chunks_exact(4);
+        for four in fours.by_ref() {
+            // Counts that do not depend on each other.
+            for (count, vector) in counts.iter_mut().zip(four) {
+                *count = count.count(vector.gt(than));
+            }
+        }
+        for vector in fours.remainder() {
+            counts[0] = counts[0].count(vector.gt(than));
+        }
+        counts[0].add(counts[1]).add(counts[2].add(counts[3]))
+    }
 
     /// Asks for a cache line that will be read. Any address will do.
     fn prefetch<T>(self, address: *const T);

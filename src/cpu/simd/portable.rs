@@ -44,9 +44,8 @@ impl Isa for Portable {
     }
 
     #[inline(never)]
-    fn select_upper(self, mask: I16, yes: i16, no: i16) -> I32 {
-        let (yes, no) = (i32::from(yes) << 16, i32::from(no) << 16);
-        I32(mask.0.map(|mask| if mask < 0 { yes } else { no }))
+    fn signed_one(self, mask: I16, one: i16) -> I32 {
+        I32(mask.0.map(|mask| i32::from(mask & i16::MIN | one) << 16))
     }
 
     #[inline(always)]
