@@ -2,8 +2,8 @@
 
 use crate::cpu::rank::Form;
 use crate::cpu::select::Strip;
-use crate::cpu::simd::FloatLane;
 use crate::cpu::simd::Detected;
+use crate::cpu::simd::FloatLane;
 use crate::ops::rank::Order;
 use crate::plan::DType;
 use crate::{MatMut, MatRef, Signs, cpu};

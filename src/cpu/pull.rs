@@ -186,7 +186,8 @@ fn row<I: Isa, T: Element>(
     let whole = out.len() / STEP * STEP;
     for at in (0..whole).step_by(STEP) {
         let out = &mut out[at..at + STEP];
-        let grad = <T as Reals<T::Real>>::load(isa, grad.map_or(&*out, |grad| &grad[at..at + STEP]));
+        let grad =
+            <T as Reals<T::Real>>::load(isa, grad.map_or(&*out, |grad| &grad[at..at + STEP]));
         let u = <T as Reals<T::Real>>::load(isa, &u[at..at + STEP]);
         let result = grad.add(factor.mul(u.sub(b.vector(isa, at))));
         <T as Reals<T::Real>>::store(isa, Cached, result, out);

@@ -43,7 +43,7 @@
 //!   times, and the workspace is 8 KB a column and at most 2 KB for each 2048 elements. Backward is
 //!   `bihalf_backward_dense` or `bihalf_backward_packed`, one launch.
 //! - **Cost** on the CPU: O(M K) time on average. Up to 64 rows, and if k and M - k are at most the
-//!   half of 8, 16, 32 or 64 and M is at most that, a sorting network in registers, no extra memory.
+//!   half of 8, 16, 32 or 64, a sorting network in registers, no extra memory.
 //!   Else elements become levels of 16 bits, scaled by a sample of their column, and a cut is searched
 //!   by counting levels; elements that levels do not tell apart are decided by their keys and rows.
 //!   From 32,768 rows, unless k or M - k is a small part of them, U is read once, beside a sample of
@@ -55,9 +55,10 @@
 //! - **Backward** on the CPU: O(M K), no extra memory, one pass. `B` may be packed: then 12 bytes an
 //!   element are moved for `f32` rather than 16.
 //! - **Threads** share columns (backward: rows) from 2^18 elements on.
-//! - **Instructions** of the CPU path are chosen once, at run time: AVX2, or a portable form. The
-//!   environment variable `BIHALF_CPU_ISA` (`portable` or `avx2`) forces one; any other value, or one
-//!   that the machine lacks, is an error. Results are the same bits.
+//! - **Instructions** of the CPU path are chosen once, at run time: AVX-512 (F, BW, DQ, VL) or AVX2 on
+//!   x86-64, Advanced SIMD on aarch64, else a portable form. The environment variable `BIHALF_CPU_ISA`
+//!   (`avx512`, `avx2`, `neon` or `portable`) forces one; any other value, or one that the machine
+//!   lacks, is an error. Results are the same bits.
 //!
 //! ```
 //! use bihalf::{MatRef, Ones, Pull, Signs, ops};

@@ -22,8 +22,8 @@
 //!   the n-th of 1 + ceil(n / 4) launches, with 8 M K bytes of workspace (`f64`: 16 M K; 16-bit types
 //!   up to 65,536 rows: 4 M K).
 //! - **Cost** on the CPU: up to 512 rows (`f64`: 320; 16-bit types: 768) all pairs of rows are
-//!   compared, as many columns at a time as a vector has lanes: O(K M^2), which is less than it sounds,
-//!   and 64 M bytes of extra memory for each thread. More rows are sorted column by column, digit by
+//!   compared, as many columns at a time as a register has lanes: O(K M^2), which is less than it sounds,
+//!   and for each thread 128 M bytes of extra memory (`f64`: 256 M, 16-bit types: 64 M). More rows are sorted column by column, digit by
 //!   digit: O(K M), and for each thread 80 M bytes (`f64`: 144 M). Data whose values differ only in
 //!   their last bits take up to about twice as long as others (`f64`: three times).
 //! - **Threads** share columns from 2^15 elements on.

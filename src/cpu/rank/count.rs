@@ -45,7 +45,8 @@ pub(super) fn run<I: Isa, T: Element>(isa: I, task: Task<'_, T>) {
                 keys[r * rows + i] = vector.register(r);
             }
         });
-        for (keys, ranks) in keys.chunks_exact(rows).zip(ranks.chunks_exact_mut(rows)) {
+        let used = width.div_ceil(Register::<I, T>::LANES);
+        for (keys, ranks) in keys.chunks_exact(rows).zip(ranks.chunks_exact_mut(rows)).take(used) {
             for (i, rank) in ranks.iter_mut().enumerate() {
                 *rank = Ordered::splat(isa, Lane::of(i as i16));
             }

@@ -13,9 +13,22 @@ pub(super) const BLOCK: usize = 32_764;
 /// Levels above `at`.
 #[inline(always)]
 pub(super) fn count<I: Isa>(isa: I, tile: &[I::I16], at: I::I16) -> I::I32 {
+    /// Rows whose counts do not depend on each other.
+    const ROWS: usize = 4;
     let mut sum = I::I32::splat(isa, 0);
     for block in tile.chunks(BLOCK) {
-        sum = sum.add(isa.widen(isa.count_greater(block, at)));
+        let mut counts = [I::I16::splat(isa, 0); ROWS];
+        let mut rows = block.chunks_exact(ROWS);
+        for levels in rows.by_ref() {
+            for (count, level) in counts.iter_mut().zip(levels) {
+                *count = count.count(level.gt(at));
+            }
+        }
+        for level in rows.remainder() {
+            counts[0] = counts[0].count(level.gt(at));
+        }
+        let count = counts[0].add(counts[1]).add(counts[2].add(counts[3]));
+        sum = sum.add(isa.widen(count));
     }
     sum
 }

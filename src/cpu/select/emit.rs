@@ -12,7 +12,7 @@ const WORD: usize = 64;
 pub struct Strip<'a, T: Element> {
     dense: Option<Columns<'a, T>>,
     dense_i8: Option<Columns<'a, i8>>,
-    /// Columns are bytes.
+    /// Columns are bytes, with the pads behind the last one.
     codes: Option<Columns<'a, u8>>,
     threshold: Option<&'a mut [T]>,
     cols: usize,
@@ -63,7 +63,12 @@ impl<'a, T: Element> Strip<'a, T> {
         Strip {
             dense: self.dense.as_mut().map(|dense| dense.part(first, width)),
             dense_i8: self.dense_i8.as_mut().map(|dense| dense.part(first, width)),
-            codes: self.codes.as_mut().map(|codes| codes.part(first / 8, width.div_ceil(8))),
+            codes: self.codes.as_mut().map(|codes| {
+                // The last columns have the pads behind them.
+                let last = first + width == self.cols;
+                let end = if last { codes.cols() } else { (first + width) / 8 };
+                codes.part(first / 8, end - first / 8)
+            }),
             threshold: self.threshold.as_mut().map(|t| &mut t[first..first + width]),
             cols: width,
         }
@@ -93,10 +98,11 @@ impl<'a, T: Element> Strip<'a, T> {
             write_dense_i8(isa, rows, start, dense.part(0, cols));
         }
         if let Some(codes) = &mut self.codes {
-            match self.cols {
-                GROUP => write_codes(isa, rows, start, GROUP, codes.part(0, GROUP / 8)),
-                WORD => write_codes(isa, rows, start, WORD, codes.part(0, WORD / 8)),
-                cols => write_codes(isa, rows, start, cols, codes.part(0, cols.div_ceil(8))),
+            match (self.cols, codes.cols()) {
+                (GROUP, 2) => write_codes(isa, rows, start, GROUP, codes.part(0, 2)),
+                (GROUP, 8) => write_codes(isa, rows, start, GROUP, codes.part(0, 8)),
+                (WORD, _) => write_codes(isa, rows, start, WORD, codes.part(0, 8)),
+                (cols, bytes) => write_codes(isa, rows, start, cols, codes.part(0, bytes)),
             }
         }
     }
@@ -179,18 +185,6 @@ impl<'a, T: Element> Strip<'a, T> {
             }
         }
     }
-
-    /// Clears the bytes behind the last column.
-    pub(super) fn write_pads(&mut self, rows: usize, cols: usize) {
-        if let Some(codes) = &mut self.codes {
-            let from = cols.div_ceil(8);
-            if from < codes.cols() {
-                for i in 0..rows {
-                    codes.row(i)[from..].fill(0);
-                }
-            }
-        }
-    }
 }
 
 #[inline(always)]
@@ -250,11 +244,12 @@ fn write_codes<I: Isa>(
 ) {
     let exist = u64::MAX >> (WORD - cols);
     for (r, row) in out.iter(start..start + rows.rows()).enumerate() {
-        let mut less = 0;
+        let mut less = 0u64;
         for g in 0..cols.div_ceil(GROUP) {
             less |= u64::from(rows.less(isa, r, g).bits()) << (GROUP * g);
         }
-        row.copy_from_slice(&(!less & exist).to_le_bytes()[..row.len()]);
+        // Behind the last column there may be pads of up to seven bytes more.
+        row.copy_from_slice(&u128::from(!less & exist).to_le_bytes()[..row.len()]);
     }
 }
 

@@ -164,7 +164,8 @@ pub(super) fn extremes<I: Isa, T: Element>(
         least = least.min(mask.select(key, none_less));
         greatest = greatest.max(mask.select(key, none_greater));
     }
-    let (mut lowest, mut highest) = ([Large::<T>::default(); GROUP], [Large::<T>::default(); GROUP]);
+    let (mut lowest, mut highest) =
+        ([Large::<T>::default(); GROUP], [Large::<T>::default(); GROUP]);
     least.store(&mut lowest);
     greatest.store(&mut highest);
     (lowest, highest)
@@ -182,7 +183,8 @@ fn renew<I: Isa, T: Element>(
     greatest: &[Large<T>; GROUP],
     shift: &[Large<T>; GROUP],
 ) {
-    let (least, greatest) = (Of::<I, Large<T>>::load(isa, least), Of::<I, Large<T>>::load(isa, greatest));
+    let (least, greatest) =
+        (Of::<I, Large<T>>::load(isa, least), Of::<I, Large<T>>::load(isa, greatest));
     let shift = Of::<I, Large<T>>::load(isa, shift);
     let mut copy = [T::default(); GROUP];
     for (i, levels) in tile.iter_mut().enumerate() {

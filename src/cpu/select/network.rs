@@ -1,8 +1,8 @@
 //! Few rows: sorting networks in registers.
 //!
-//! 1. A vector's columns are loaded as [slots](crate::cpu::simd::Slotted), one vector a row. Behind the rows come pads: half
-//!    the slots less k greatest ones, and least ones for the rest. Then the k-th largest row is the
-//!    (slots / 2)-th largest slot, for every k.
+//! 1. A vector's columns are loaded as [slots](crate::cpu::simd::Slotted), one vector a row. Behind the
+//!    rows come pads: half the slots less k greatest ones, and least ones for the rest. Then the k-th
+//!    largest row is the (slots / 2)-th largest slot, for every k.
 //! 2. Both halves of the slots are sorted.
 //! 3. The larger ones of `a[i]` and `b[half - 1 - i]` are the upper half of all slots; the least of
 //!    them is the threshold.
@@ -27,9 +27,7 @@ const FEW: usize = 32;
 
 /// The slots of the smallest network for these columns, if there is one.
 pub(super) fn slots(rows: usize, ones: usize) -> Option<usize> {
-    [8, 16, FEW, MOST]
-        .into_iter()
-        .find(|&slots| ones <= slots / 2 && rows - ones <= slots / 2)
+    [8, 16, FEW, MOST].into_iter().find(|&slots| ones <= slots / 2 && rows - ones <= slots / 2)
 }
 
 /// All columns of the source.
@@ -84,32 +82,32 @@ impl<I: Isa, T: Element, const ROOM: usize> Job<I> for Network<'_, '_, T, ROOM> 
                 unsure = unsure.or(T::keys_of(isa, threshold).eq(T::keys_of(isa, greatest)));
             }
             if unsure.bits() & ((1 << window.width()) - 1) != 0 {
-                isa.run(Tied::<'_, '_, '_, I, T> { window: &window, ones, threshold, out });
+                isa.run(Tied::<'_, '_, '_, I, T, ROOM> { window: &window, ones, threshold, out });
                 continue;
             }
             out.write::<I, Small<T>>(isa, Cached, Below { rows, threshold }, 0);
             out.write_threshold(|| keys(T::keys_of(isa, threshold)));
         }
-        out.write_pads(rows, cols);
     }
 }
 
 /// Step 5.
-struct Tied<'a, 'b, 'c, I: Isa, T: Element> {
+struct Tied<'a, 'b, 'c, I: Isa, T: Element, const ROOM: usize> {
     window: &'a Window<'b, T>,
     ones: usize,
     threshold: T::Slots<I>,
     out: Strip<'c, T>,
 }
 
-impl<I: Isa, T: Element> Job<I> for Tied<'_, '_, '_, I, T> {
+impl<I: Isa, T: Element, const ROOM: usize> Job<I> for Tied<'_, '_, '_, I, T, ROOM> {
     type Output = ();
 
     #[inline(always)]
     fn run(self, isa: I) {
         let Self { window, ones, threshold, mut out } = self;
         let zero = Of::<I, Small<T>>::splat(isa, Lane::of(0));
-        let mut rows = [zero; MOST];
+        // Not zeros: the compiler would call memset, which takes longer to start than this does.
+        let mut rows = [Of::<I, Small<T>>::splat(isa, Lane::MAX); ROOM];
         let rows = &mut rows[..window.rows()];
         load::<_, _, AsKeys>(isa, window, rows);
         let threshold = T::keys_of(isa, threshold);
@@ -163,11 +161,7 @@ impl<I: Isa, T: Element> Loaded<I, T> for AsKeys {
 }
 
 #[inline(always)]
-fn load<I: Isa, T: Element, L: Loaded<I, T>>(
-    isa: I,
-    window: &Window<'_, T>,
-    to: &mut [L::Vector],
-) {
+fn load<I: Isa, T: Element, L: Loaded<I, T>>(isa: I, window: &Window<'_, T>, to: &mut [L::Vector]) {
     if let Some(rows) = window.plain(GROUP) {
         for (to, row) in to.iter_mut().zip(rows.iter()) {
             *to = L::vector(isa, row);

@@ -84,13 +84,7 @@ pub(super) fn surroundings<I: Isa>(
 
 /// A search for the levels above which `goal` are, as far as passes tell.
 #[inline(always)]
-fn around<I: Isa>(
-    isa: I,
-    tile: &[I::I16],
-    above: I::I32,
-    width: usize,
-    goal: f64,
-) -> Search<I> {
+fn around<I: Isa>(isa: I, tile: &[I::I16], above: I::I32, width: usize, goal: f64) -> Search<I> {
     let rows = tile.len();
     let ends = (rows as f32, 0.0);
     let inner = goal.clamp(0.0, rows as f64);

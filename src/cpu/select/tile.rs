@@ -62,7 +62,6 @@ impl<I: Isa, T: Element> Job<I> for Tiles<'_, '_, T> {
         for first in (0..cols).step_by(wide(rows) * GROUP) {
             groups(isa, source, ones, &mut out, first, tiles);
         }
-        out.write_pads(rows, cols);
     }
 }
 

@@ -20,7 +20,6 @@
 //! | `columns.rs` | rows without a check of the whole matrix | the last row has been checked |
 //! | `avx2.rs`, `avx512.rs`, `neon.rs` | a prefetch of any address | it touches nothing that a program can see |
 //! | `store.rs` | stores past the caches, which are not ordered | who gets the token for them is inside a call that ends with a fence |
-//! | `avx512.rs` | two vectors as one register | they lie side by side |
 //! | `mod.rs` | scratch memory seen as vectors, vectors as registers | both are lanes without padding, any bits are a value |
 //!
 //! Generic code is `#[inline(always)]`, so that it is compiled inside [`Isa::run`] with the
@@ -49,8 +48,8 @@ pub(crate) use columns::{Columns, Rows};
 pub use detect::Detected;
 pub(crate) use detect::{detected, on_detected};
 pub use elements::{FloatLane, Loads, Reals, Signed};
-pub use keys::{KeyLanes, Keyed, Lane, Slotted};
 pub(crate) use keys::keys_of;
+pub use keys::{KeyLanes, Keyed, Lane, Slotted};
 #[cfg(target_arch = "aarch64")]
 pub(crate) use neon::Neon;
 pub(crate) use portable::Portable;
@@ -128,28 +127,9 @@ pub trait Isa: Copy + Send + Sync + 'static {
     /// Integers as `f32`, rounded.
     fn float(self, lanes: Self::I32) -> Self::F32;
 
-    /// Rounded to a near integer, such that the order of numbers stays; out of range or NaN it is the
-    /// least one.
+    /// Rounded to a near integer, such that the order of numbers stays; below the range the least one,
+    /// above it or of NaN any.
     fn round(self, values: Self::F32) -> Self::I32;
-
-    /// Lanes that are greater than those of `than`, counted over vectors, of which there are at most
-    /// `i16::MAX`.
-    #[inline(always)]
-    fn count_greater(self, vectors: &[Self::I16], than: Self::I16) -> Self::I16 {
-        let zero = Self::I16::splat(self, 0);
-        let mut counts = [zero; 4];
-        let mut fours = vectors.chunks_exact(4);
-        for four in fours.by_ref() {
-            // Counts that do not depend on each other.
-            for (count, vector) in counts.iter_mut().zip(four) {
-                *count = count.count(vector.gt(than));
-            }
-        }
-        for vector in fours.remainder() {
-            counts[0] = counts[0].count(vector.gt(than));
-        }
-        counts[0].add(counts[1]).add(counts[2].add(counts[3]))
-    }
 
     /// Asks for a cache line that will be read. Any address will do.
     fn prefetch<T>(self, address: *const T);
@@ -187,9 +167,9 @@ pub trait Ordered: Copy + Send + Sync + 'static {
     unsafe fn store_past_caches(self, to: &mut [Self::Lane]);
     /// Mask of the lanes that are greater than those of `other`.
     fn gt(self, other: Self) -> Self::Mask;
-    /// The lesser of each two lanes; that of `other` where one of them is NaN.
+    /// The lesser of each two lanes; that of `other`, which is not NaN, where this one is.
     fn min(self, other: Self) -> Self;
-    /// The greater of each two lanes; that of `other` where one of them is NaN.
+    /// The greater of each two lanes, of which none is NaN.
     fn max(self, other: Self) -> Self;
     /// A part, counted from the first lanes on.
     fn register(&self, number: usize) -> Self::Register;

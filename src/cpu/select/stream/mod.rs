@@ -83,12 +83,11 @@ pub(super) fn run<I: Isa, T: Element>(
     sample: &Sample,
     scratch: &mut [u64],
 ) {
-    let (rows, cols) = (source.rows(), source.cols());
+    let cols = source.cols();
     for first in (0..cols).step_by(WIDE * PART) {
         let width = (WIDE * PART).min(cols - first);
         parts(isa, &source.part(first, width), ones, out.part(first, width), sample, scratch);
     }
-    out.write_pads(rows, cols);
 }
 
 /// Up to [`WIDE`] parts.
