@@ -81,6 +81,10 @@ pub fn select(l: &mut Lowering, s: &Statement) -> Result<()> {
         used: s.used_bytes,
         ..Access::new(space, size, offset)
     };
+    match space {
+        Space::Shared => l.kernel.strong_shared |= access.strong,
+        _ => l.kernel.orders_blocks |= access.strong,
+    }
     let class = match (space, is_store) {
         _ if s.has("param") => Class::LoadParamConst,
         (Space::Shared | Space::Cluster, false) => Class::LoadShared,
