@@ -287,20 +287,20 @@ fn wavefronts(shared: &[(u32, u8)], bytes: u32) -> (u64, u64) {
 
 /// Passes over the banks for lanes that go together: the most words in one bank.
 fn passes(part: &[(u32, u8)], words: u32) -> u64 {
-    let touched = || part.iter().flat_map(|&(a, _)| (0..words).map(move |n| a / 4 + n));
     // mostly there is one
     let mut first = [u32::MAX; BANKS];
-    let has_one = touched().all(|word| {
+    let mut is_first = |word: u32| {
         let first = &mut first[word as usize % BANKS];
         if *first == u32::MAX {
             *first = word;
         }
         *first == word
-    });
-    if has_one {
+    };
+    if part.iter().all(|&(a, _)| (0..words).all(|n| is_first(a / 4 + n))) {
         return 1;
     }
-    let mut distinct: Vec<u32> = touched().collect();
+    let words = part.iter().flat_map(|&(a, _)| a / 4..a / 4 + words);
+    let mut distinct: Vec<u32> = words.collect();
     distinct.sort_unstable();
     distinct.dedup();
     let mut counts = [0; BANKS];
