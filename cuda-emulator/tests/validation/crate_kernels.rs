@@ -18,7 +18,11 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// Barriers that may be missing: the kernels whose name begins so, how many, and why nobody can tell.
-const SURVIVORS: [(&str, usize, &str); 0] = [];
+const SURVIVORS: [(&str, usize, &str); 3] = [
+    ("cosine_dense_f32", 1, "the last sum of the last block: thread 0 writes and reads it"),
+    ("cosine_packed", 1, "the last sum of the last block: thread 0 writes and reads it"),
+    ("entropy_penalty_f32", 1, "the last sum of the last block: thread 0 writes and reads it"),
+];
 
 /// A test, what it launches, and how long it takes.
 struct Test {
@@ -210,7 +214,8 @@ fn each_deleted(operation: &str, capabilities: &[&str], filters: &[&str]) {
     for (kernels, count, reason) in SURVIVORS {
         let is_known = |barrier: &Barrier| barrier.kernel.starts_with(kernels);
         let there = survivors.iter().filter(|barrier| is_known(barrier)).count();
-        assert!(there <= count, "{kernels}: {reason}");
+        let is_run = step == 1 && launched.iter().any(|kernel| kernel.starts_with(kernels));
+        assert!(there <= count && (!is_run || there == count), "{kernels}: {there}: {reason}");
         survivors.retain(|barrier| !is_known(barrier));
     }
     let names: Vec<String> = survivors.iter().map(Barrier::name).collect();
