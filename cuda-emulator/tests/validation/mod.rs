@@ -19,8 +19,8 @@ mod formats;
 mod forms;
 mod instruction;
 mod manual;
-mod model;
-mod number;
+pub mod model;
+pub mod number;
 mod programs;
 
 use crate::common::{argument, child, nvcc};
