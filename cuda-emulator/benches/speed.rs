@@ -1,4 +1,5 @@
-//! Thread instructions per second, with all checks, on one core.
+//! Thread instructions per second, with all checks, on one core; and small launches per second, which is
+//! what tests with many of them wait for.
 //!
 //! `cargo bench --package cuda-emulator` measures the emulator as it is now. With the paths of
 //! driver libraries as arguments it compares them: each round runs every driver once, in turn, and
@@ -20,13 +21,18 @@ const ROUNDS: usize = 5;
 const ARCH: &str = "80";
 /// In the process that measures one driver: the path of its library.
 const DRIVER: &str = "EMULATOR_SPEED_DRIVER";
+/// There, too: a file for what only the process itself can time.
+const TIMES: &str = "EMULATOR_SPEED_TIMES";
 
 fn main() {
     if let Some(driver) = std::env::var_os(DRIVER) {
         // SAFETY: the emulator or an earlier build of it, made to be loaded
         let driver = unsafe { libloading::Library::new(driver) };
         std::mem::forget(driver.expect("a driver library"));
-        return launch_all();
+        return match std::env::var_os(TIMES) {
+            None => launch_all(),
+            Some(file) => std::fs::write(file, launch_often()).expect("a file for the times"),
+        };
     }
     if common::nvcc().is_none() {
         return common::skipped();
@@ -40,6 +46,15 @@ fn main() {
     if drivers.is_empty() {
         drivers.push(common::emulator());
     }
+    for (column, driver) in drivers.iter().enumerate() {
+        println!("column {}: {}", column + 1, driver.display());
+    }
+    compare("million thread instructions per second", &drivers, measure);
+    compare("thousand launches per second", &drivers, measure_launches);
+}
+
+/// Prints what is measured of each driver, the best of several rounds.
+fn compare(what: &str, drivers: &[PathBuf], measure: fn(&Path) -> Vec<(String, f64)>) {
     let mut best: BTreeMap<String, Vec<f64>> = BTreeMap::new();
     for _ in 0..ROUNDS {
         for (column, driver) in drivers.iter().enumerate() {
@@ -49,13 +64,10 @@ fn main() {
             }
         }
     }
-    println!("million thread instructions per second, best of {ROUNDS}");
-    for (column, driver) in drivers.iter().enumerate() {
-        println!("  column {}: {}", column + 1, driver.display());
-    }
+    println!("{what}, best of {ROUNDS}");
     for (kernel, speeds) in best {
-        let speeds: Vec<String> = speeds.iter().map(|s| format!("{:8.1}", s / 1e6)).collect();
-        println!("{kernel:16}{}", speeds.join(" "));
+        let speeds: Vec<String> = speeds.iter().map(|s| format!("{s:8.1}")).collect();
+        println!("  {kernel:24}{}", speeds.join(" "));
     }
 }
 
@@ -76,9 +88,60 @@ fn measure(driver: &Path) -> Vec<(String, f64)> {
     let speed = |line: &str| {
         let kernel = line.split('"').nth(3).expect("a kernel's name");
         let seconds = number(line, "wall_ns") / 1e9;
-        (kernel.to_string(), number(line, "thread_instructions") / seconds)
+        (kernel.to_string(), number(line, "thread_instructions") / seconds / 1e6)
     };
     text.lines().map(speed).collect()
+}
+
+/// Small launches on this driver, by shape.
+fn measure_launches(driver: &Path) -> Vec<(String, f64)> {
+    let times = common::scratch_file("times");
+    let this = std::env::current_exe().expect("this program");
+    let mut command = Command::new(this);
+    command.env(DRIVER, driver).env(TIMES, &times).env("CUDAEMU_THREADS", "1");
+    assert!(command.status().expect("a process").success(), "{} failed", driver.display());
+    let text = std::fs::read_to_string(&times).expect("the times");
+    let _ = std::fs::remove_file(&times);
+    let line = |line: &str| {
+        let (shape, speed) = line.split_once(": ").expect("a shape and a number");
+        (shape.to_string(), speed.parse().expect("a number"))
+    };
+    text.lines().map(line).collect()
+}
+
+/// Seconds that this thread has run.
+fn thread_time() -> f64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: a place for the result
+    unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time) };
+    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
+}
+
+/// Many launches of few instructions: thousands a second, a line for each shape.
+fn launch_often() -> String {
+    const LAUNCHES: u32 = 20_000;
+    let device = Device::new(ARCH);
+    let stream = &device.s;
+    let basic = device.load("basic");
+    let mut lines = String::new();
+    let add = basic.load_function("vadd").expect("a kernel of the tests");
+    for (blocks, threads) in [(1, 32), (1, 256), (8, 32)] {
+        let n = (blocks * threads) as i32;
+        let a = stream.clone_htod(&vec![1f32; n as usize]).unwrap();
+        let mut sum = stream.alloc_zeros::<f32>(n as usize).unwrap();
+        stream.synchronize().unwrap();
+        let start = thread_time();
+        for _ in 0..LAUNCHES {
+            let mut launch = stream.launch_builder(&add);
+            launch.arg(&a).arg(&a).arg(&mut sum).arg(&n);
+            // SAFETY: the vectors are as long as the grid
+            unsafe { launch.launch(cfg(blocks, threads, 0)) }.expect("the kernel runs");
+            stream.synchronize().expect("no finding");
+        }
+        let speed = LAUNCHES as f64 / (thread_time() - start) / 1e3;
+        lines += &format!("{blocks} x {threads} threads: {speed}\n");
+    }
+    lines
 }
 
 /// One launch of each kernel, long enough to be timed.

@@ -10,6 +10,8 @@ use std::io::Write as _;
 
 /// Bytes of a sector of global memory, the least that is transferred.
 const SECTOR: u64 = 32;
+/// Of shared memory, each of which gives a word of 4 bytes in a pass.
+const BANKS: usize = 32;
 /// Source lines of a profile.
 const PROFILE_LINES: usize = 40;
 
@@ -254,79 +256,59 @@ impl DistributedAccesses {
     }
 }
 
-/// distinct 32-byte sectors
-fn sectors(a: &[u64]) -> u64 {
-    let mut list = [0u64; 32];
-    let mut n = 0;
-    let mut top = 0;
-    for &x in a {
-        let s = x / SECTOR;
-        if n > 0 && s == list[n - 1] {
+/// Distinct sectors of up to 32 addresses.
+fn sectors(addresses: &[u64]) -> u64 {
+    let mut found = [0u64; 32];
+    let (mut count, mut greatest) = (0, 0);
+    for sector in addresses.iter().map(|a| a / SECTOR) {
+        // addresses mostly ascend, and neighbours mostly share a sector
+        let is_last = count > 0 && found[count - 1] == sector;
+        if is_last || sector <= greatest && found[..count].contains(&sector) {
             continue;
         }
-        if n == 0 || s > top {
-            top = s;
-        } else if list[..n].contains(&s) {
-            continue;
-        }
-        list[n] = s;
-        n += 1;
+        found[count] = sector;
+        count += 1;
+        greatest = greatest.max(sector);
     }
-    n as u64
+    count as u64
 }
 
-/// (wavefronts, the least there could be) of one shared-memory request.
-/// 32 banks of 4 bytes; 8-byte accesses go by half warps, 16-byte ones by quarters.
-fn wavefronts(a: &[(u32, u8)], n: u32) -> (u64, u64) {
-    let group = if n <= 4 {
-        32
-    } else if n == 8 {
-        16
-    } else {
-        8
+/// Wavefronts of a request to shared memory, and the least there could be: accesses of 8 bytes go by half
+/// warps, those of 16 bytes by quarters.
+fn wavefronts(shared: &[(u32, u8)], bytes: u32) -> (u64, u64) {
+    let (lanes, words) = match bytes {
+        ..=4 => (32, 1),
+        8 => (16, 2),
+        _ => (8, 4),
     };
-    let words = (n / 4).max(1);
-    let (mut total, mut least) = (0, 0);
-    let mut z = 0;
-    while z < a.len() {
-        let part = a[z].1 as u32 / group;
-        let st = z;
-        while z < a.len() && a[z].1 as u32 / group == part {
-            z += 1;
+    let parts = shared.chunk_by(|a, b| a.1 / lanes == b.1 / lanes);
+    parts.fold((0, 0), |(all, least), part| (all + passes(part, words), least + 1))
+}
+
+/// Passes over the banks for lanes that go together: the most words in one bank.
+fn passes(part: &[(u32, u8)], words: u32) -> u64 {
+    // mostly there is one
+    let mut first = [u32::MAX; BANKS];
+    let mut is_first = |word: u32| {
+        let first = &mut first[word as usize % BANKS];
+        if *first == u32::MAX {
+            *first = word;
         }
-        let mut first = [u32::MAX; 32];
-        let mut clash = false;
-        for &(x, _) in &a[st..z] {
-            for t in 0..words {
-                let wd = (x >> 2) + t;
-                let b = (wd & 31) as usize;
-                if first[b] == u32::MAX {
-                    first[b] = wd;
-                } else if first[b] != wd {
-                    clash = true;
-                }
-            }
-        }
-        let mut wv = 1;
-        if clash {
-            let mut v: Vec<u32> = vec![];
-            for &(x, _) in &a[st..z] {
-                for t in 0..words {
-                    v.push((x >> 2) + t);
-                }
-            }
-            v.sort();
-            v.dedup();
-            let mut cnt = [0u64; 32];
-            for x in v {
-                cnt[(x & 31) as usize] += 1;
-            }
-            wv = *cnt.iter().max().unwrap();
-        }
-        total += wv;
-        least += 1;
+        *first == word
+    };
+    if part.iter().all(|&(a, _)| (0..words).all(|n| is_first(a / 4 + n))) {
+        return 1;
     }
-    (total, least)
+    // no more than 32 words: 32 lanes of one, 16 of two, 8 of four
+    let mut touched = [0; 32];
+    let all = part.iter().flat_map(|&(a, _)| a / 4..a / 4 + words);
+    let count = all.zip(&mut touched).map(|(word, place)| *place = word).count();
+    touched[..count].sort_unstable();
+    let mut counts = [0; BANKS];
+    for same in touched[..count].chunk_by(|a, b| a == b) {
+        counts[same[0] as usize % BANKS] += 1;
+    }
+    counts.into_iter().max().unwrap_or(1)
 }
 
 /// The most lanes on one word.

@@ -26,8 +26,8 @@
 //! Nothing else is `unsafe`; registers, constants and code are indexed with checks.
 
 // Address space and asm: Linux on x86-64 and on aarch64. Elsewhere this is an empty library, so that
-// packages that test with it still build.
-#![cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
+// packages that test with it still build. build.rs decides.
+#![cfg(has_emulator)]
 #![deny(unsafe_op_in_unsafe_fn)]
 #![allow(clippy::needless_range_loop, reason = "loops over 32 lanes walk several arrays at once")]
 

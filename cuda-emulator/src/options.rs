@@ -22,7 +22,7 @@ pub struct Options {
 
     /// CUDAEMU_RACE: races in shared memory are looked for
     pub race: bool,
-    /// CUDAEMU_GRACE: races of blocks in global memory are looked for
+    /// CUDAEMU_BLOCK_RACE: races of blocks in global memory are looked for
     pub block_race: bool,
     /// CUDAEMU_UNINIT
     pub undefined: Undefined,
@@ -103,7 +103,7 @@ impl Options {
             eager_streams: text("CUDAEMU_STREAMS").as_deref() == Some("eager"),
             timeout_s: number("CUDAEMU_TIMEOUT_S", 300),
             race: flag("CUDAEMU_RACE", 1),
-            block_race: flag("CUDAEMU_GRACE", 1),
+            block_race: flag("CUDAEMU_BLOCK_RACE", 1),
             undefined: match number("CUDAEMU_UNINIT", 1) {
                 0 => Undefined::Ignored,
                 1 => Undefined::Use,

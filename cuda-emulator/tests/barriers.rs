@@ -46,7 +46,7 @@ fn run(test: &str, kernel: &str, arch: &str, env: &[(&str, &str)]) -> Outcome {
     ptx("barriers", arch);
     let mut env = env.to_vec();
     // three blocks write the same results, which is beside the point here
-    env.extend([("CUDAEMU_CC", "90"), ("CUDAEMU_GRACE", "0")]);
+    env.extend([("CUDAEMU_CC", "90"), ("CUDAEMU_BLOCK_RACE", "0")]);
     child(test, &format!("{kernel} {arch}"), &env)
 }
 

@@ -62,6 +62,14 @@ macro_rules! need_nvcc {
 }
 pub(crate) use need_nvcc;
 
+/// FNV-1a of all bytes.
+pub fn fnv(texts: impl IntoIterator<Item = impl AsRef<[u8]>>) -> u64 {
+    texts.into_iter().fold(0xcbf2_9ce4_8422_2325, |key, text| {
+        let next = |key: u64, byte: &u8| (key ^ *byte as u64).wrapping_mul(0x100_0000_01b3);
+        text.as_ref().iter().fold(key, next)
+    })
+}
+
 /// Output of nvcc for `kernels/<source>.cu`, kept between runs by the source and the options.
 pub fn compiled(source: &str, options: &[&str]) -> PathBuf {
     static ONE: Mutex<()> = Mutex::new(());
@@ -69,12 +77,8 @@ pub fn compiled(source: &str, options: &[&str]) -> PathBuf {
     let nvcc = nvcc().expect("the caller asked for nvcc");
     let file = kernels().join(source).with_extension("cu");
     let text = std::fs::read(&file).unwrap();
-    // FNV-1a
-    let mut key = 0xcbf2_9ce4_8422_2325u64;
     let words = options.iter().map(|o| o.as_bytes());
-    for b in words.chain([text.as_slice(), nvcc.as_os_str().as_encoded_bytes()]).flatten() {
-        key = (key ^ *b as u64).wrapping_mul(0x100_0000_01b3);
-    }
+    let key = fnv(words.chain([text.as_slice(), nvcc.as_os_str().as_encoded_bytes()]));
     let out = scratch().join(format!("{source}-{key:016x}"));
     if !out.exists() {
         // complete or absent: another process may be looking
@@ -213,8 +217,6 @@ pub fn arch_for(capability: &str) -> &'static str {
 }
 
 // ---- a program on the emulator ----
-
-pub type R = Result<(), Box<dyn std::error::Error>>;
 
 pub struct Device {
     pub ctx: Arc<CudaContext>,

@@ -39,11 +39,11 @@ const PLANTED: &[(&str, &str, &str, &str)] = &[
     (
         "block_race",
         "ERROR",
-        "block_race_read_after_write block_race_write_after_read block_race_write_write",
+        "block_race_read_after_write block_race_write_after_read block_race_write_after_write",
         "LAUNCH_FAILED",
     ),
-    ("block_race_ww", "ERROR", "block_race_write_write", "LAUNCH_FAILED"),
-    ("block_race_clear", "ERROR", "block_race_write_write", "LAUNCH_FAILED"),
+    ("block_race_ww", "ERROR", "block_race_write_after_write", "LAUNCH_FAILED"),
+    ("block_race_clear", "ERROR", "block_race_write_after_write", "LAUNCH_FAILED"),
 ];
 
 /// Kernels without a fault that are no twins.
@@ -105,7 +105,7 @@ fn program(name: &str, arch: &str) {
 
 /// A kind without what a schedule decides: which of two accesses comes first.
 fn family(kind: &str) -> &str {
-    let end = ["_read_after", "_write_after", "_write_write"].iter().find_map(|end| kind.find(end));
+    let end = ["_read_after", "_write_after"].iter().find_map(|end| kind.find(end));
     &kind[..end.unwrap_or(kind.len())]
 }
 

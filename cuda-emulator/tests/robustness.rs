@@ -1,6 +1,7 @@
 //! Valid PTX and containers that are changed at random: an error or a success, never a panic, and
 //! nothing is read or written outside of what belongs to the kernel.
 
+use crate::validation::{cases, report};
 use cuda_emulator::checks::Findings;
 use cuda_emulator::machine::cluster_shape::ClusterShape;
 use cuda_emulator::machine::grid::{Launch, run};
@@ -12,10 +13,11 @@ use cuda_emulator::ptx::lower::lower;
 use cuda_emulator::ptx::parser::parse;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
-use proptest::test_runner::TestCaseResult;
+use proptest::test_runner::{TestCaseResult, TestRunner};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::atomic::AtomicU32;
+use std::time::Instant;
 
 const FORMS: &str = include_str!("kernels/forms.ptx");
 
@@ -247,30 +249,57 @@ fn changes_reach_everything() {
     assert!(counts.iter().all(|&n| n >= 5), "refused, sound, faulty: {counts:?}");
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..Default::default() })]
+/// Tries a property on many values, and reports how many.
+fn holds<S: Strategy>(
+    test: &str,
+    what: &str,
+    values: S,
+    property: impl Fn(S::Value) -> TestCaseResult,
+) {
+    let (started, cases) = (Instant::now(), cases(2000, 100_000));
+    let config = ProptestConfig { cases, failure_persistence: None, ..Default::default() };
+    if let Err(failure) = TestRunner::new(config).run(&values, property) {
+        panic!("{what}: {failure}");
+    }
+    report(&format!("robustness::{test}"), what, cases as u64, "no panic", started);
+}
 
-    #[test]
-    fn changed_ptx_is_an_error_or_runs(changes in prop::collection::vec(change(), 1..4)) {
+#[test]
+fn changed_ptx_is_an_error_or_runs() {
+    let what = "PTX with up to three changed words is read, lowered and run";
+    let changes = prop::collection::vec(change(), 1..4);
+    holds("changed_ptx_is_an_error_or_runs", what, changes, |changes| {
         let _ = read_and_run(&changed(FORMS, &changes));
-    }
+        Ok(())
+    });
+}
 
-    #[test]
-    fn any_text_is_an_error_or_a_module(text in "\\PC*") {
+#[test]
+fn any_text_is_an_error_or_a_module() {
+    holds("any_text_is_an_error_or_a_module", "any text is read as PTX", "\\PC*", |text| {
         let _ = parse(&text);
-    }
+        Ok(())
+    });
+}
 
-    #[test]
-    fn changed_bytes_of_ptx(at in 0..FORMS.len(), byte in 0u8..128) {
+#[test]
+fn changed_bytes_of_ptx() {
+    let what = "PTX with a changed byte is read, lowered and run";
+    holds("changed_bytes_of_ptx", what, (0..FORMS.len(), 0u8..128), |(at, byte)| {
         let mut bytes = FORMS.as_bytes().to_vec();
         bytes[at] = byte;
-        let _ = read_and_run(std::str::from_utf8(&bytes).unwrap());
-    }
+        let _ = read_and_run(std::str::from_utf8(&bytes).expect("both are ASCII"));
+        Ok(())
+    });
+}
 
-    #[test]
-    fn changed_containers(changes in prop::collection::vec((0.0..1.0f64, any::<u8>()), 1..8), cut in 0.0..2.0f64) {
-        containers(&changes, cut)?;
-    }
+#[test]
+fn changed_containers() {
+    let what = "fatbins and cubins with up to seven changed bytes, some cut off, are read";
+    let changes = prop::collection::vec((0.0..1.0f64, any::<u8>()), 1..8);
+    holds("changed_containers", what, (changes, 0.0..2.0f64), |(changes, cut)| {
+        containers(&changes, cut)
+    });
 }
 
 /// A container with PTX and with the beginning of a cubin, and cubins by themselves.

@@ -3,7 +3,6 @@
 use super::{Fault, Kind};
 use crate::driver::error::CUDA_ERROR_LAUNCH_FAILED;
 use crate::instructions::Op;
-use crate::instructions::async_copy::Copies;
 use crate::instructions::control::Control;
 use crate::machine::block::{At, Block};
 use crate::machine::warp::State;
@@ -95,11 +94,14 @@ impl Block<'_> {
 
     /// At the end of a block.
     pub(crate) fn check_copies_awaited(&self) {
-        if self.warps.iter().flat_map(|w| &w.copies).any(Copies::are_pending) {
-            self.report(Kind::CopyUnawaited, false, [0, 0], || {
-                let index = self.index;
-                format!("block {index:?} ended with cp.async copies that were never waited for")
-            });
+        for (w, warp) in self.warps.iter().enumerate() {
+            for (lane, copies) in warp.copies.iter().enumerate() {
+                let Some(pc) = copies.first_pending() else { continue };
+                self.report(Kind::CopyUnawaited, false, [pc, 0], || {
+                    let by = self.by(At::new(w, pc).with_lane(lane));
+                    format!("the block ended before anybody waited for the cp.async {by}")
+                });
+            }
         }
     }
 }

@@ -6,6 +6,7 @@
 
 use super::{AccessKind, Kind};
 use crate::machine::block::{At, Block};
+use crate::machine::coordinates;
 use std::sync::atomic::Ordering::Relaxed;
 
 /// The mark of an access: launch 20 bits, strong 1, bytes of the word 4, pc 15, block 24.
@@ -63,8 +64,11 @@ impl Block<'_> {
             let mut mark = this;
             let last_write = Mark(write.load(Relaxed));
             if last_write.conflicts_with(this) {
-                let kind =
-                    if writes { Kind::BlockRaceWriteWrite } else { Kind::BlockRaceReadAfterWrite };
+                let kind = if writes {
+                    Kind::BlockRaceWriteAfterWrite
+                } else {
+                    Kind::BlockRaceReadAfterWrite
+                };
                 self.block_conflict(at, kind, last_write, a, new, host);
             }
             let last_read = Mark(read.load(Relaxed));
@@ -111,11 +115,12 @@ impl Block<'_> {
         self.report(kind, !ordered, [other.pc(), at.pc], || {
             let note = if ordered { ORDERED_NOTE } else { "" };
             format!(
-                "global {a:#x} ({}): block {} at {} and block {} at {} in one launch{note}",
+                "global {a:#x} ({}): block {:?} at {} and thread {:?} of block {:?} at {} in one launch{note}",
                 self.launch.memory.describe(a),
-                other.block(),
+                coordinates(other.block(), self.launch.grid),
                 kernel.place(other.pc()),
-                self.number,
+                self.thread(at.warp(), at.lane()),
+                self.index,
                 kernel.place(at.pc)
             )
         });

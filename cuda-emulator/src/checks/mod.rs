@@ -88,7 +88,7 @@ kinds! {
     WarpRaceWriteAfterWrite "warp_race_write_after_write"
     BlockRaceReadAfterWrite "block_race_read_after_write"
     BlockRaceWriteAfterRead "block_race_write_after_read"
-    BlockRaceWriteWrite "block_race_write_write"
+    BlockRaceWriteAfterWrite "block_race_write_after_write"
     ClusterRaceReadAfterWrite "cluster_race_read_after_write"
     ClusterRaceWriteAfterRead "cluster_race_write_after_read"
     ClusterRaceWriteAfterWrite "cluster_race_write_after_write"
@@ -143,7 +143,8 @@ pub struct Findings {
 }
 
 impl Findings {
-    /// `pcs`: places that tell findings of the kind apart. `text` is asked for the first one only.
+    /// `pcs`: places that tell findings of the kind apart. `text` is asked for the first one, and for the
+    /// first that is an error.
     pub fn add(
         &self,
         kernel: &str,
@@ -155,9 +156,13 @@ impl Findings {
     ) {
         let mut found = self.found.lock().unwrap_or_else(|e| e.into_inner());
         match found.entry((kernel.to_string(), kind.name(), pc, other_pc)) {
-            Entry::Occupied(mut again) => {
-                again.get_mut().count += 1;
-                again.get_mut().is_error |= is_error;
+            Entry::Occupied(again) => {
+                let first = again.into_mut();
+                first.count += 1;
+                if is_error && !first.is_error {
+                    // what makes it one should be what is read
+                    (first.is_error, first.text) = (true, text());
+                }
             }
             Entry::Vacant(new) => {
                 let kernel = kernel.to_string();

@@ -32,6 +32,8 @@ struct Cell {
 
 /// The cells of a block's shared memory.
 pub struct SharedRaces {
+    /// how many there are in a block that runs
+    count: usize,
     words: Vec<Cell>,
     /// made when they are needed
     bytes: Vec<Cell>,
@@ -71,11 +73,12 @@ struct Conflict {
 
 impl SharedRaces {
     pub fn new(size: usize) -> SharedRaces {
-        SharedRaces { words: vec![Cell::default(); size.div_ceil(4)], bytes: vec![] }
+        SharedRaces { count: size.div_ceil(4), words: vec![], bytes: vec![] }
     }
 
     pub fn reset(&mut self) {
-        self.words.fill(Cell::default());
+        self.words.clear();
+        self.words.resize(self.count, Cell::default());
         self.bytes.clear();
     }
 

@@ -45,8 +45,8 @@ impl State {
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cuDevicePrimaryCtxRetain(p: *mut Handle, d: c_int) -> Status {
-    if d != 0 {
+pub unsafe extern "C" fn cuDevicePrimaryCtxRetain(context: *mut Handle, device: c_int) -> Status {
+    if device != 0 {
         return CUDA_ERROR_INVALID_DEVICE;
     }
     with_state(|s| {
@@ -54,18 +54,18 @@ pub unsafe extern "C" fn cuDevicePrimaryCtxRetain(p: *mut Handle, d: c_int) -> S
             return CUDA_ERROR_NOT_INITIALIZED;
         }
         if s.primary.is_none() {
-            let h = s.new_handle();
-            s.contexts.insert(h, Context { is_primary: true, ..Context::default() });
-            s.primary = Some(h);
+            let new = s.new_handle();
+            s.contexts.insert(new, Context { is_primary: true, ..Context::default() });
+            s.primary = Some(new);
         }
         s.primary_references += 1;
-        set(p, s.primary.unwrap())
+        set(context, s.primary.unwrap())
     })
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cuDevicePrimaryCtxRelease_v2(d: c_int) -> Status {
-    if d != 0 {
+pub unsafe extern "C" fn cuDevicePrimaryCtxRelease_v2(device: c_int) -> Status {
+    if device != 0 {
         return CUDA_ERROR_INVALID_DEVICE;
     }
     with_state(|s| {
@@ -74,22 +74,22 @@ pub unsafe extern "C" fn cuDevicePrimaryCtxRelease_v2(d: c_int) -> Status {
         }
         s.primary_references -= 1;
         if s.primary_references == 0 {
-            let c = s.primary.take().unwrap();
-            s.destroy_context(c);
+            let context = s.primary.take().unwrap();
+            s.destroy_context(context);
         }
         CUDA_SUCCESS
     })
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cuDevicePrimaryCtxReset_v2(d: c_int) -> Status {
-    if d != 0 {
+pub unsafe extern "C" fn cuDevicePrimaryCtxReset_v2(device: c_int) -> Status {
+    if device != 0 {
         return CUDA_ERROR_INVALID_DEVICE;
     }
     with_state(|s| {
-        if let Some(c) = s.primary {
-            s.destroy_context(c);
-            s.contexts.insert(c, Context { is_primary: true, ..Context::default() });
+        if let Some(context) = s.primary {
+            s.destroy_context(context);
+            s.contexts.insert(context, Context { is_primary: true, ..Context::default() });
         }
         CUDA_SUCCESS
     })
@@ -97,68 +97,72 @@ pub unsafe extern "C" fn cuDevicePrimaryCtxReset_v2(d: c_int) -> Status {
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cuDevicePrimaryCtxGetState(
-    _d: c_int,
-    f: *mut c_uint,
-    a: *mut c_int,
+    _device: c_int,
+    flags: *mut c_uint,
+    is_active: *mut c_int,
 ) -> Status {
     with_state(|s| {
-        *f = 0;
-        set(a, s.primary.is_some() as c_int)
+        set(flags, 0);
+        set(is_active, s.primary.is_some() as c_int)
     })
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cuDevicePrimaryCtxSetFlags_v2(_d: c_int, _f: c_uint) -> Status {
+pub unsafe extern "C" fn cuDevicePrimaryCtxSetFlags_v2(_device: c_int, _flags: c_uint) -> Status {
     CUDA_SUCCESS
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cuCtxCreate_v2(p: *mut Handle, flags: c_uint, d: c_int) -> Status {
-    if d != 0 {
+pub unsafe extern "C" fn cuCtxCreate_v2(
+    context: *mut Handle,
+    flags: c_uint,
+    device: c_int,
+) -> Status {
+    if device != 0 {
         return CUDA_ERROR_INVALID_DEVICE;
     }
     with_state(|s| {
-        let h = s.new_handle();
-        s.contexts.insert(h, Context { flags, ..Context::default() });
-        CURRENT.with(|c| c.borrow_mut().push(h));
-        set(p, h)
+        let new = s.new_handle();
+        s.contexts.insert(new, Context { flags, ..Context::default() });
+        CURRENT.with(|stack| stack.borrow_mut().push(new));
+        set(context, new)
     })
 }
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cuCtxCreate_v3(
-    p: *mut Handle,
-    _x: *mut c_void,
-    _n: c_int,
+    context: *mut Handle,
+    _affinity: *mut c_void,
+    _count: c_int,
     flags: c_uint,
-    d: c_int,
+    device: c_int,
 ) -> Status {
-    cuCtxCreate_v2(p, flags, d)
+    cuCtxCreate_v2(context, flags, device)
 }
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cuCtxCreate_v4(
-    p: *mut Handle,
-    _x: *mut c_void,
+    context: *mut Handle,
+    _parameters: *mut c_void,
     flags: c_uint,
-    d: c_int,
+    device: c_int,
 ) -> Status {
-    cuCtxCreate_v2(p, flags, d)
+    cuCtxCreate_v2(context, flags, device)
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cuCtxDestroy_v2(c: Handle) -> Status {
+pub unsafe extern "C" fn cuCtxDestroy_v2(context: Handle) -> Status {
     with_state(|s| {
-        match s.contexts.get(&c) {
+        match s.contexts.get(&context) {
             None => return CUDA_ERROR_INVALID_CONTEXT,
-            Some(x) if x.is_primary => return CUDA_ERROR_INVALID_CONTEXT,
+            Some(c) if c.is_primary => return CUDA_ERROR_INVALID_CONTEXT,
             _ => {}
         }
-        s.destroy_context(c);
-        CURRENT.with(|v| {
-            let mut v = v.borrow_mut();
-            if v.last() == Some(&c) {
-                v.pop();
+        s.destroy_context(context);
+        CURRENT.with(|stack| {
+            let mut stack = stack.borrow_mut();
+            if stack.last() == Some(&context) {
+                stack.pop();
             }
         });
         CUDA_SUCCESS
@@ -166,19 +170,19 @@ pub unsafe extern "C" fn cuCtxDestroy_v2(c: Handle) -> Status {
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cuCtxSetCurrent(c: Handle) -> Status {
+pub unsafe extern "C" fn cuCtxSetCurrent(context: Handle) -> Status {
     with_state(|s| {
         if !s.is_initialized {
             return CUDA_ERROR_NOT_INITIALIZED;
         }
-        if c != 0 && !s.contexts.contains_key(&c) {
+        if context != 0 && !s.contexts.contains_key(&context) {
             return CUDA_ERROR_INVALID_CONTEXT;
         }
-        CURRENT.with(|v| {
-            let mut v = v.borrow_mut();
-            v.pop();
-            if c != 0 {
-                v.push(c)
+        CURRENT.with(|stack| {
+            let mut stack = stack.borrow_mut();
+            stack.pop();
+            if context != 0 {
+                stack.push(context)
             }
         });
         CUDA_SUCCESS
@@ -186,29 +190,29 @@ pub unsafe extern "C" fn cuCtxSetCurrent(c: Handle) -> Status {
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cuCtxGetCurrent(p: *mut Handle) -> Status {
+pub unsafe extern "C" fn cuCtxGetCurrent(context: *mut Handle) -> Status {
     with_state(|s| {
         if !s.is_initialized {
             return CUDA_ERROR_NOT_INITIALIZED;
         }
-        set(p, current())
+        set(context, current())
     })
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cuCtxPushCurrent_v2(c: Handle) -> Status {
-    CURRENT.with(|v| v.borrow_mut().push(c));
+pub unsafe extern "C" fn cuCtxPushCurrent_v2(context: Handle) -> Status {
+    CURRENT.with(|stack| stack.borrow_mut().push(context));
     CUDA_SUCCESS
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cuCtxPopCurrent_v2(p: *mut Handle) -> Status {
-    let t = CURRENT.with(|v| v.borrow_mut().pop());
-    match t {
+pub unsafe extern "C" fn cuCtxPopCurrent_v2(context: *mut Handle) -> Status {
+    let popped = CURRENT.with(|stack| stack.borrow_mut().pop());
+    match popped {
         None => CUDA_ERROR_INVALID_CONTEXT,
-        Some(c) => {
-            if !p.is_null() {
-                *p = c
+        Some(top) => {
+            if !context.is_null() {
+                *context = top
             }
             CUDA_SUCCESS
         }
@@ -216,42 +220,42 @@ pub unsafe extern "C" fn cuCtxPopCurrent_v2(p: *mut Handle) -> Status {
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cuCtxGetDevice(p: *mut c_int) -> Status {
-    with_context(|_, _| set(p, 0))
+pub unsafe extern "C" fn cuCtxGetDevice(device: *mut c_int) -> Status {
+    with_context(|_, _| set(device, 0))
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cuCtxGetApiVersion(_c: Handle, p: *mut c_uint) -> Status {
-    set(p, 13000)
+pub unsafe extern "C" fn cuCtxGetApiVersion(_context: Handle, version: *mut c_uint) -> Status {
+    set(version, 13000)
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cuCtxGetFlags(p: *mut c_uint) -> Status {
-    with_context(|s, c| set(p, s.contexts[&c].flags))
+pub unsafe extern "C" fn cuCtxGetFlags(flags: *mut c_uint) -> Status {
+    with_context(|s, context| set(flags, s.contexts[&context].flags))
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cuCtxSetFlags(f: c_uint) -> Status {
-    with_context(|s, c| {
-        s.contexts.get_mut(&c).unwrap().flags = f;
+pub unsafe extern "C" fn cuCtxSetFlags(flags: c_uint) -> Status {
+    with_context(|s, context| {
+        s.contexts.get_mut(&context).unwrap().flags = flags;
         CUDA_SUCCESS
     })
 }
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cuCtxSynchronize() -> Status {
-    with_context(|s, c| {
-        if s.streams.values().any(|x| x.context == c && x.capture.is_some()) {
+    with_context(|s, context| {
+        if s.streams.values().any(|stream| stream.context == context && stream.capture.is_some()) {
             return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
         }
-        s.drain_context(c)
+        s.drain_context(context)
     })
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cuCtxGetLimit(p: *mut usize, l: u32) -> Status {
-    with_context(|s, c| {
-        let d = match l {
+pub unsafe extern "C" fn cuCtxGetLimit(value: *mut usize, limit: u32) -> Status {
+    with_context(|s, context| {
+        let default = match limit {
             0 => 1024,
             1 => 1 << 20,
             2 => 8 << 20,
@@ -259,39 +263,43 @@ pub unsafe extern "C" fn cuCtxGetLimit(p: *mut usize, l: u32) -> Status {
             6 | 7 => 0,
             _ => return CUDA_ERROR_UNSUPPORTED_LIMIT,
         };
-        set(p, s.contexts[&c].limits.get(&l).copied().unwrap_or(d))
+        set(value, s.contexts[&context].limits.get(&limit).copied().unwrap_or(default))
     })
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cuCtxSetLimit(l: u32, v: usize) -> Status {
-    with_context(|s, c| {
-        if l > 6 {
+pub unsafe extern "C" fn cuCtxSetLimit(limit: u32, value: usize) -> Status {
+    with_context(|s, context| {
+        if limit > 6 {
             return CUDA_ERROR_UNSUPPORTED_LIMIT;
         }
-        s.contexts.get_mut(&c).unwrap().limits.insert(l, v);
+        s.contexts.get_mut(&context).unwrap().limits.insert(limit, value);
         CUDA_SUCCESS
     })
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cuCtxGetCacheConfig(p: *mut u32) -> Status {
-    with_context(|s, c| set(p, s.contexts[&c].cache_config))
+pub unsafe extern "C" fn cuCtxGetCacheConfig(config: *mut u32) -> Status {
+    with_context(|s, context| set(config, s.contexts[&context].cache_config))
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cuCtxSetCacheConfig(v: u32) -> Status {
-    with_context(|s, c| {
-        s.contexts.get_mut(&c).unwrap().cache_config = v;
+pub unsafe extern "C" fn cuCtxSetCacheConfig(config: u32) -> Status {
+    with_context(|s, context| {
+        s.contexts.get_mut(&context).unwrap().cache_config = config;
         CUDA_SUCCESS
     })
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cuCtxGetStreamPriorityRange(a: *mut c_int, b: *mut c_int) -> Status {
+pub unsafe extern "C" fn cuCtxGetStreamPriorityRange(
+    least: *mut c_int,
+    greatest: *mut c_int,
+) -> Status {
     with_context(|_, _| {
-        *a = 0;
-        *b = -5;
+        // either may be null
+        set(least, 0);
+        set(greatest, -5);
         CUDA_SUCCESS
     })
 }

@@ -121,73 +121,73 @@ pub unsafe extern "C" fn cuInit(_flags: c_uint) -> Status {
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cuDriverGetVersion(v: *mut c_int) -> Status {
-    set(v, DRIVER_VERSION)
+pub unsafe extern "C" fn cuDriverGetVersion(version: *mut c_int) -> Status {
+    set(version, DRIVER_VERSION)
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cuDeviceGet(p: *mut c_int, n: c_int) -> Status {
+pub unsafe extern "C" fn cuDeviceGet(device: *mut c_int, ordinal: c_int) -> Status {
     with_state(|s| {
         if !s.is_initialized {
             CUDA_ERROR_NOT_INITIALIZED
-        } else if let Err(e) = check(n) {
+        } else if let Err(e) = check(ordinal) {
             e
         } else {
-            set(p, 0)
+            set(device, 0)
         }
     })
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cuDeviceGetCount(p: *mut c_int) -> Status {
-    with_state(|s| if !s.is_initialized { CUDA_ERROR_NOT_INITIALIZED } else { set(p, 1) })
+pub unsafe extern "C" fn cuDeviceGetCount(count: *mut c_int) -> Status {
+    with_state(|s| if !s.is_initialized { CUDA_ERROR_NOT_INITIALIZED } else { set(count, 1) })
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cuDeviceGetName(p: *mut c_char, n: c_int, d: c_int) -> Status {
-    if let Err(e) = check(d) {
+pub unsafe extern "C" fn cuDeviceGetName(name: *mut c_char, size: c_int, device: c_int) -> Status {
+    if let Err(e) = check(device) {
         return e;
     }
-    if p.is_null() || n <= 0 {
+    if name.is_null() || size <= 0 {
         return CUDA_ERROR_INVALID_VALUE;
     }
-    let shown = NAME.len().min(n as usize - 1);
-    std::ptr::copy_nonoverlapping(NAME.as_ptr() as *const c_char, p, shown);
-    *p.add(shown) = 0;
+    let shown = NAME.len().min(size as usize - 1);
+    std::ptr::copy_nonoverlapping(NAME.as_ptr() as *const c_char, name, shown);
+    *name.add(shown) = 0;
     CUDA_SUCCESS
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cuDeviceGetUuid(p: *mut [u8; 16], d: c_int) -> Status {
-    if let Err(e) = check(d) {
+pub unsafe extern "C" fn cuDeviceGetUuid(uuid: *mut [u8; 16], device: c_int) -> Status {
+    if let Err(e) = check(device) {
         return e;
     }
-    set(p, UUID)
+    set(uuid, UUID)
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cuDeviceGetUuid_v2(p: *mut [u8; 16], d: c_int) -> Status {
-    if let Err(e) = check(d) {
+pub unsafe extern "C" fn cuDeviceGetUuid_v2(uuid: *mut [u8; 16], device: c_int) -> Status {
+    if let Err(e) = check(device) {
         return e;
     }
-    set(p, UUID)
+    set(uuid, UUID)
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cuDeviceTotalMem_v2(p: *mut usize, d: c_int) -> Status {
-    if let Err(e) = check(d) {
+pub unsafe extern "C" fn cuDeviceTotalMem_v2(bytes: *mut usize, device: c_int) -> Status {
+    if let Err(e) = check(device) {
         return e;
     }
-    with_state(|s| set(p, s.memory.limit as usize))
+    with_state(|s| set(bytes, s.memory.limit as usize))
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cuDeviceGetAttribute(p: *mut c_int, a: u32, d: c_int) -> Status {
-    if let Err(e) = check(d) {
+pub unsafe extern "C" fn cuDeviceGetAttribute(value: *mut c_int, id: u32, device: c_int) -> Status {
+    if let Err(e) = check(device) {
         return e;
     }
-    with_state(|s| match attribute(a, &s.options) {
-        Some(v) => set(p, v),
+    with_state(|s| match attribute(id, &s.options) {
+        Some(found) => set(value, found),
         None => CUDA_ERROR_INVALID_VALUE,
     })
 }

@@ -1,13 +1,15 @@
 //! Events.
 
 use super::error::*;
-use super::stream::Work;
-use super::{Handle, Status, set, with_context, with_state};
+use super::stream::{Work, with_stream};
+use super::{Handle, State, Status, set, with_context, with_state};
 use std::ffi::c_uint;
 use std::time::Instant;
 
 /// Queries that say "not ready" before the work is done all the same: somebody may be polling.
 const PATIENCE: u32 = 8;
+/// CU_EVENT_DISABLE_TIMING.
+const DISABLE_TIMING: u32 = 2;
 
 pub struct Event {
     pub context: Handle,
@@ -16,123 +18,137 @@ pub struct Event {
     pub recorded: Option<(Handle, u64)>,
     /// when it was reached
     pub at: Option<Instant>,
-    polled: u32,
+    /// queries since it was recorded
+    queries: u32,
     /// recorded in a capture
     pub capture: Option<u64>,
 }
 
+impl State {
+    /// Whether the work before an event, if it was recorded, has been done.
+    fn is_done(&self, event: &Event) -> bool {
+        let done = |stream, number| self.streams.get(&stream).is_none_or(|s| s.done >= number);
+        event.recorded.is_none_or(|(stream, number)| done(stream, number))
+    }
+}
+
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cuEventCreate(p: *mut Handle, flags: c_uint) -> Status {
-    with_context(|s, c| {
-        let h = s.new_handle();
-        s.events.insert(
-            h,
-            Event { context: c, flags, recorded: None, at: None, polled: 0, capture: None },
-        );
-        set(p, h)
+pub unsafe extern "C" fn cuEventCreate(event: *mut Handle, flags: c_uint) -> Status {
+    with_context(|s, context| {
+        let new = s.new_handle();
+        let (recorded, at, queries, capture) = (None, None, 0, None);
+        s.events.insert(new, Event { context, flags, recorded, at, queries, capture });
+        set(event, new)
     })
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cuEventDestroy_v2(e: Handle) -> Status {
-    with_state(
-        |s| if s.events.remove(&e).is_some() { CUDA_SUCCESS } else { CUDA_ERROR_INVALID_HANDLE },
-    )
+pub unsafe extern "C" fn cuEventDestroy_v2(event: Handle) -> Status {
+    with_state(|s| match s.events.remove(&event) {
+        Some(_) => CUDA_SUCCESS,
+        None => CUDA_ERROR_INVALID_HANDLE,
+    })
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cuEventRecord(e: Handle, h: Handle) -> Status {
-    with_context(|s, _| {
-        let x = match s.stream(h) {
-            Err(e) => return e,
-            Ok(x) => x,
-        };
-        let Some(ev) = s.events.get(&e) else { return CUDA_ERROR_INVALID_HANDLE };
-        if ev.context != s.streams[&x].context {
+pub unsafe extern "C" fn cuEventRecord(event: Handle, stream: Handle) -> Status {
+    with_stream(stream, |s, id| {
+        let Some(known) = s.events.get_mut(&event) else { return CUDA_ERROR_INVALID_HANDLE };
+        if known.context != s.streams[&id].context {
             return CUDA_ERROR_INVALID_HANDLE;
         }
-        if let Some(c) = s.streams[&x].capture {
-            s.events.get_mut(&e).unwrap().capture = Some(c);
+        let capture = s.streams[&id].capture;
+        if capture.is_some() {
+            known.capture = capture;
             return CUDA_SUCCESS;
         }
-        let r = s.push(h, Work::Event(e));
-        if r != CUDA_SUCCESS {
-            return r;
+        let e = s.push(id, Work::Event(event));
+        if e != CUDA_SUCCESS {
+            return e;
         }
-        let last = s.streams[&x].last;
-        let ev = s.events.get_mut(&e).unwrap();
-        ev.recorded = Some((x, last));
-        ev.polled = 0;
+        let last = s.streams[&id].last;
+        if let Some(known) = s.events.get_mut(&event) {
+            known.recorded = Some((id, last));
+            known.queries = 0;
+        }
         CUDA_SUCCESS
     })
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cuEventRecordWithFlags(e: Handle, h: Handle, _f: c_uint) -> Status {
-    cuEventRecord(e, h)
+pub unsafe extern "C" fn cuEventRecordWithFlags(
+    event: Handle,
+    stream: Handle,
+    _flags: c_uint,
+) -> Status {
+    cuEventRecord(event, stream)
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cuEventSynchronize(e: Handle) -> Status {
+pub unsafe extern "C" fn cuEventSynchronize(event: Handle) -> Status {
     with_context(|s, _| {
-        let Some(ev) = s.events.get(&e) else { return CUDA_ERROR_INVALID_HANDLE };
-        if ev.capture.is_some() {
+        let Some(event) = s.events.get(&event) else { return CUDA_ERROR_INVALID_HANDLE };
+        if event.capture.is_some() {
             return CUDA_ERROR_CAPTURED_EVENT;
         }
-        match ev.recorded {
+        match event.recorded {
             None => CUDA_SUCCESS,
-            Some((h, q)) => s.drain(h, q),
+            Some((stream, number)) => s.drain(stream, number),
         }
     })
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cuEventQuery(e: Handle) -> Status {
+pub unsafe extern "C" fn cuEventQuery(event: Handle) -> Status {
     with_context(|s, _| {
-        let Some(ev) = s.events.get_mut(&e) else { return CUDA_ERROR_INVALID_HANDLE };
-        if let Some(c) = ev.capture {
-            if let Some(c) = s.captures.get_mut(&c) {
-                c.is_invalid = true
+        let Some(known) = s.events.get_mut(&event) else { return CUDA_ERROR_INVALID_HANDLE };
+        if let Some(capture) = known.capture {
+            if let Some(capture) = s.captures.get_mut(&capture) {
+                capture.is_invalid = true
             }
             return CUDA_ERROR_CAPTURED_EVENT;
         }
-        let Some((h, q)) = ev.recorded else { return CUDA_SUCCESS };
-        // not ready for a while, then it must end: somebody may be polling
-        ev.polled += 1;
-        let polled = ev.polled > PATIENCE;
-        if s.streams.get(&h).is_none_or(|x| x.done >= q) {
-            return CUDA_SUCCESS;
+        known.queries += 1;
+        let (queries, recorded) = (known.queries, known.recorded);
+        match recorded {
+            _ if s.is_done(&s.events[&event]) => CUDA_SUCCESS,
+            Some((stream, number)) if queries > PATIENCE => s.drain(stream, number),
+            _ => CUDA_ERROR_NOT_READY,
         }
-        if polled {
-            return s.drain(h, q);
-        }
-        CUDA_ERROR_NOT_READY
     })
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cuEventElapsedTime(p: *mut f32, a: Handle, b: Handle) -> Status {
+pub unsafe extern "C" fn cuEventElapsedTime(
+    milliseconds: *mut f32,
+    start: Handle,
+    end: Handle,
+) -> Status {
     with_context(|s, _| {
-        let (Some(x), Some(y)) = (s.events.get(&a), s.events.get(&b)) else {
+        let (Some(start), Some(end)) = (s.events.get(&start), s.events.get(&end)) else {
             return CUDA_ERROR_INVALID_HANDLE;
         };
-        if x.flags & 2 != 0 || y.flags & 2 != 0 || x.recorded.is_none() || y.recorded.is_none() {
+        let is_timed = |e: &Event| e.flags & DISABLE_TIMING == 0 && e.recorded.is_some();
+        if !is_timed(start) || !is_timed(end) {
             return CUDA_ERROR_INVALID_HANDLE;
         }
-        for z in [x, y] {
-            let (h, q) = z.recorded.unwrap();
-            if s.streams.get(&h).is_some_and(|w| w.done < q) {
-                return CUDA_ERROR_NOT_READY;
-            }
+        let (Some(from), Some(to)) = (start.at, end.at) else { return CUDA_ERROR_NOT_READY };
+        if !s.is_done(start) || !s.is_done(end) {
+            return CUDA_ERROR_NOT_READY;
         }
-        let (Some(t0), Some(t1)) = (x.at, y.at) else { return CUDA_ERROR_NOT_READY };
-        let ms =
-            if t1 >= t0 { (t1 - t0).as_secs_f64() * 1e3 } else { -((t0 - t1).as_secs_f64() * 1e3) };
-        set(p, ms as f32)
+        let seconds = match to.checked_duration_since(from) {
+            Some(after) => after.as_secs_f64(),
+            None => -(from - to).as_secs_f64(),
+        };
+        set(milliseconds, (seconds * 1e3) as f32)
     })
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cuEventElapsedTime_v2(p: *mut f32, a: Handle, b: Handle) -> Status {
-    cuEventElapsedTime(p, a, b)
+pub unsafe extern "C" fn cuEventElapsedTime_v2(
+    milliseconds: *mut f32,
+    start: Handle,
+    end: Handle,
+) -> Status {
+    cuEventElapsedTime(milliseconds, start, end)
 }

@@ -2,7 +2,7 @@
 
 use super::device::{MAX_THREADS, REGISTERS, SCHEDULERS, device};
 use super::error::*;
-use super::{Handle, Status, set, with_context};
+use super::{Handle, State, Status, set, with_context};
 use crate::machine::cluster_shape::{ClusterRules, ClusterShape, Refused};
 use crate::ptx::kernel::{Kernel, LOCAL_BASE};
 use std::ffi::c_int;
@@ -75,61 +75,100 @@ impl Function {
     }
 }
 
+/// A call about a function.
+pub(super) fn with_function(
+    function: Handle,
+    call: impl FnOnce(&State, &Function) -> Status,
+) -> Status {
+    with_context(|s, _| match s.functions.get(&function) {
+        Some(f) => call(s, f),
+        None => CUDA_ERROR_INVALID_HANDLE,
+    })
+}
+
+/// CUfunction_attribute.
+mod attribute {
+    pub const MAX_THREADS_PER_BLOCK: u32 = 0;
+    pub const SHARED_SIZE_BYTES: u32 = 1;
+    pub const CONST_SIZE_BYTES: u32 = 2;
+    pub const LOCAL_SIZE_BYTES: u32 = 3;
+    pub const NUM_REGS: u32 = 4;
+    pub const PTX_VERSION: u32 = 5;
+    pub const BINARY_VERSION: u32 = 6;
+    pub const CACHE_MODE_CA: u32 = 7;
+    pub const MAX_DYNAMIC_SHARED_SIZE_BYTES: u32 = 8;
+    pub const PREFERRED_SHARED_MEMORY_CARVEOUT: u32 = 9;
+    pub const CLUSTER_SIZE_MUST_BE_SET: u32 = 10;
+    /// and height and depth
+    pub const REQUIRED_CLUSTER_WIDTH: u32 = 11;
+    pub const REQUIRED_CLUSTER_DEPTH: u32 = 13;
+    pub const NON_PORTABLE_CLUSTER_SIZE_ALLOWED: u32 = 14;
+    pub const CLUSTER_SCHEDULING_POLICY_PREFERENCE: u32 = 15;
+}
+
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cuFuncGetAttribute(p: *mut c_int, a: u32, f: Handle) -> Status {
-    with_context(|s, _| {
-        let capability = s.options.capability as i32;
-        let Some(x) = s.functions.get(&f) else { return CUDA_ERROR_INVALID_HANDLE };
-        let v = match a {
-            0 => x.max_threads(),
-            1 => x.kernel.static_shared as i32,
-            2 => 0,
-            3 => (x.kernel.local_size - LOCAL_BASE) as i32,
-            4 => x.registers,
-            5 => x.ptx_version,
-            6 => capability,
-            7 => 0,
-            8 => x.max_dynamic_shared,
-            9 => x.shared_carveout,
-            10 => x.kernel.cluster.explicit as i32,
-            11..=13 => x.required_cluster(a as usize - 11),
-            14 => x.is_non_portable as i32,
-            15 => 0,
+pub unsafe extern "C" fn cuFuncGetAttribute(
+    value: *mut c_int,
+    attribute: u32,
+    function: Handle,
+) -> Status {
+    use attribute::*;
+    with_function(function, |s, f| {
+        let found = match attribute {
+            MAX_THREADS_PER_BLOCK => f.max_threads(),
+            SHARED_SIZE_BYTES => f.kernel.static_shared as i32,
+            LOCAL_SIZE_BYTES => (f.kernel.local_size - LOCAL_BASE) as i32,
+            NUM_REGS => f.registers,
+            PTX_VERSION => f.ptx_version,
+            BINARY_VERSION => s.options.capability as i32,
+            MAX_DYNAMIC_SHARED_SIZE_BYTES => f.max_dynamic_shared,
+            PREFERRED_SHARED_MEMORY_CARVEOUT => f.shared_carveout,
+            CLUSTER_SIZE_MUST_BE_SET => f.kernel.cluster.explicit as i32,
+            REQUIRED_CLUSTER_WIDTH..=REQUIRED_CLUSTER_DEPTH => {
+                f.required_cluster((attribute - REQUIRED_CLUSTER_WIDTH) as usize)
+            }
+            NON_PORTABLE_CLUSTER_SIZE_ALLOWED => f.is_non_portable as i32,
+            CONST_SIZE_BYTES | CACHE_MODE_CA | CLUSTER_SCHEDULING_POLICY_PREFERENCE => 0,
             _ => return CUDA_ERROR_INVALID_VALUE,
         };
-        set(p, v)
+        set(value, found)
     })
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cuFuncSetAttribute(f: Handle, a: u32, v: c_int) -> Status {
+pub unsafe extern "C" fn cuFuncSetAttribute(
+    function: Handle,
+    attribute: u32,
+    value: c_int,
+) -> Status {
+    use attribute::*;
     with_context(|s, _| {
-        let o = device(s.options.capability).max_shared_of_block;
-        let Some(x) = s.functions.get_mut(&f) else { return CUDA_ERROR_INVALID_HANDLE };
-        match a {
-            8 => {
-                if v < 0 || v as i64 + x.kernel.static_shared as i64 > o as i64 {
+        let most = device(s.options.capability).max_shared_of_block as i64;
+        let Some(f) = s.functions.get_mut(&function) else { return CUDA_ERROR_INVALID_HANDLE };
+        match attribute {
+            MAX_DYNAMIC_SHARED_SIZE_BYTES => {
+                if value < 0 || value as i64 + f.kernel.static_shared as i64 > most {
                     return CUDA_ERROR_INVALID_VALUE;
                 }
-                x.max_dynamic_shared = v
+                f.max_dynamic_shared = value
             }
-            9 => {
-                if !(-1..=100).contains(&v) {
+            PREFERRED_SHARED_MEMORY_CARVEOUT => {
+                if !(-1..=100).contains(&value) {
                     return CUDA_ERROR_INVALID_VALUE;
                 }
-                x.shared_carveout = v
+                f.shared_carveout = value
             }
-            11..=13 => {
-                if x.kernel.cluster.required != [0; 3] {
+            REQUIRED_CLUSTER_WIDTH..=REQUIRED_CLUSTER_DEPTH => {
+                if f.kernel.cluster.required != [0; 3] {
                     return CUDA_ERROR_NOT_PERMITTED;
                 }
-                if v < 0 {
+                if value < 0 {
                     return CUDA_ERROR_INVALID_VALUE;
                 }
-                x.cluster[a as usize - 11] = v as u32;
+                f.cluster[(attribute - REQUIRED_CLUSTER_WIDTH) as usize] = value as u32;
             }
-            14 => x.is_non_portable = v != 0,
-            15 => {}
+            NON_PORTABLE_CLUSTER_SIZE_ALLOWED => f.is_non_portable = value != 0,
+            CLUSTER_SCHEDULING_POLICY_PREFERENCE => {}
             _ => return CUDA_ERROR_INVALID_VALUE,
         }
         CUDA_SUCCESS
@@ -137,16 +176,11 @@ pub unsafe extern "C" fn cuFuncSetAttribute(f: Handle, a: u32, v: c_int) -> Stat
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cuFuncSetCacheConfig(f: Handle, _c: u32) -> Status {
-    with_context(|s, _| {
-        if s.functions.contains_key(&f) { CUDA_SUCCESS } else { CUDA_ERROR_INVALID_HANDLE }
-    })
+pub unsafe extern "C" fn cuFuncSetCacheConfig(function: Handle, _config: u32) -> Status {
+    with_function(function, |_, _| CUDA_SUCCESS)
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cuFuncGetModule(p: *mut Handle, f: Handle) -> Status {
-    with_context(|s, _| match s.functions.get(&f) {
-        Some(x) => set(p, x.module),
-        None => CUDA_ERROR_INVALID_HANDLE,
-    })
+pub unsafe extern "C" fn cuFuncGetModule(module: *mut Handle, function: Handle) -> Status {
+    with_function(function, |_, f| set(module, f.module))
 }

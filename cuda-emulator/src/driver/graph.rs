@@ -2,7 +2,7 @@
 //! order.
 
 use super::error::*;
-use super::stream::Work;
+use super::stream::{Work, with_stream};
 use super::{Handle, Status, set, with_context, with_state};
 
 /// A capture that goes on.
@@ -16,109 +16,103 @@ pub struct Capture {
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cuStreamBeginCapture_v2(h: Handle, _mode: u32) -> Status {
-    with_context(|s, _| {
-        if h <= 2 {
+pub unsafe extern "C" fn cuStreamBeginCapture_v2(stream: Handle, _mode: u32) -> Status {
+    with_stream(stream, |s, id| {
+        if stream <= 2 {
             return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
         }
-        let x = match s.stream(h) {
-            Err(e) => return e,
-            Ok(x) => x,
-        };
-        if s.streams[&x].capture.is_some() {
+        if s.streams[&id].capture.is_some() {
             return CUDA_ERROR_ILLEGAL_STATE;
         }
-        let id = s.next_number();
-        s.captures.insert(id, Capture { origin: x, ..Default::default() });
-        s.streams.get_mut(&x).unwrap().capture = Some(id);
+        let number = s.next_number();
+        s.captures.insert(number, Capture { origin: id, ..Default::default() });
+        if let Some(stream) = s.streams.get_mut(&id) {
+            stream.capture = Some(number);
+        }
         CUDA_SUCCESS
     })
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cuStreamIsCapturing(h: Handle, p: *mut u32) -> Status {
-    with_context(|s, _| match s.stream(h) {
-        Err(e) => e,
-        Ok(x) => set(p, s.streams[&x].capture.is_some() as u32),
-    })
+pub unsafe extern "C" fn cuStreamIsCapturing(stream: Handle, status: *mut u32) -> Status {
+    with_stream(stream, |s, id| set(status, s.streams[&id].capture.is_some() as u32))
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cuStreamEndCapture(h: Handle, p: *mut Handle) -> Status {
-    with_context(|s, _| {
-        let x = match s.stream(h) {
-            Err(e) => return e,
-            Ok(x) => x,
-        };
-        let Some(id) = s.streams[&x].capture else { return CUDA_ERROR_ILLEGAL_STATE };
-        if s.captures[&id].origin != x {
+pub unsafe extern "C" fn cuStreamEndCapture(stream: Handle, graph: *mut Handle) -> Status {
+    with_stream(stream, |s, id| {
+        let Some(number) = s.streams[&id].capture else { return CUDA_ERROR_ILLEGAL_STATE };
+        if s.captures[&number].origin != id {
             return CUDA_ERROR_STREAM_CAPTURE_UNMATCHED;
         }
-        for q in s.streams.values_mut() {
-            if q.capture == Some(id) {
-                q.capture = None
+        let of_streams = s.streams.values_mut().map(|stream| &mut stream.capture);
+        let of_events = s.events.values_mut().map(|event| &mut event.capture);
+        for capture in of_streams.chain(of_events).filter(|capture| **capture == Some(number)) {
+            *capture = None;
+        }
+        match s.captures.remove(&number) {
+            Some(Capture { work, is_invalid: false, .. }) => {
+                let new = s.new_handle();
+                s.graphs.insert(new, work);
+                set(graph, new)
+            }
+            _ => {
+                set(graph, 0);
+                CUDA_ERROR_STREAM_CAPTURE_INVALIDATED
             }
         }
-        for e in s.events.values_mut() {
-            if e.capture == Some(id) {
-                e.capture = None
-            }
-        }
-        let c = s.captures.remove(&id).unwrap();
-        if c.is_invalid {
-            *p = 0;
-            return CUDA_ERROR_STREAM_CAPTURE_INVALIDATED;
-        }
-        let g = s.new_handle();
-        s.graphs.insert(g, c.work);
-        set(p, g)
     })
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cuGraphInstantiateWithFlags(p: *mut Handle, g: Handle, f: u64) -> Status {
+pub unsafe extern "C" fn cuGraphInstantiateWithFlags(
+    executable: *mut Handle,
+    graph: Handle,
+    flags: u64,
+) -> Status {
     with_context(|s, _| {
-        if f > 15 || f & 5 == 5 {
+        // four flags; freeing on launch and launching from the device exclude one another
+        if flags > 15 || flags & 5 == 5 {
             return CUDA_ERROR_INVALID_VALUE;
         }
-        let Some(o) = s.graphs.get(&g).cloned() else { return CUDA_ERROR_INVALID_VALUE };
-        let h = s.new_handle();
-        s.executables.insert(h, o);
-        set(p, h)
+        let Some(work) = s.graphs.get(&graph).cloned() else { return CUDA_ERROR_INVALID_VALUE };
+        let new = s.new_handle();
+        s.executables.insert(new, work);
+        set(executable, new)
     })
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cuGraphUpload(g: Handle, _s: Handle) -> Status {
+pub unsafe extern "C" fn cuGraphUpload(executable: Handle, _stream: Handle) -> Status {
+    with_context(|s, _| match s.executables.get(&executable) {
+        Some(_) => CUDA_SUCCESS,
+        None => CUDA_ERROR_INVALID_VALUE,
+    })
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cuGraphLaunch(executable: Handle, stream: Handle) -> Status {
     with_context(|s, _| {
-        if s.executables.contains_key(&g) { CUDA_SUCCESS } else { CUDA_ERROR_INVALID_VALUE }
+        let Some(all) = s.executables.get(&executable).cloned() else {
+            return CUDA_ERROR_INVALID_VALUE;
+        };
+        let mut statuses = all.into_iter().map(|work| s.push(stream, work));
+        statuses.find(|&e| e != CUDA_SUCCESS).unwrap_or(CUDA_SUCCESS)
     })
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cuGraphLaunch(g: Handle, h: Handle) -> Status {
-    with_context(|s, _| {
-        let Some(o) = s.executables.get(&g).cloned() else { return CUDA_ERROR_INVALID_VALUE };
-        for op in o {
-            let e = s.push(h, op);
-            if e != CUDA_SUCCESS {
-                return e;
-            }
-        }
-        CUDA_SUCCESS
+pub unsafe extern "C" fn cuGraphDestroy(graph: Handle) -> Status {
+    with_state(|s| match s.graphs.remove(&graph) {
+        Some(_) => CUDA_SUCCESS,
+        None => CUDA_ERROR_INVALID_VALUE,
     })
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cuGraphDestroy(g: Handle) -> Status {
-    with_state(
-        |s| if s.graphs.remove(&g).is_some() { CUDA_SUCCESS } else { CUDA_ERROR_INVALID_VALUE },
-    )
-}
-
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn cuGraphExecDestroy(g: Handle) -> Status {
-    with_state(|s| {
-        if s.executables.remove(&g).is_some() { CUDA_SUCCESS } else { CUDA_ERROR_INVALID_VALUE }
+pub unsafe extern "C" fn cuGraphExecDestroy(executable: Handle) -> Status {
+    with_state(|s| match s.executables.remove(&executable) {
+        Some(_) => CUDA_SUCCESS,
+        None => CUDA_ERROR_INVALID_VALUE,
     })
 }

@@ -6,15 +6,11 @@ use super::stream::{KernelLaunch, Work};
 use super::{Handle, State, Status, with_context};
 use crate::checks::Finding;
 use crate::counters::{LaunchSummary, append_line};
-use crate::instructions::Op;
-use crate::instructions::barriers::Barrier;
-use crate::instructions::memory::Memory;
 use crate::machine::cluster_shape::ClusterShape;
 use crate::machine::grid::{self, Launch};
 use crate::machine::memory::{Side, View, state};
 use crate::options::Fail;
 use crate::ptx::kernel::Kernel;
-use crate::ptx::types::Space;
 use std::ffi::{c_uint, c_void};
 use std::sync::atomic::AtomicU32;
 use std::time::Instant;
@@ -68,6 +64,25 @@ struct Request {
     /// either, as cuLaunchKernel has them
     params: *mut *mut c_void,
     extra: *mut *mut c_void,
+}
+
+impl Request {
+    /// Without a cluster of its own, not cooperative and without parameters.
+    fn new(function: Handle, [grid, block]: [[u32; 3]; 2], shared: u32, stream: Handle) -> Request {
+        let (params, extra) = (std::ptr::null_mut(), std::ptr::null_mut());
+        let (cluster, is_cooperative, dynamic_shared) = (None, false, shared);
+        Request {
+            function,
+            grid,
+            block,
+            cluster,
+            dynamic_shared,
+            stream,
+            is_cooperative,
+            params,
+            extra,
+        }
+    }
 }
 
 impl State {
@@ -203,7 +218,7 @@ impl State {
             multiprocessors: device(self.options.capability).multiprocessors as u32,
             workspace,
             id,
-            ordered: may_order_blocks(&kernel, cluster.is_some()),
+            ordered: kernel.orders_blocks || kernel.strong_shared && cluster.is_some(),
         };
         let counters = grid::run(&launch, is_cooperative);
         let mut result = launch.error.into_inner();
@@ -239,19 +254,6 @@ impl State {
 
 fn count(dims: [u32; 3]) -> u64 {
     dims.iter().map(|&x| x as u64).product()
-}
-
-/// Whether the kernel has what may order its blocks, which the marks cannot see: fences and strong
-/// accesses. Blocks of a cluster may also wait for one another in shared memory.
-fn may_order_blocks(kernel: &Kernel, has_clusters: bool) -> bool {
-    let orders = |op: &Op| match op {
-        Op::Barrier(Barrier::Fence { .. }) => true,
-        Op::Memory(Memory::Load(access) | Memory::Store(access)) => {
-            access.strong && (access.space != Space::Shared || has_clusters)
-        }
-        _ => false,
-    };
-    kernel.ordering_atomics || kernel.code.iter().any(|i| orders(&i.op))
 }
 
 /// The parameters of a launch, in one buffer.
@@ -322,21 +324,9 @@ pub unsafe extern "C" fn cuLaunchKernel(
     params: *mut *mut c_void,
     extra: *mut *mut c_void,
 ) -> Status {
-    let (grid, block) = ([grid_x, grid_y, grid_z], [block_x, block_y, block_z]);
-    let (cluster, is_cooperative) = (None, false);
-    with_context(|s, _| {
-        s.launch(Request {
-            function,
-            grid,
-            block,
-            cluster,
-            dynamic_shared,
-            stream,
-            is_cooperative,
-            params,
-            extra,
-        })
-    })
+    let dims = [[grid_x, grid_y, grid_z], [block_x, block_y, block_z]];
+    let request = Request::new(function, dims, dynamic_shared, stream);
+    with_context(|s, _| s.launch(Request { params, extra, ..request }))
 }
 
 #[unsafe(no_mangle)]
@@ -352,21 +342,9 @@ pub unsafe extern "C" fn cuLaunchCooperativeKernel(
     stream: Handle,
     params: *mut *mut c_void,
 ) -> Status {
-    let (grid, block) = ([grid_x, grid_y, grid_z], [block_x, block_y, block_z]);
-    let (cluster, is_cooperative, extra) = (None, true, std::ptr::null_mut());
-    with_context(|s, _| {
-        s.launch(Request {
-            function,
-            grid,
-            block,
-            cluster,
-            dynamic_shared,
-            stream,
-            is_cooperative,
-            params,
-            extra,
-        })
-    })
+    let dims = [[grid_x, grid_y, grid_z], [block_x, block_y, block_z]];
+    let request = Request::new(function, dims, dynamic_shared, stream);
+    with_context(|s, _| s.launch(Request { params, is_cooperative: true, ..request }))
 }
 
 #[unsafe(no_mangle)]
@@ -377,21 +355,10 @@ pub unsafe extern "C" fn cuLaunchKernelEx(
     extra: *mut *mut c_void,
 ) -> Status {
     let Some(config) = config.as_ref() else { return CUDA_ERROR_INVALID_VALUE };
-    let LaunchConfig { grid, block, dynamic_shared, stream, .. } = *config;
+    let dims = [config.grid, config.block];
+    let request = Request::new(function, dims, config.dynamic_shared, config.stream);
     // other attributes are hints or not supported
     let cluster = config.attribute(CLUSTER_DIMENSION);
     let is_cooperative = config.attribute(COOPERATIVE).is_some_and(|value| value[0] != 0);
-    with_context(|s, _| {
-        s.launch(Request {
-            function,
-            grid,
-            block,
-            cluster,
-            dynamic_shared,
-            stream,
-            is_cooperative,
-            params,
-            extra,
-        })
-    })
+    with_context(|s, _| s.launch(Request { cluster, is_cooperative, params, extra, ..request }))
 }

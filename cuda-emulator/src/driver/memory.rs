@@ -161,210 +161,245 @@ impl State {
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cuMemGetInfo_v2(f: *mut usize, t: *mut usize) -> Status {
+pub unsafe extern "C" fn cuMemGetInfo_v2(free: *mut usize, total: *mut usize) -> Status {
     with_context(|s, _| {
         let limit = s.memory.limit;
-        set(t, limit as usize);
-        set(f, (limit - s.memory.used()) as usize)
+        set(total, limit as usize);
+        set(free, (limit - s.memory.used()) as usize)
     })
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cuMemAlloc_v2(p: *mut u64, n: usize) -> Status {
-    with_context(|s, _| s.allocate(p, n, Side::Device, "cuMemAlloc"))
+pub unsafe extern "C" fn cuMemAlloc_v2(address: *mut u64, size: usize) -> Status {
+    with_context(|s, _| s.allocate(address, size, Side::Device, "cuMemAlloc"))
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cuMemAllocAsync(p: *mut u64, n: usize, h: Handle) -> Status {
+pub unsafe extern "C" fn cuMemAllocAsync(address: *mut u64, size: usize, stream: Handle) -> Status {
     with_context(|s, _| {
-        if let Err(e) = s.stream(h) {
+        if let Err(e) = s.stream(stream) {
             return e;
         }
         // unlike cuMemAlloc, a size of zero is allowed
-        s.allocate(p, n.max(1), Side::Device, "cuMemAllocAsync")
+        s.allocate(address, size.max(1), Side::Device, "cuMemAllocAsync")
     })
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cuMemAllocManaged(p: *mut u64, n: usize, _f: c_uint) -> Status {
-    with_context(|s, _| s.allocate(p, n, Side::Host, "managed"))
+pub unsafe extern "C" fn cuMemAllocManaged(
+    address: *mut u64,
+    size: usize,
+    _flags: c_uint,
+) -> Status {
+    with_context(|s, _| s.allocate(address, size, Side::Host, "managed"))
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cuMemAllocHost_v2(p: *mut u64, n: usize) -> Status {
-    with_context(|s, _| s.allocate(p, n, Side::Host, "pinned host"))
+pub unsafe extern "C" fn cuMemAllocHost_v2(address: *mut u64, size: usize) -> Status {
+    with_context(|s, _| s.allocate(address, size, Side::Host, "pinned host"))
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cuMemHostAlloc(p: *mut u64, n: usize, _f: c_uint) -> Status {
-    with_context(|s, _| s.allocate(p, n, Side::Host, "pinned host"))
+pub unsafe extern "C" fn cuMemHostAlloc(address: *mut u64, size: usize, _flags: c_uint) -> Status {
+    with_context(|s, _| s.allocate(address, size, Side::Host, "pinned host"))
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cuMemFreeHost(p: u64) -> Status {
+pub unsafe extern "C" fn cuMemFreeHost(address: u64) -> Status {
     with_state(|s| {
         // pending copies may still use it
         let ids: Vec<Handle> = s.contexts.keys().copied().collect();
-        for c in ids {
-            s.drain_context(c);
+        for context in ids {
+            s.drain_context(context);
         }
-        if s.memory.free(Side::Host, p) { CUDA_SUCCESS } else { CUDA_ERROR_INVALID_VALUE }
+        if s.memory.free(Side::Host, address) { CUDA_SUCCESS } else { CUDA_ERROR_INVALID_VALUE }
     })
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cuMemHostGetDevicePointer_v2(d: *mut u64, p: u64, _f: c_uint) -> Status {
-    with_context(|s, _| if s.memory.is_pinned(p, 1) { set(d, p) } else { CUDA_ERROR_INVALID_VALUE })
+pub unsafe extern "C" fn cuMemHostGetDevicePointer_v2(
+    device: *mut u64,
+    host: u64,
+    _flags: c_uint,
+) -> Status {
+    with_context(|s, _| {
+        if s.memory.is_pinned(host, 1) { set(device, host) } else { CUDA_ERROR_INVALID_VALUE }
+    })
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cuMemFree_v2(p: u64) -> Status {
-    with_context(|s, c| {
-        if p == 0 {
+pub unsafe extern "C" fn cuMemFree_v2(address: u64) -> Status {
+    with_context(|s, context| {
+        if address == 0 {
             return CUDA_SUCCESS;
         }
-        let e = s.drain_context(c);
+        let e = s.drain_context(context);
         if e != CUDA_SUCCESS {
             return e;
         }
-        s.run(c, Work::Free(p))
+        s.run(context, Work::Free(address))
     })
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cuMemFreeAsync(p: u64, h: Handle) -> Status {
-    with_context(|s, _| if p == 0 { CUDA_SUCCESS } else { s.push(h, Work::Free(p)) })
+pub unsafe extern "C" fn cuMemFreeAsync(address: u64, stream: Handle) -> Status {
+    with_context(
+        |s, _| if address == 0 { CUDA_SUCCESS } else { s.push(stream, Work::Free(address)) },
+    )
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cuMemcpyHtoD_v2(d: u64, p: *const c_void, n: usize) -> Status {
-    with_context(|s, c| {
-        if n == 0 {
+pub unsafe extern "C" fn cuMemcpyHtoD_v2(dst: u64, src: *const c_void, size: usize) -> Status {
+    with_context(|s, context| {
+        if size == 0 {
             return CUDA_SUCCESS;
         }
-        let v = std::slice::from_raw_parts(p as *const u8, n).to_vec();
-        s.run_now(c, Work::CopyFromHost { dst: d, data: Arc::new(v) })
+        let data = Arc::new(std::slice::from_raw_parts(src as *const u8, size).to_vec());
+        s.run_now(context, Work::CopyFromHost { dst, data })
     })
 }
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cuMemcpyHtoDAsync_v2(
-    d: u64,
-    p: *const c_void,
-    n: usize,
-    h: Handle,
+    dst: u64,
+    src: *const c_void,
+    size: usize,
+    stream: Handle,
 ) -> Status {
-    with_context(|s, _| s.enqueue_from_host(d, p, n, h))
+    with_context(|s, _| s.enqueue_from_host(dst, src, size, stream))
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cuMemcpyDtoH_v2(p: *mut c_void, d: u64, n: usize) -> Status {
-    with_context(|s, c| {
-        if n == 0 {
-            CUDA_SUCCESS
-        } else {
-            s.run_now(c, Work::CopyToHost { dst: p as u64, src: d, n: n as u64 })
-        }
+pub unsafe extern "C" fn cuMemcpyDtoH_v2(dst: *mut c_void, src: u64, size: usize) -> Status {
+    with_context(|s, context| match size {
+        0 => CUDA_SUCCESS,
+        _ => s.run_now(context, Work::CopyToHost { dst: dst as u64, src, n: size as u64 }),
     })
 }
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cuMemcpyDtoHAsync_v2(
-    p: *mut c_void,
-    d: u64,
-    n: usize,
-    h: Handle,
+    dst: *mut c_void,
+    src: u64,
+    size: usize,
+    stream: Handle,
 ) -> Status {
-    with_context(|s, _| s.enqueue_to_host(p, d, n, h))
+    with_context(|s, _| s.enqueue_to_host(dst, src, size, stream))
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cuMemcpyDtoD_v2(d: u64, p: u64, n: usize) -> Status {
-    with_context(|s, c| s.run_now(c, Work::CopyOnDevice { dst: d, src: p, n: n as u64 }))
+pub unsafe extern "C" fn cuMemcpyDtoD_v2(dst: u64, src: u64, size: usize) -> Status {
+    with_context(|s, context| s.run_now(context, Work::CopyOnDevice { dst, src, n: size as u64 }))
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cuMemcpyDtoDAsync_v2(d: u64, p: u64, n: usize, h: Handle) -> Status {
-    with_context(|s, _| s.push(h, Work::CopyOnDevice { dst: d, src: p, n: n as u64 }))
+pub unsafe extern "C" fn cuMemcpyDtoDAsync_v2(
+    dst: u64,
+    src: u64,
+    size: usize,
+    stream: Handle,
+) -> Status {
+    with_context(|s, _| s.push(stream, Work::CopyOnDevice { dst, src, n: size as u64 }))
 }
 
+/// Contexts share the memory of the one device.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cuMemcpyPeerAsync(
-    d: u64,
-    _dc: Handle,
-    p: u64,
-    _sc: Handle,
-    n: usize,
-    h: Handle,
+    dst: u64,
+    _dst_context: Handle,
+    src: u64,
+    _src_context: Handle,
+    size: usize,
+    stream: Handle,
 ) -> Status {
-    with_context(|s, _| s.push(h, Work::CopyOnDevice { dst: d, src: p, n: n as u64 }))
+    cuMemcpyDtoDAsync_v2(dst, src, size, stream)
+}
+
+fn fill(dst: u64, count: usize, width: u8, value: u32) -> Work {
+    Work::Fill { dst, count: count as u64, width, value }
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cuMemsetD8_v2(d: u64, v: u8, n: usize) -> Status {
-    with_context(|s, c| {
-        s.run_now(c, Work::Fill { dst: d, count: n as u64, width: 1, value: v as u32 })
-    })
+pub unsafe extern "C" fn cuMemsetD8_v2(dst: u64, value: u8, count: usize) -> Status {
+    with_context(|s, context| s.run_now(context, fill(dst, count, 1, value as u32)))
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cuMemsetD16_v2(d: u64, v: u16, n: usize) -> Status {
-    with_context(|s, c| {
-        s.run_now(c, Work::Fill { dst: d, count: n as u64, width: 2, value: v as u32 })
-    })
+pub unsafe extern "C" fn cuMemsetD16_v2(dst: u64, value: u16, count: usize) -> Status {
+    with_context(|s, context| s.run_now(context, fill(dst, count, 2, value as u32)))
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cuMemsetD32_v2(d: u64, v: u32, n: usize) -> Status {
-    with_context(|s, c| s.run_now(c, Work::Fill { dst: d, count: n as u64, width: 4, value: v }))
+pub unsafe extern "C" fn cuMemsetD32_v2(dst: u64, value: u32, count: usize) -> Status {
+    with_context(|s, context| s.run_now(context, fill(dst, count, 4, value)))
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cuMemsetD8Async(d: u64, v: u8, n: usize, h: Handle) -> Status {
-    with_context(|s, _| {
-        s.push(h, Work::Fill { dst: d, count: n as u64, width: 1, value: v as u32 })
-    })
+pub unsafe extern "C" fn cuMemsetD8Async(
+    dst: u64,
+    value: u8,
+    count: usize,
+    stream: Handle,
+) -> Status {
+    with_context(|s, _| s.push(stream, fill(dst, count, 1, value as u32)))
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cuMemsetD16Async(d: u64, v: u16, n: usize, h: Handle) -> Status {
-    with_context(|s, _| {
-        s.push(h, Work::Fill { dst: d, count: n as u64, width: 2, value: v as u32 })
-    })
+pub unsafe extern "C" fn cuMemsetD16Async(
+    dst: u64,
+    value: u16,
+    count: usize,
+    stream: Handle,
+) -> Status {
+    with_context(|s, _| s.push(stream, fill(dst, count, 2, value as u32)))
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cuMemsetD32Async(d: u64, v: u32, n: usize, h: Handle) -> Status {
-    with_context(|s, _| s.push(h, Work::Fill { dst: d, count: n as u64, width: 4, value: v }))
+pub unsafe extern "C" fn cuMemsetD32Async(
+    dst: u64,
+    value: u32,
+    count: usize,
+    stream: Handle,
+) -> Status {
+    with_context(|s, _| s.push(stream, fill(dst, count, 4, value)))
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cuMemAdvise_v2(_d: u64, _n: usize, _a: u32, _l: u64) -> Status {
+pub unsafe extern "C" fn cuMemAdvise_v2(
+    _address: u64,
+    _size: usize,
+    _advice: u32,
+    _location: u64,
+) -> Status {
     with_context(|_, _| CUDA_SUCCESS)
 }
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cuMemPrefetchAsync_v2(
-    _d: u64,
-    _n: usize,
-    _l: u64,
-    _f: c_uint,
-    h: Handle,
+    _address: u64,
+    _size: usize,
+    _location: u64,
+    _flags: c_uint,
+    stream: Handle,
 ) -> Status {
-    with_context(|s, _| s.push(h, Work::Nothing))
+    with_context(|s, _| s.push(stream, Work::Nothing))
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cuMemGetAddressRange_v2(b: *mut u64, n: *mut usize, p: u64) -> Status {
+pub unsafe extern "C" fn cuMemGetAddressRange_v2(
+    base: *mut u64,
+    size: *mut usize,
+    address: u64,
+) -> Status {
     with_context(|s, _| {
-        if s.memory.side_of(p).is_none() {
+        if s.memory.side_of(address).is_none() {
             return CUDA_ERROR_INVALID_VALUE;
         }
-        match s.memory.allocation_before(p) {
-            Some(a) if p < a.address + a.size => {
+        match s.memory.allocation_before(address) {
+            Some(a) if address < a.address + a.size => {
                 // either may be null
-                set(b, a.address);
-                set(n, a.size as usize);
+                set(base, a.address);
+                set(size, a.size as usize);
                 CUDA_SUCCESS
             }
             _ => CUDA_ERROR_NOT_FOUND,
@@ -373,16 +408,20 @@ pub unsafe extern "C" fn cuMemGetAddressRange_v2(b: *mut u64, n: *mut usize, p: 
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cuPointerGetAttribute(v: *mut c_void, a: u32, p: u64) -> Status {
+pub unsafe extern "C" fn cuPointerGetAttribute(
+    value: *mut c_void,
+    attribute: u32,
+    address: u64,
+) -> Status {
     with_state(|s| {
-        let Some(allocation) = s.memory.allocation_before(p) else {
+        let Some(allocation) = s.memory.allocation_before(address) else {
             return CUDA_ERROR_INVALID_VALUE;
         };
         // the context; on the host or the device; the device's address
-        match a {
-            1 => set(v as *mut u64, allocation.context),
-            2 => set(v as *mut u32, if allocation.kind == "pinned host" { 1 } else { 2 }),
-            3 => set(v as *mut u64, p),
+        match attribute {
+            1 => set(value as *mut u64, allocation.context),
+            2 => set(value as *mut u32, if allocation.kind == "pinned host" { 1 } else { 2 }),
+            3 => set(value as *mut u64, address),
             _ => CUDA_ERROR_NOT_SUPPORTED,
         }
     })

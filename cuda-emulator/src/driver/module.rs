@@ -247,54 +247,59 @@ impl State {
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cuModuleLoadData(p: *mut Handle, img: *const c_void) -> Status {
-    with_context(|s, _| match s.load_image(img, None) {
-        Ok(h) => set(p, h),
+pub unsafe extern "C" fn cuModuleLoadData(module: *mut Handle, image: *const c_void) -> Status {
+    with_context(|s, _| match s.load_image(image, None) {
+        Ok(new) => set(module, new),
         Err(e) => e,
     })
 }
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cuModuleLoadDataEx(
-    p: *mut Handle,
-    img: *const c_void,
-    _n: c_uint,
-    _o: *mut c_int,
-    _v: *mut *mut c_void,
+    module: *mut Handle,
+    image: *const c_void,
+    _count: c_uint,
+    _options: *mut c_int,
+    _values: *mut *mut c_void,
 ) -> Status {
-    cuModuleLoadData(p, img)
+    cuModuleLoadData(module, image)
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cuModuleLoadFatBinary(p: *mut Handle, img: *const c_void) -> Status {
-    cuModuleLoadData(p, img)
+pub unsafe extern "C" fn cuModuleLoadFatBinary(
+    module: *mut Handle,
+    image: *const c_void,
+) -> Status {
+    cuModuleLoadData(module, image)
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cuModuleLoad(p: *mut Handle, f: *const c_char) -> Status {
+pub unsafe extern "C" fn cuModuleLoad(module: *mut Handle, file: *const c_char) -> Status {
     with_context(|s, _| {
-        let Ok(b) = std::fs::read(text(f)) else { return CUDA_ERROR_FILE_NOT_FOUND };
-        match s.load_image(b.as_ptr() as *const c_void, Some(b.len())) {
-            Ok(h) => set(p, h),
+        let Ok(image) = std::fs::read(text(file)) else { return CUDA_ERROR_FILE_NOT_FOUND };
+        match s.load_image(image.as_ptr() as *const c_void, Some(image.len())) {
+            Ok(new) => set(module, new),
             Err(e) => e,
         }
     })
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cuModuleUnload(m: Handle) -> Status {
-    with_context(|s, c| {
-        let e = s.drain_context(c);
-        if !s.modules.contains_key(&m) {
+pub unsafe extern "C" fn cuModuleUnload(module: Handle) -> Status {
+    with_context(|s, context| {
+        let e = s.drain_context(context);
+        if !s.modules.contains_key(&module) {
             return CUDA_ERROR_INVALID_HANDLE;
         }
-        let mut next = Some(m);
-        while let Some((m, x)) = next.and_then(|m| Some((m, s.modules.remove(&m)?))) {
-            for a in x.globals.values() {
-                s.memory.free(Side::Device, *a);
+        let mut next = Some(module);
+        while let Some((module, removed)) =
+            next.and_then(|module| Some((module, s.modules.remove(&module)?)))
+        {
+            for address in removed.globals.values() {
+                s.memory.free(Side::Device, *address);
             }
-            s.functions.retain(|_, f| f.module != m);
-            next = x.instead;
+            s.functions.retain(|_, f| f.module != module);
+            next = removed.instead;
         }
         e
     })
@@ -302,44 +307,44 @@ pub unsafe extern "C" fn cuModuleUnload(m: Handle) -> Status {
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cuModuleGetFunction(
-    p: *mut Handle,
-    m: Handle,
-    n: *const c_char,
+    function: *mut Handle,
+    module: Handle,
+    name: *const c_char,
 ) -> Status {
-    with_context(|s, _| match s.function(m, text(n)) {
-        Ok(h) => set(p, h),
+    with_context(|s, _| match s.function(module, text(name)) {
+        Ok(found) => set(function, found),
         Err(e) => e,
     })
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cuModuleGetFunctionCount(p: *mut c_uint, m: Handle) -> Status {
-    with_context(|s, _| match s.modules.get(&m) {
+pub unsafe extern "C" fn cuModuleGetFunctionCount(count: *mut c_uint, module: Handle) -> Status {
+    with_context(|s, _| match s.modules.get(&module) {
         None => CUDA_ERROR_INVALID_HANDLE,
-        Some(x) => set(p, x.ptx.functions.iter().filter(|f| f.is_entry).count() as u32),
+        Some(m) => set(count, m.ptx.functions.iter().filter(|f| f.is_entry).count() as u32),
     })
 }
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cuModuleGetGlobal_v2(
-    p: *mut u64,
-    n: *mut usize,
-    m: Handle,
+    address: *mut u64,
+    size: *mut usize,
+    module: Handle,
     name: *const c_char,
 ) -> Status {
     with_context(|s, _| {
-        let Some(x) = s.modules.get(&m) else { return CUDA_ERROR_INVALID_HANDLE };
-        let nm = text(name);
-        let (Some(&a), Some(v)) =
-            (x.globals.get(nm), x.ptx.variables.iter().find(|v| v.name == nm))
+        let Some(known) = s.modules.get(&module) else { return CUDA_ERROR_INVALID_HANDLE };
+        let wanted = text(name);
+        let (Some(&at), Some(v)) =
+            (known.globals.get(wanted), known.ptx.variables.iter().find(|v| v.name == wanted))
         else {
             return CUDA_ERROR_NOT_FOUND;
         };
-        if !p.is_null() {
-            *p = a
+        if !address.is_null() {
+            *address = at
         }
-        if !n.is_null() {
-            *n = v.size as usize
+        if !size.is_null() {
+            *size = v.size as usize
         }
         CUDA_SUCCESS
     })

@@ -1,10 +1,10 @@
 //! Occupancy: how many blocks and clusters fit on a multiprocessor and the device.
 
-use super::device::device;
+use super::device::{MAX_THREADS, device};
 use super::error::*;
-use super::function::Function;
+use super::function::{Function, with_function};
 use super::launch::{CLUSTER_DIMENSION, LaunchConfig};
-use super::{Handle, State, Status, set, with_context};
+use super::{Handle, State, Status, set};
 use crate::machine::cluster_shape;
 use std::ffi::{c_int, c_uint};
 
@@ -41,137 +41,120 @@ impl State {
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cuOccupancyMaxActiveBlocksPerMultiprocessor(
-    p: *mut c_int,
-    f: Handle,
-    b: c_int,
-    d: usize,
+    blocks: *mut c_int,
+    function: Handle,
+    threads: c_int,
+    dynamic_shared: usize,
 ) -> Status {
-    with_context(|s, _| match s.functions.get(&f) {
-        None => CUDA_ERROR_INVALID_HANDLE,
-        Some(x) => set(p, s.occupancy(x, b, d as u64)),
-    })
+    with_function(function, |s, f| set(blocks, s.occupancy(f, threads, dynamic_shared as u64)))
 }
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cuOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(
-    p: *mut c_int,
-    f: Handle,
-    b: c_int,
-    d: usize,
-    _fl: c_uint,
+    blocks: *mut c_int,
+    function: Handle,
+    threads: c_int,
+    dynamic_shared: usize,
+    _flags: c_uint,
 ) -> Status {
-    cuOccupancyMaxActiveBlocksPerMultiprocessor(p, f, b, d)
+    cuOccupancyMaxActiveBlocksPerMultiprocessor(blocks, function, threads, dynamic_shared)
 }
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cuOccupancyAvailableDynamicSMemPerBlock(
-    p: *mut usize,
-    f: Handle,
-    nb: c_int,
-    _b: c_int,
+    dynamic_shared: *mut usize,
+    function: Handle,
+    blocks: c_int,
+    _threads: c_int,
 ) -> Status {
-    with_context(|s, _| match s.functions.get(&f) {
-        None => CUDA_ERROR_INVALID_HANDLE,
-        Some(x) => {
-            let d = device(s.options.capability);
-            let v = (d.shared_of_multiprocessor / nb.max(1)
-                - d.reserved_shared_of_block
-                - x.kernel.static_shared as i32)
-                .min(d.max_shared_of_block - x.kernel.static_shared as i32)
-                .max(0);
-            set(p, v as usize)
-        }
+    with_function(function, |s, f| {
+        let d = device(s.options.capability);
+        let share = d.shared_of_multiprocessor / blocks.max(1) - d.reserved_shared_of_block;
+        let bytes = share.min(d.max_shared_of_block) - f.kernel.static_shared as i32;
+        set(dynamic_shared, bytes.max(0) as usize)
     })
 }
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cuOccupancyMaxPotentialBlockSize(
-    mg: *mut c_int,
-    bs: *mut c_int,
-    f: Handle,
-    cb: Option<unsafe extern "C" fn(c_int) -> usize>,
-    d: usize,
-    lim: c_int,
+    least_grid: *mut c_int,
+    threads: *mut c_int,
+    function: Handle,
+    dynamic_shared_of: Option<unsafe extern "C" fn(c_int) -> usize>,
+    dynamic_shared: usize,
+    limit: c_int,
 ) -> Status {
-    with_context(|s, _| match s.functions.get(&f) {
-        None => CUDA_ERROR_INVALID_HANDLE,
-        Some(x) => {
-            let (mut best, mut at) = (0, 0);
-            let top = if lim > 0 { lim.min(1024) } else { 1024 };
-            let mut b = top / 32 * 32;
-            while b >= 32 {
-                let dy = match cb {
-                    Some(c) => c(b),
-                    None => d,
-                };
-                let n = s.occupancy(x, b, dy as u64);
-                if n * b > best {
-                    best = n * b;
-                    at = b
-                }
-                b -= 32;
-            }
-            if at == 0 {
-                return CUDA_ERROR_INVALID_VALUE;
-            }
-            *mg = best / at * device(s.options.capability).multiprocessors;
-            set(bs, at)
+    with_function(function, |s, f| {
+        let limit = if limit > 0 { limit.min(MAX_THREADS as i32) } else { MAX_THREADS as i32 };
+        let resident = |threads: i32| {
+            let shared = dynamic_shared_of.map_or(dynamic_shared, |of| of(threads));
+            s.occupancy(f, threads, shared as u64) * threads
+        };
+        // whole warps, the most threads that fit; of equals the larger block
+        let sizes = (1..=limit / 32).map(|warps| warps * 32);
+        let best = sizes.map(|size| (resident(size), size)).max().filter(|best| best.0 > 0);
+        let Some((resident, size)) = best else { return CUDA_ERROR_INVALID_VALUE };
+        match set(least_grid, resident / size * device(s.options.capability).multiprocessors) {
+            CUDA_SUCCESS => set(threads, size),
+            e => e,
         }
     })
 }
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cuOccupancyMaxPotentialBlockSizeWithFlags(
-    mg: *mut c_int,
-    bs: *mut c_int,
-    f: Handle,
-    cb: Option<unsafe extern "C" fn(c_int) -> usize>,
-    d: usize,
-    lim: c_int,
-    _fl: c_uint,
+    least_grid: *mut c_int,
+    threads: *mut c_int,
+    function: Handle,
+    dynamic_shared_of: Option<unsafe extern "C" fn(c_int) -> usize>,
+    dynamic_shared: usize,
+    limit: c_int,
+    _flags: c_uint,
 ) -> Status {
-    cuOccupancyMaxPotentialBlockSize(mg, bs, f, cb, d, lim)
+    cuOccupancyMaxPotentialBlockSize(
+        least_grid,
+        threads,
+        function,
+        dynamic_shared_of,
+        dynamic_shared,
+        limit,
+    )
 }
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cuOccupancyMaxActiveClusters(
-    p: *mut c_int,
-    f: Handle,
-    cfg: *const LaunchConfig,
+    clusters: *mut c_int,
+    function: Handle,
+    config: *const LaunchConfig,
 ) -> Status {
-    with_context(|s, _| {
-        let (Some(x), Some(c)) = (s.functions.get(&f), cfg.as_ref()) else {
-            return CUDA_ERROR_INVALID_VALUE;
-        };
-        let shape =
-            match x.cluster_shape(c.attribute(CLUSTER_DIMENSION), c.grid, s.options.capability) {
-                Ok(Some(shape)) => shape,
-                Ok(None) => return CUDA_ERROR_INVALID_CLUSTER_SIZE,
-                Err(e) => return e,
-            };
-        set(p, shape.resident(s.room(x, c)) as c_int)
+    with_function(function, |s, f| {
+        let Some(config) = config.as_ref() else { return CUDA_ERROR_INVALID_VALUE };
+        let asked = config.attribute(CLUSTER_DIMENSION);
+        match f.cluster_shape(asked, config.grid, s.options.capability) {
+            Ok(Some(shape)) => set(clusters, shape.resident(s.room(f, config)) as c_int),
+            Ok(None) => CUDA_ERROR_INVALID_CLUSTER_SIZE,
+            Err(e) => e,
+        }
     })
 }
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cuOccupancyMaxPotentialClusterSize(
-    p: *mut c_int,
-    f: Handle,
-    cfg: *const LaunchConfig,
+    blocks: *mut c_int,
+    function: Handle,
+    config: *const LaunchConfig,
 ) -> Status {
-    with_context(|s, _| {
-        let (Some(x), Some(c)) = (s.functions.get(&f), cfg.as_ref()) else {
-            return CUDA_ERROR_INVALID_VALUE;
-        };
+    with_function(function, |s, f| {
+        let Some(config) = config.as_ref() else { return CUDA_ERROR_INVALID_VALUE };
         if s.options.capability < 90 {
             return CUDA_ERROR_NOT_SUPPORTED;
         }
         // a processing cluster has room for the largest size if a multiprocessor has for a block
-        if s.room(x, c) == 0 {
+        if s.room(f, config) == 0 {
             return CUDA_ERROR_INVALID_CLUSTER_SIZE;
         }
-        let most = if x.is_non_portable { cluster_shape::LARGEST } else { cluster_shape::PORTABLE };
-        let declared = x.kernel.cluster.max_blocks;
-        set(p, if declared > 0 { most.min(declared) } else { most } as c_int)
+        let most = if f.is_non_portable { cluster_shape::LARGEST } else { cluster_shape::PORTABLE };
+        let declared = f.kernel.cluster.max_blocks;
+        set(blocks, if declared > 0 { most.min(declared) } else { most } as c_int)
     })
 }

@@ -11,6 +11,9 @@ use std::ffi::{c_int, c_uint, c_void};
 use std::sync::Arc;
 use std::time::Instant;
 
+/// CU_STREAM_NON_BLOCKING.
+const NON_BLOCKING: u32 = 1;
+
 /// A kernel to be launched.
 #[derive(Clone)]
 pub struct KernelLaunch {
@@ -240,123 +243,117 @@ impl State {
     }
 }
 
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn cuStreamCreate(p: *mut Handle, flags: c_uint) -> Status {
-    cuStreamCreateWithPriority(p, flags, 0)
-}
-
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn cuStreamCreateWithPriority(
-    p: *mut Handle,
-    flags: c_uint,
-    priority: c_int,
+/// A call on a stream, which gets the handle of the stream itself.
+pub(super) fn with_stream(
+    stream: Handle,
+    call: impl FnOnce(&mut State, Handle) -> Status,
 ) -> Status {
-    with_context(|s, c| {
-        let h = s.new_handle();
-        s.streams.insert(h, Stream::new(c, flags & 1 == 0, priority));
-        set(p, h)
+    with_context(|s, _| match s.stream(stream) {
+        Ok(id) => call(s, id),
+        Err(e) => e,
     })
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cuStreamDestroy_v2(h: Handle) -> Status {
+pub unsafe extern "C" fn cuStreamCreate(stream: *mut Handle, flags: c_uint) -> Status {
+    cuStreamCreateWithPriority(stream, flags, 0)
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cuStreamCreateWithPriority(
+    stream: *mut Handle,
+    flags: c_uint,
+    priority: c_int,
+) -> Status {
+    with_context(|s, context| {
+        let new = s.new_handle();
+        let is_blocking = flags & NON_BLOCKING == 0;
+        s.streams.insert(new, Stream::new(context, is_blocking, priority));
+        set(stream, new)
+    })
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cuStreamDestroy_v2(stream: Handle) -> Status {
     with_state(|s| {
-        if h <= 2 || !s.streams.contains_key(&h) {
+        if stream <= 2 || !s.streams.contains_key(&stream) {
             return CUDA_ERROR_INVALID_HANDLE;
         }
-        let e = s.drain(h, u64::MAX);
-        s.streams.remove(&h);
+        let e = s.drain(stream, u64::MAX);
+        s.streams.remove(&stream);
         e
     })
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cuStreamSynchronize(h: Handle) -> Status {
-    with_context(|s, _| match s.stream(h) {
-        Err(e) => e,
-        Ok(x) => {
-            if s.streams[&x].capture.is_some() {
-                return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
-            }
-            s.drain(x, u64::MAX)
+pub unsafe extern "C" fn cuStreamSynchronize(stream: Handle) -> Status {
+    with_stream(stream, |s, id| match s.streams[&id].capture {
+        Some(_) => CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED,
+        None => s.drain(id, u64::MAX),
+    })
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cuStreamQuery(stream: Handle) -> Status {
+    with_stream(stream, |s, id| {
+        // one step per query, so that polling ends
+        let Some(next) = s.streams[&id].queue.front() else { return CUDA_SUCCESS };
+        let number = next.number;
+        match s.drain(id, number) {
+            CUDA_SUCCESS if s.streams[&id].queue.is_empty() => CUDA_SUCCESS,
+            CUDA_SUCCESS => CUDA_ERROR_NOT_READY,
+            e => e,
         }
     })
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cuStreamQuery(h: Handle) -> Status {
-    with_context(|s, _| match s.stream(h) {
-        Err(e) => e,
-        Ok(x) => {
-            if s.streams[&x].queue.is_empty() {
-                return CUDA_SUCCESS;
-            }
-            // one step per query, so that polling ends
-            let q = s.streams[&x].queue.front().unwrap().number;
-            let e = s.drain(x, q);
-            if e != CUDA_SUCCESS {
-                e
-            } else if s.streams[&x].queue.is_empty() {
-                CUDA_SUCCESS
-            } else {
-                CUDA_ERROR_NOT_READY
-            }
-        }
+pub unsafe extern "C" fn cuStreamGetPriority(stream: Handle, priority: *mut c_int) -> Status {
+    with_stream(stream, |s, id| set(priority, s.streams[&id].priority))
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cuStreamGetFlags(stream: Handle, flags: *mut c_uint) -> Status {
+    with_stream(stream, |s, id| {
+        set(flags, if s.streams[&id].is_blocking { 0 } else { NON_BLOCKING })
     })
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cuStreamGetPriority(h: Handle, p: *mut c_int) -> Status {
-    with_context(|s, _| match s.stream(h) {
-        Err(e) => e,
-        Ok(x) => set(p, s.streams[&x].priority),
-    })
+pub unsafe extern "C" fn cuStreamGetCtx(stream: Handle, context: *mut Handle) -> Status {
+    with_stream(stream, |s, id| set(context, s.streams[&id].context))
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cuStreamGetFlags(h: Handle, p: *mut c_uint) -> Status {
-    with_context(|s, _| match s.stream(h) {
-        Err(e) => e,
-        Ok(x) => set(p, !s.streams[&x].is_blocking as u32),
-    })
-}
-
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn cuStreamGetCtx(h: Handle, p: *mut Handle) -> Status {
-    with_context(|s, _| match s.stream(h) {
-        Err(e) => e,
-        Ok(x) => set(p, s.streams[&x].context),
-    })
-}
-
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn cuStreamWaitEvent(h: Handle, e: Handle, _f: c_uint) -> Status {
-    with_context(|s, _| {
-        let x = match s.stream(h) {
-            Err(e) => return e,
-            Ok(x) => x,
-        };
-        let Some(ev) = s.events.get(&e) else { return CUDA_ERROR_INVALID_HANDLE };
-        if let Some(c) = ev.capture {
+pub unsafe extern "C" fn cuStreamWaitEvent(
+    stream: Handle,
+    event: Handle,
+    _flags: c_uint,
+) -> Status {
+    with_stream(stream, |s, id| {
+        let Some(event) = s.events.get(&event) else { return CUDA_ERROR_INVALID_HANDLE };
+        if let Some(capture) = event.capture {
             // joins the capture
-            if s.captures.contains_key(&c) {
-                s.streams.get_mut(&x).unwrap().capture = Some(c);
+            if let (true, Some(stream)) =
+                (s.captures.contains_key(&capture), s.streams.get_mut(&id))
+            {
+                stream.capture = Some(capture);
             }
             return CUDA_SUCCESS;
         }
-        let Some((sh, sq)) = ev.recorded else { return CUDA_SUCCESS };
-        if s.streams.get(&sh).is_none_or(|q| q.done >= sq) || sh == x {
+        let Some((other, number)) = event.recorded else { return CUDA_SUCCESS };
+        if other == id || s.streams.get(&other).is_none_or(|other| other.done >= number) {
             return CUDA_SUCCESS;
         }
-        let r = s.push(h, Work::Nothing);
-        if r != CUDA_SUCCESS {
-            return r;
+        let e = s.push(id, Work::Nothing);
+        if e != CUDA_SUCCESS {
+            return e;
         }
-        if let Some(q) = s.streams.get_mut(&x).unwrap().queue.back_mut() {
-            q.dependencies.push((sh, sq));
+        if let Some(last) = s.streams.get_mut(&id).and_then(|stream| stream.queue.back_mut()) {
+            last.dependencies.push((other, number));
         }
         if s.options.eager_streams {
-            return s.drain(x, u64::MAX);
+            return s.drain(id, u64::MAX);
         }
         CUDA_SUCCESS
     })
@@ -364,15 +361,19 @@ pub unsafe extern "C" fn cuStreamWaitEvent(h: Handle, e: Handle, _f: c_uint) -> 
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cuStreamAttachMemAsync(
-    h: Handle,
-    _p: u64,
-    _n: usize,
-    _f: c_uint,
+    stream: Handle,
+    _address: u64,
+    _size: usize,
+    _flags: c_uint,
 ) -> Status {
-    with_context(|s, _| s.push(h, Work::Nothing))
+    with_context(|s, _| s.push(stream, Work::Nothing))
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cuLaunchHostFunc(h: Handle, f: usize, d: *mut c_void) -> Status {
-    with_context(|s, _| s.push(h, Work::HostFunction(f, d as usize)))
+pub unsafe extern "C" fn cuLaunchHostFunc(
+    stream: Handle,
+    function: usize,
+    argument: *mut c_void,
+) -> Status {
+    with_context(|s, _| s.push(stream, Work::HostFunction(function, argument as usize)))
 }

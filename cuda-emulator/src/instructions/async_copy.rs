@@ -43,8 +43,9 @@ pub struct Copies {
 }
 
 impl Copies {
-    pub fn are_pending(&self) -> bool {
-        !self.open.is_empty() || !self.groups.is_empty()
+    /// The place of the oldest copy that nobody has waited for.
+    pub fn first_pending(&self) -> Option<u32> {
+        self.groups.iter().flatten().chain(&self.open).next().map(|copy| copy.pc)
     }
 
     fn commit(&mut self) {

@@ -69,7 +69,7 @@ pub fn select(l: &mut Lowering, s: &Statement) -> Result<()> {
         return s.error("not supported for this type");
     }
     let orders = ["acquire", "release", "acq_rel"];
-    l.kernel.ordering_atomics |= orders.iter().any(|m| s.has(m));
+    l.kernel.orders_blocks |= orders.iter().any(|m| s.has(m));
     // `red` has no destination
     let (d, first) = if s.opcode == "red" { (NONE, 0) } else { (l.destination(s, 0)?.0, 1) };
     let (a, offset, implied) = l.address(s, first)?;

@@ -56,6 +56,7 @@ pub fn select(l: &mut Lowering, s: &Statement) -> Result<()> {
     let aligned = s.opcode == "bar" || s.has("aligned");
     match s.opcode.as_str() {
         "membar" | "fence" => {
+            l.kernel.orders_blocks = true;
             l.emit_plain(Barrier::Fence { cluster: !s.has("cta") }, Class::Fence);
             Ok(())
         }

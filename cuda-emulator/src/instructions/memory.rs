@@ -81,6 +81,10 @@ pub fn select(l: &mut Lowering, s: &Statement) -> Result<()> {
         used: s.used_bytes,
         ..Access::new(space, size, offset)
     };
+    match space {
+        Space::Shared => l.kernel.strong_shared |= access.strong,
+        _ => l.kernel.orders_blocks |= access.strong,
+    }
     let class = match (space, is_store) {
         _ if s.has("param") => Class::LoadParamConst,
         (Space::Shared | Space::Cluster, false) => Class::LoadShared,
@@ -186,6 +190,9 @@ impl Block<'_> {
         access: &Access,
         active: u32,
     ) -> std::result::Result<(), Fault> {
+        if access.space == Space::Param && i.a & CONSTANT != 0 {
+            return self.load_parameter(at, i, access, active);
+        }
         let base = *self.lanes(at.warp(), active).source(i.a);
         let (n, size) = (access.bytes(), access.size as usize);
         let registers = self.registers_of(access, i.d);
@@ -257,6 +264,39 @@ impl Block<'_> {
         }
         let is_global = i.class != Class::LoadParamConst;
         self.counters.count_loads(&traffic, at.pc, n, is_global);
+        Ok(())
+    }
+
+    /// A parameter at a place that the instruction names is the same for all lanes. Every kernel begins
+    /// with some of these.
+    fn load_parameter(
+        &mut self,
+        at: At,
+        i: &Instruction,
+        access: &Access,
+        active: u32,
+    ) -> std::result::Result<(), Fault> {
+        let first = active.trailing_zeros() as usize;
+        let base = self.lanes(at.warp(), active).source(i.a)[first];
+        let a = base.wrapping_add(access.offset as u64);
+        let offset = self.param_access(at.with_lane(first), a, access.bytes())?;
+        let (size, count) = (access.size as usize, access.count as usize);
+        let registers = self.registers_of(access, i.d);
+        let elements = self.launch.params[offset..].chunks_exact(size);
+        for (element, &register) in elements.zip(&registers[..count]) {
+            let mut bytes = [0; 8];
+            bytes[..size].copy_from_slice(element);
+            let v = u64::from_le_bytes(bytes);
+            let v = if access.sign_extend { sign_extend(v, size as u32 * 8) as u64 } else { v };
+            let v = v & low_bits(access.width as u32);
+            self.lanes(at.warp(), active).write(register, [v; 32]);
+        }
+        let warp = &mut self.warps[at.warp()];
+        if warp.has_undefined {
+            for lane in lanes_of(active) {
+                warp.loaded_undefined(at.with_lane(lane), &registers, size, count, 0);
+            }
+        }
         Ok(())
     }
 

@@ -17,8 +17,8 @@ use std::sync::atomic::Ordering::Relaxed;
 pub const BARRIERS: usize = 16;
 /// Steps between looks at the clock.
 const STEPS_PER_LOOK: u64 = 64;
-/// Of a deadlock's description.
-const MAX_DESCRIPTION: usize = 1500;
+/// Groups of lanes that the message about a deadlock tells of.
+const MAX_DESCRIBED: usize = 16;
 
 /// Where something happens. Eight bytes: it goes with every access in a register.
 #[derive(Clone, Copy, Debug)]
@@ -110,7 +110,7 @@ impl<'a> Block<'a> {
             warps: (0..warps).map(|_| Warp::new(kernel)).collect(),
             shared: vec![0; size],
             shared_state: vec![0; size],
-            barriers: vec![],
+            barriers: vec![NamedBarrier::new(warps); BARRIERS],
             counters: Counters::new(launch.options.profile.then_some(kernel.code.len())),
             order: Order::new(warps),
             shared_races: SharedRaces::new(if launch.options.race { size } else { 0 }),
@@ -135,7 +135,7 @@ impl<'a> Block<'a> {
         self.shared_races.reset();
         self.order.reset();
         self.steps = 0;
-        self.barriers = vec![NamedBarrier::new(self.warps.len()); BARRIERS];
+        self.barriers.iter_mut().for_each(NamedBarrier::reset);
         for w in 0..self.warps.len() {
             let lanes = self.lanes_at_start(w);
             self.warps[w].reset(lanes);
@@ -235,11 +235,11 @@ impl<'a> Block<'a> {
 
     /// What every group of lanes waits for.
     pub fn describe_state(&self) -> String {
-        let mut text = String::new();
+        let mut parts: Vec<String> = vec![];
         for (w, warp) in self.warps.iter().enumerate() {
             for group in &warp.groups {
-                if text.len() > MAX_DESCRIPTION {
-                    return text + " ...";
+                if parts.len() == MAX_DESCRIBED {
+                    return parts.join("; ") + "; ...";
                 }
                 let what = match group.state {
                     State::Running => "running at".to_string(),
@@ -248,9 +248,9 @@ impl<'a> Block<'a> {
                     State::AtWarpSync => "waits for other lanes of its warp at".to_string(),
                 };
                 let place = self.launch.kernel.place(group.pc);
-                text += &format!("warp {w} lanes {:#010x} {what} {place}; ", group.mask);
+                parts.push(format!("warp {w} lanes {:#010x} {what} {place}", group.mask));
             }
         }
-        text
+        parts.join("; ")
     }
 }

@@ -11,6 +11,7 @@ use crate::driver::error::CUDA_ERROR_LAUNCH_FAILED;
 use crate::options::{BlockOrder, Options};
 use crate::ptx::kernel::Kernel;
 use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
 /// Instructions of a warp before the next one's turn, where nothing else ends it.
@@ -52,6 +53,12 @@ impl Launch<'_> {
     fn fail(&self, Fault(error): Fault) {
         let _ = self.error.compare_exchange(0, error, Relaxed, Relaxed);
     }
+
+    fn panicked(&self) {
+        let text = || "the emulator itself failed; see standard error".into();
+        self.findings.add(&self.kernel.name, Kind::EmulatorPanic, true, 0, 0, text);
+        self.fail(Fault(CUDA_ERROR_LAUNCH_FAILED));
+    }
 }
 
 /// Runs the launch to its end or its first error. All blocks of a cooperative one are there at once.
@@ -63,28 +70,18 @@ pub fn run(launch: &Launch, is_cooperative: bool) -> Counters {
         return sum(&blocks);
     }
     let next = AtomicU64::new(0);
-    let threads = (launch.options.threads as u64).min(clusters) as usize;
-    if threads <= 1 {
-        return work(launch, &next, clusters);
-    }
+    let threads = (launch.options.threads as u64).min(clusters);
     let mut counters = Counters::default();
     std::thread::scope(|scope| {
-        let workers: Vec<_> =
-            (0..threads).map(|_| scope.spawn(|| work(launch, &next, clusters))).collect();
-        for worker in workers {
-            match worker.join() {
+        let run = || catch_unwind(AssertUnwindSafe(|| work(launch, &next, clusters)));
+        // this thread is one of them
+        let others: Vec<_> = (1..threads).map(|_| scope.spawn(run)).collect();
+        let own = run();
+        let theirs = others.into_iter().map(|other| other.join().and_then(|part| part));
+        for part in std::iter::once(own).chain(theirs) {
+            match part {
                 Ok(part) => counters.add(&part),
-                Err(_) => {
-                    launch.findings.add(
-                        &launch.kernel.name,
-                        Kind::EmulatorPanic,
-                        true,
-                        0,
-                        0,
-                        || "the emulator itself failed; see standard error".into(),
-                    );
-                    launch.fail(Fault(CUDA_ERROR_LAUNCH_FAILED));
-                }
+                Err(_) => launch.panicked(),
             }
         }
     });
@@ -145,18 +142,22 @@ fn run_side_by_side(launch: &Launch, blocks: &mut [Block]) -> Result<(), Fault> 
             let n = live.len();
             live.rotate_left(turn % n);
         }
-        let mut moved = false;
-        let mut left = vec![];
-        for b in live {
+        let (mut moved, mut fault) = (false, Ok(()));
+        live.retain(|&b| {
+            if fault.is_err() {
+                return true;
+            }
             // SAFETY: one of `blocks`. The blocks of a cluster reach one another through the same
             // pointer, so no reference to one of them outlives its turn.
-            let step = unsafe { (*first.add(b)).step(quantum)? };
+            let step = unsafe { (*first.add(b)).step(quantum) };
+            let step = step.unwrap_or_else(|f| {
+                fault = Err(f);
+                Step::Stuck
+            });
             moved |= step != Step::Stuck;
-            if step != Step::Done {
-                left.push(b);
-            }
-        }
-        live = left;
+            step != Step::Done
+        });
+        fault?;
         if !moved {
             return Err(deadlock(launch, blocks, &live));
         }
@@ -167,12 +168,11 @@ fn run_side_by_side(launch: &Launch, blocks: &mut [Block]) -> Result<(), Fault> 
 /// No thread of these blocks can go on.
 fn deadlock(launch: &Launch, blocks: &[Block], live: &[usize]) -> Fault {
     launch.findings.add(&launch.kernel.name, Kind::Deadlock, true, 0, 0, || {
-        let mut text = String::new();
-        for &b in live.iter().take(4) {
-            text += &format!("block {:?}: no thread can go on: ", blocks[b].index);
-            text += &blocks[b].describe_state();
-        }
-        text
+        let describe = |b: &usize| {
+            let Block { index, .. } = &blocks[*b];
+            format!("block {index:?}: no thread can go on: {}", blocks[*b].describe_state())
+        };
+        live.iter().take(4).map(describe).collect::<Vec<_>>().join("; ")
     });
     Fault(CUDA_ERROR_LAUNCH_FAILED)
 }

@@ -39,6 +39,15 @@ impl NamedBarrier {
         }
     }
 
+    /// Nobody has arrived.
+    pub fn reset(&mut self) {
+        if self.in_use {
+            let mut arrived = std::mem::take(&mut self.arrived);
+            arrived.fill(0);
+            *self = NamedBarrier { arrived, ..NamedBarrier::new(0) };
+        }
+    }
+
     /// `votes`: the lanes whose predicate holds, in a reduction.
     pub fn arrive(&mut self, at: At, count: u32, active: u32, votes: Option<u32>) {
         self.in_use = true;
@@ -80,8 +89,7 @@ impl Block<'_> {
     /// Lets all go on who wait there, ordered after one another.
     pub fn release_barrier(&mut self, id: usize) {
         let whole = self.all_have_arrived(id);
-        let fresh = NamedBarrier::new(self.warps.len());
-        let barrier = std::mem::replace(&mut self.barriers[id], fresh);
+        let mut barrier = std::mem::replace(&mut self.barriers[id], NamedBarrier::new(0));
         self.order.meet(&barrier.arrived, whole);
         let kernel = self.launch.kernel;
         for (warp, &lanes) in self.warps.iter_mut().zip(&barrier.arrived) {
@@ -120,5 +128,7 @@ impl Block<'_> {
         if let Some(member) = &mut self.member {
             member.meet(&barrier.arrived);
         }
+        barrier.reset();
+        self.barriers[id] = barrier;
     }
 }

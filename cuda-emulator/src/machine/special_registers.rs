@@ -54,9 +54,9 @@ impl Block<'_> {
             Special::Ctaid(a) => component(self.index, a),
             Special::Nctaid(a) => component(launch.grid, a),
             Special::WarpId => warp as u64,
-            Special::WarpSlots => WARP_SLOTS,
+            Special::NwarpId => WARP_SLOTS,
             Special::SmId => self.number % launch.multiprocessors as u64,
-            Special::SmCount => launch.multiprocessors as u64,
+            Special::NsmId => launch.multiprocessors as u64,
             Special::GridId => 1,
             Special::DynamicSharedSize => launch.dynamic_shared as u64,
             Special::TotalSharedSize => self.shared.len() as u64,
@@ -69,8 +69,8 @@ impl Block<'_> {
             Special::ClusterSize => launch.cluster.size() as u64,
             Special::IsExplicitCluster => launch.is_explicit_cluster as u64,
             // where cooperative groups look for the workspace of the grid
-            Special::Environment(1) => launch.workspace >> 32,
-            Special::Environment(2) => launch.workspace & 0xffff_ffff,
+            Special::EnvReg(1) => launch.workspace >> 32,
+            Special::EnvReg(2) => launch.workspace & 0xffff_ffff,
             _ => 0,
         }
     }

@@ -76,7 +76,8 @@ impl Warp {
     /// For a block that begins, with these lanes. Registers keep what they had, as on a device.
     pub fn reset(&mut self, lanes: u32) {
         self.alive = lanes;
-        self.groups = vec![Group { pc: 0, mask: lanes, state: State::Running, last_issue: 0 }];
+        self.groups.clear();
+        self.groups.push(Group { pc: 0, mask: lanes, state: State::Running, last_issue: 0 });
         self.epochs = [1; 32];
         self.copies.clear();
         self.carry = 0;

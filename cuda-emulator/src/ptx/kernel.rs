@@ -121,9 +121,9 @@ pub enum Special {
     Nctaid(u8),
     LaneId,
     WarpId,
-    WarpSlots,
+    NwarpId,
     SmId,
-    SmCount,
+    NsmId,
     GridId,
     LaneMaskEq,
     LaneMaskLt,
@@ -142,7 +142,7 @@ pub enum Special {
     ClusterRank,
     ClusterSize,
     IsExplicitCluster,
-    Environment(u8),
+    EnvReg(u8),
 }
 
 pub struct Kernel {
@@ -173,8 +173,11 @@ pub struct Kernel {
     pub cluster: ClusterDirectives,
     /// has instructions that need to know the block's cluster
     pub uses_cluster: bool,
-    /// has atomics that acquire or release
-    pub ordering_atomics: bool,
+    /// may order its blocks by what the marks in global memory do not show: has fences, atomics that
+    /// acquire or release, or strong accesses beyond shared memory
+    pub orders_blocks: bool,
+    /// has strong accesses to shared memory, by which the blocks of a cluster may wait for one another
+    pub strong_shared: bool,
 }
 
 impl Kernel {

@@ -15,16 +15,20 @@ type Program = fn(&str) -> Option<(&'static str, String)>;
 const SOURCES: [(&str, &str, Program); 6] = [
     ("basic", "80", |kernel| {
         let test = match kernel {
-            "bitonic_shared" => "kernels::bitonic_sort_in_shared_memory",
-            "bitonic_warp" => "kernels::bitonic_sort_in_a_warp",
-            "radix_hist" => "kernels::radix_histogram",
-            _ => "kernels::warp_operations",
+            "bitonic_shared" => "programs::algorithms::bitonic_sort_in_shared_memory",
+            "bitonic_warp" => "programs::algorithms::bitonic_sort_in_a_warp",
+            "radix_hist" => "programs::algorithms::radix_histogram",
+            _ => "programs::threads::warp_operations",
         };
         Some((test, "80".into()))
     }),
     ("more", "80", |kernel| {
         let planted = ["named_bad", "uninit_branch"];
-        (!planted.contains(&kernel)).then(|| ("kernels::groups_and_barriers", "80".into()))
+        let test = match kernel {
+            "bytes_hist" => "programs::algorithms::histogram_of_bytes",
+            _ => "programs::threads::groups_and_barriers",
+        };
+        (!planted.contains(&kernel)).then(|| (test, "80".into()))
     }),
     ("barriers", "80", |kernel| {
         let test = "barriers::lanes_meet_at_a_loop_head";
@@ -85,7 +89,7 @@ fn is_found(file: &Path, (test, argument): &(&str, String)) -> bool {
         env.extend([("CUDAEMU_CC", "90"), ("CUDAEMU_THREADS", "1"), ("CUDAEMU_TIMEOUT_S", "10")]);
         if test.starts_with("barriers::") {
             // three blocks write the same results, which is beside the point there
-            env.push(("CUDAEMU_GRACE", "0"));
+            env.push(("CUDAEMU_BLOCK_RACE", "0"));
         }
         tells(&child(test, argument, &env))
     })

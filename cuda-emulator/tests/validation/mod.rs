@@ -6,7 +6,7 @@
 //!
 //!     . scripts/cuda_env.sh
 //!     EMULATOR_VALIDATE=long cargo test -p cuda-emulator -- \
-//!         --include-ignored --test-threads 1 validation found_or_silent
+//!         --include-ignored --test-threads 1 validation found_or_silent robustness
 
 mod arithmetic;
 mod barriers_of;
@@ -19,8 +19,8 @@ mod formats;
 mod forms;
 mod instruction;
 mod manual;
-mod model;
-mod number;
+pub mod model;
+pub mod number;
 mod programs;
 
 use crate::common::{argument, child, nvcc};
@@ -127,7 +127,7 @@ Written by the tests themselves, a line each, when they run in full:
 
     . scripts/cuda_env.sh
     EMULATOR_VALIDATE=long cargo test -p cuda-emulator -- \\
-        --include-ignored --test-threads 1 validation found_or_silent
+        --include-ignored --test-threads 1 validation found_or_silent robustness
 
 What each does is said at the top of its file in tests/validation. The result counts cases that differ
 from what is right, or planted changes that nobody notices; those are listed with their reasons in the

@@ -222,9 +222,9 @@ impl Lowering<'_> {
             "%cluster_nctarank" => Special::ClusterSize,
             "%laneid" => Special::LaneId,
             "%warpid" => Special::WarpId,
-            "%nwarpid" => Special::WarpSlots,
+            "%nwarpid" => Special::NwarpId,
             "%smid" => Special::SmId,
-            "%nsmid" => Special::SmCount,
+            "%nsmid" => Special::NsmId,
             "%gridid" => Special::GridId,
             "%lanemask_eq" => Special::LaneMaskEq,
             "%lanemask_lt" => Special::LaneMaskLt,
@@ -244,7 +244,7 @@ impl Lowering<'_> {
             "WARP_SZ" => return Some(self.constant(32)),
             name => {
                 if let Some(number) = name.strip_prefix("%envreg") {
-                    Special::Environment(number.parse().unwrap_or(0))
+                    Special::EnvReg(number.parse().unwrap_or(0))
                 } else if name.starts_with("%pm") {
                     Special::Zero
                 } else if name.starts_with("%reserved_smem_offset") {
