@@ -199,7 +199,7 @@ impl Codes {
         }
         let words = codes.words.chunks_mut(words_per_row(bits));
         for (row, (words, bytes)) in words.zip(bytes.chunks(row_bytes)).enumerate() {
-            if bits % 8 != 0 && bytes[row_bytes - 1] >> (bits % 8) != 0 {
+            if !bits.is_multiple_of(8) && bytes[row_bytes - 1] >> (bits % 8) != 0 {
                 return Err(Error::PadBits { row, bits });
             }
             bytemuck::cast_slice_mut::<_, u8>(words)[..row_bytes].copy_from_slice(bytes);

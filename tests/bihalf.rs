@@ -29,7 +29,8 @@ fn forward_equals_the_oracle<T: Element + Guard, B: Backend>(backend: &B) {
         ];
         for (n, pattern) in cases_of_pairs(backend, &ALL, shape, seed) {
             let turn = n + seed as usize;
-            let ones = if turn % 2 == 0 { Ones::Half } else { ones[turn / 2 % ones.len()] };
+            let ones =
+                if turn.is_multiple_of(2) { Ones::Half } else { ones[turn / 2 % ones.len()] };
             let lay = LAYS[turn % LAYS.len()];
             let _context = Context::new::<T, B>(backend, (shape, pattern, seed, ones, lay));
 
@@ -39,7 +40,7 @@ fn forward_equals_the_oracle<T: Element + Guard, B: Backend>(backend: &B) {
 
             // Which outputs are asked for, and how they lie, decides which kernels there are to
             // choose from.
-            let (packed, alone) = (turn % 3 > 0, turn % 6 == 0);
+            let (packed, alone) = (!turn.is_multiple_of(3), turn.is_multiple_of(6));
             let lay = if alone { Lay::Aligned } else { lay };
             let input = Input::new(backend, &u, shape, lay);
             let mut dense = if alone {

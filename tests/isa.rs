@@ -88,7 +88,7 @@ const COLS: [usize; 13] = [1, 3, 7, 8, 9, 15, 16, 17, 31, 33, 64, 65, 4];
 fn sizes_of<T: Element>(turn: usize, shape: (usize, usize)) {
     let (rows, cols) = shape;
     let k = [rows / 2, 0, rows, rows.min(1), rows - rows.min(1), rows / 3][turn % 6];
-    let k = if turn % 4 == 0 { rows / 2 } else { k };
+    let k = if turn.is_multiple_of(4) { rows / 2 } else { k };
     let pattern = ALL[turn % ALL.len()];
     let _context = Context::new::<T, Cpu>(&Cpu, (shape, pattern, turn, k));
     let u: Vec<T> = pattern.fill(shape, turn as u64);

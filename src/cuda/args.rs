@@ -77,7 +77,7 @@ impl Features {
 /// Whether every row of a matrix of `T` starts at a multiple of `elements`, its columns side by side.
 fn by<T>(elements: usize, data: u64, row_stride: u64, col_stride: u64) -> bool {
     let bytes = (elements * size_of::<T>()) as u64;
-    data % bytes == 0 && row_stride % elements as u64 == 0 && col_stride == 1
+    data.is_multiple_of(bytes) && row_stride.is_multiple_of(elements as u64) && col_stride == 1
 }
 
 impl Input {

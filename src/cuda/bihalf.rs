@@ -156,7 +156,11 @@ impl Cuda {
         let dense_alone = threshold == 0 && out.dense_alone();
         let asked = if out.has_codes() {
             Asked::Packed
-        } else if dense_alone && shape.cols % 2 == 0 && u.by::<T>(2) && out.dense.by::<T>(2) {
+        } else if dense_alone
+            && shape.cols.is_multiple_of(2)
+            && u.by::<T>(2)
+            && out.dense.by::<T>(2)
+        {
             Asked::Pairs
         } else {
             Asked::Unpacked

@@ -98,7 +98,7 @@ fn one_in(
     #[cfg(not(feature = "cuda"))]
     let run = 0;
     let all = patterns.iter().copied().enumerate();
-    all.filter(move |(n, _)| (n + seed as usize + run) % every == 0)
+    all.filter(move |(n, _)| (n + seed as usize + run).is_multiple_of(every))
 }
 
 /// One in how many cases a backend has the time for.

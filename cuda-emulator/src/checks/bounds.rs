@@ -100,7 +100,7 @@ impl Block<'_> {
     /// Where a cp.async writes: the offset in shared memory.
     pub(crate) fn async_copy_target(&self, at: At, to: u64, from: u64, size: u8) -> Result<usize> {
         let n = size as u64;
-        if from % n != 0 || to % n != 0 {
+        if !from.is_multiple_of(n) || !to.is_multiple_of(n) {
             let text = format!("cp.async of {n} bytes from {from:#x} to shared {to:#x}");
             return Err(self.misaligned(at, text));
         }

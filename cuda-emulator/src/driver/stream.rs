@@ -172,10 +172,10 @@ impl State {
             if let Some(stream) = self.streams.get_mut(&id) {
                 stream.done = entry.number;
             }
-            if let Some(context) = self.contexts.get_mut(&context) {
-                if context.sticky == CUDA_SUCCESS {
-                    context.sticky = e;
-                }
+            if let Some(context) = self.contexts.get_mut(&context)
+                && context.sticky == CUDA_SUCCESS
+            {
+                context.sticky = e;
             }
         }
     }

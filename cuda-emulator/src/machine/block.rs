@@ -189,7 +189,7 @@ impl<'a> Block<'a> {
             return Ok(Step::Stuck);
         }
         self.steps += 1;
-        if self.steps % STEPS_PER_LOOK == 0 {
+        if self.steps.is_multiple_of(STEPS_PER_LOOK) {
             self.look_at_the_clock()?;
         }
         Ok(Step::Progress)

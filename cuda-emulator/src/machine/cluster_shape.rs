@@ -123,7 +123,7 @@ impl ClusterRules<'_> {
                 declared.max_blocks
             ));
         }
-        if (0..3).any(|a| grid[a] % dims[a] != 0) {
+        if (0..3).any(|a| !grid[a].is_multiple_of(dims[a])) {
             return size(format!("grid {grid:?} is no multiple of cluster {dims:?}"));
         }
         Ok(Some(ClusterShape(dims)))

@@ -9,7 +9,7 @@ fn warp_operations() {
     each("programs::threads::warp_operations", &["basic"], |on| {
         const RESULTS: usize = 16;
         let mut random = Random(31);
-        let mut value = |i: u32| if i % 3 == 0 { random.bits() as u32 } else { i };
+        let mut value = |i: u32| if i.is_multiple_of(3) { random.bits() as u32 } else { i };
         let values: Vec<u32> = (0..128).map(&mut value).collect();
         let there = on.on_device(&values);
         let mut results = on.zeros::<u32>(values.len() * RESULTS);

@@ -22,6 +22,8 @@ mod refine;
 mod search;
 mod source;
 mod stream;
+#[cfg(test)]
+mod tests;
 mod tile;
 
 pub use emit::Strip;

@@ -444,10 +444,10 @@ impl<'a> Lowering<'a> {
         let start = self.kernel.code.len();
         instructions::select(self, s)?;
         // helper instructions (clock reads, address sums) may run unguarded; the last one is the real one
-        if guard != NONE {
-            if let Some(instruction) = self.kernel.code[start..].last_mut() {
-                instruction.guard = guard;
-            }
+        if guard != NONE
+            && let Some(instruction) = self.kernel.code[start..].last_mut()
+        {
+            instruction.guard = guard;
         }
         Ok(())
     }

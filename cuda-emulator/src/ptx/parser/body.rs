@@ -159,15 +159,15 @@ impl Parser<'_> {
 
     /// The one pragma that matters says which bytes of a widened load are used.
     fn pragma(&mut self) {
-        if let Some(Token::Text(text)) = self.peek() {
-            if let Some(mask) = text.strip_prefix("used_bytes_mask") {
-                let mask = mask.trim();
-                let value = match mask.strip_prefix("0x") {
-                    Some(digits) => u32::from_str_radix(digits, 16),
-                    None => mask.parse(),
-                };
-                self.used_bytes = value.unwrap_or(!0);
-            }
+        if let Some(Token::Text(text)) = self.peek()
+            && let Some(mask) = text.strip_prefix("used_bytes_mask")
+        {
+            let mask = mask.trim();
+            let value = match mask.strip_prefix("0x") {
+                Some(digits) => u32::from_str_radix(digits, 16),
+                None => mask.parse(),
+            };
+            self.used_bytes = value.unwrap_or(!0);
         }
         self.skip_past(';');
     }
@@ -231,11 +231,11 @@ impl Parser<'_> {
             _ => return self.error("bad operand"),
         };
         self.at += 1;
-        if let (true, Some(Token::Dotted(axis))) = (name.starts_with('%'), self.peek()) {
-            if matches!(axis.as_str(), "x" | "y" | "z" | "w") {
-                name = format!("{name}.{axis}");
-                self.at += 1;
-            }
+        if let (true, Some(Token::Dotted(axis))) = (name.starts_with('%'), self.peek())
+            && matches!(axis.as_str(), "x" | "y" | "z" | "w")
+        {
+            name = format!("{name}.{axis}");
+            self.at += 1;
         }
         if self.eat('|') {
             let second = self.operand(depth + 1)?;

@@ -1,0 +1,63 @@
+//! Few small matrices on the portable implementation: for Miri, which looks at each access to memory
+//! and knows no vector instructions. `tests/` compares everything else.
+
+use super::{Strip, forward, scratch_words};
+use crate::cpu::simd::{Detected, Portable};
+use crate::{Codes, Element, MatMut, MatRef};
+use half::f16;
+
+/// Whether row `i` is among the `ones` largest of a column: fewer than that go before it.
+fn is_one<T: Element>(column: &[T], i: usize, ones: usize) -> bool {
+    let goes_before = |&(r, other): &(usize, &T)| {
+        other.key() > column[i].key() || other.key() == column[i].key() && r < i
+    };
+    column.iter().enumerate().filter(goes_before).count() < ones
+}
+
+fn matches<T: Element>((rows, cols): (usize, usize), ones: usize) {
+    // Ties, zeros of both signs, NaN, and no order that the rows have.
+    let value = |n: usize| match n * 7919 % 23 {
+        0 => f64::NAN,
+        1 => -0.0,
+        n => (n as f64 - 11.0).max(-4.0) / 4.0,
+    };
+    let u: Vec<T> = (0..rows * cols).map(|n| T::from_f64(value(n))).collect();
+    let mut dense = vec![T::default(); rows * cols];
+    let mut dense_i8 = vec![0; rows * cols];
+    let mut codes = Codes::zeros(rows, cols).unwrap();
+    let mut threshold = vec![T::default(); cols];
+    let strip = Strip::new(
+        Some(MatMut::new(&mut dense, rows, cols).unwrap()),
+        Some(MatMut::new(&mut dense_i8, rows, cols).unwrap()),
+        Some(codes.as_mut()),
+        Some(&mut threshold),
+        cols,
+    );
+    let mut scratch = vec![0; scratch_words::<T::Key>((rows, cols))];
+    let input = MatRef::new(&u, rows, cols).unwrap();
+    forward(Detected::Portable(Portable), input, ones, strip, &mut scratch);
+    for j in 0..cols {
+        let column: Vec<T> = input.col(j).collect();
+        for i in 0..rows {
+            let one = is_one(&column, i, ones);
+            let at = i * cols + j;
+            assert_eq!(dense[at].to_f64(), if one { 1.0 } else { -1.0 }, "row {i}, column {j}");
+            assert_eq!(dense_i8[at], if one { 1 } else { -1 }, "row {i}, column {j}");
+            assert_eq!(codes.as_ref().get(i, j), one, "row {i}, column {j}");
+        }
+        let is_least = |&i: &usize| is_one(&column, i, ones) && !is_one(&column, i, ones - 1);
+        let least = (0..rows).find(is_least).unwrap();
+        assert_eq!(threshold[j].key(), column[least].key(), "column {j}");
+    }
+}
+
+#[test]
+fn networks_and_tiles_of_the_portable_implementation_match_a_count() {
+    for shape in [(1usize, 1), (7, 3), (33, 17), (70, 18)] {
+        for ones in [1, shape.0.div_ceil(2), shape.0] {
+            matches::<f32>(shape, ones);
+            matches::<f64>(shape, ones);
+            matches::<f16>(shape, ones);
+        }
+    }
+}
