@@ -1,6 +1,7 @@
 //! x86-64 with AVX2, F16C, BMI and POPCNT: registers of 256 bits.
 
-use super::{Floats, Isa, Job, LANES, Ordered, Two, Vector};
+use super::registers::{floats, integers};
+use super::{Isa, Job, LANES, Ordered, Two, Vector};
 use half::f16;
 use std::arch::x86_64::*;
 
@@ -151,185 +152,98 @@ unsafe fn narrow_eight(Two(low, high): Two<F64>) -> F32 {
     unsafe { F32(_mm256_set_m128(_mm256_cvtpd_ps(high.0), _mm256_cvtpd_ps(low.0))) }
 }
 
-/// A register and what all have in common. Instructions are named by functions: closures might not be
-/// inlined, and then be compiled without the instructions.
-macro_rules! register {
-    ($name:ident($register:ident), $lane:ident, $lanes:literal, $mask:ident,
-     $splat:ident, $load:ident, $store:ident, $stream:ident, $place:ty,
-     $gt:ident, $min:ident, $max:ident) => {
-        #[derive(Clone, Copy, Debug)]
-        #[repr(transparent)]
-        pub struct $name($register);
-
-        impl Ordered for $name {
-            type Lane = $lane;
-            type Isa = Avx2;
-            type Mask = $mask;
-            type Register = Self;
-
-            const LANES: usize = $lanes;
-
-            #[inline(always)]
-            fn splat(_: Avx2, value: $lane) -> Self {
-                Self(unsafe { $splat(value) })
-            }
-            #[inline(always)]
-            fn load(_: Avx2, from: &[$lane]) -> Self {
-                assert!(from.len() >= $lanes);
-                Self(unsafe { $load(from.as_ptr().cast()) })
-            }
-            #[inline(always)]
-            fn store(self, to: &mut [$lane]) {
-                assert!(to.len() >= $lanes);
-                unsafe { $store(to.as_mut_ptr().cast(), self.0) }
-            }
-            #[inline(always)]
-            unsafe fn store_past_caches(self, to: &mut [$lane]) {
-                assert!(to.len() >= $lanes);
-                let place: *mut $register = to.as_mut_ptr().cast();
-                unsafe {
-                    if place.is_aligned() {
-                        $stream(place.cast(), self.0);
-                    } else {
-                        $store(place.cast::<$place>(), self.0);
-                    }
-                }
-            }
-            #[inline(always)]
-            fn gt(self, other: Self) -> $mask {
-                $mask(unsafe { $gt(self.0, other.0) })
-            }
-            #[inline(always)]
-            fn min(self, other: Self) -> Self {
-                Self(unsafe { $min(self.0, other.0) })
-            }
-            #[inline(always)]
-            fn max(self, other: Self) -> Self {
-                Self(unsafe { $max(self.0, other.0) })
-            }
-            #[inline(always)]
-            fn register(&self, _: usize) -> Self {
-                *self
-            }
-            #[inline(always)]
-            fn set_register(&mut self, _: usize, register: Self) {
-                *self = register;
-            }
-        }
-    };
+/// Functions whose arguments have another order than those of the instructions.
+#[inline(always)]
+unsafe fn select_si256(mask: __m256i, yes: __m256i, no: __m256i) -> __m256i {
+    unsafe { _mm256_blendv_epi8(no, yes, mask) }
 }
 
-macro_rules! integers {
-    ($name:ident, $lane:ident, $lanes:literal, $splat:ident, $gt:ident, $min:ident, $max:ident, $eq:ident,
-     $add:ident, $sub:ident, $($method:item)*) => {
-        register!($name(__m256i), $lane, $lanes, $name, $splat, _mm256_loadu_si256,
-            _mm256_storeu_si256, _mm256_stream_si256, __m256i, $gt, $min, $max);
-
-        impl Vector for $name {
-            #[inline(always)]
-            fn eq(self, other: Self) -> Self {
-                Self(unsafe { $eq(self.0, other.0) })
-            }
-            #[inline(always)]
-            fn and(self, other: Self) -> Self {
-                Self(unsafe { _mm256_and_si256(self.0, other.0) })
-            }
-            #[inline(always)]
-            fn without(self, other: Self) -> Self {
-                Self(unsafe { _mm256_andnot_si256(other.0, self.0) })
-            }
-            #[inline(always)]
-            fn or(self, other: Self) -> Self {
-                Self(unsafe { _mm256_or_si256(self.0, other.0) })
-            }
-            #[inline(always)]
-            fn add(self, other: Self) -> Self {
-                Self(unsafe { $add(self.0, other.0) })
-            }
-            #[inline(always)]
-            fn sub(self, other: Self) -> Self {
-                Self(unsafe { $sub(self.0, other.0) })
-            }
-            #[inline(always)]
-            fn select(self, yes: Self, no: Self) -> Self {
-                Self(unsafe { _mm256_blendv_epi8(no.0, yes.0, self.0) })
-            }
-            $(#[inline(always)] $method)*
-        }
-    };
+#[inline(always)]
+unsafe fn select_ps(mask: __m256i, yes: __m256, no: __m256) -> __m256 {
+    unsafe { _mm256_blendv_ps(no, yes, _mm256_castsi256_ps(mask)) }
 }
 
-integers! { I16, i16, 16, _mm256_set1_epi16, _mm256_cmpgt_epi16, _mm256_min_epi16, _mm256_max_epi16,
-    _mm256_cmpeq_epi16, _mm256_add_epi16, _mm256_sub_epi16,
-    fn shr(self, by: Self) -> Self {
-        // There is no instruction for it; what needs speed shifts wider lanes.
-        let (mut lanes, mut places) = ([0; 16], [0; 16]);
-        self.store(&mut lanes);
-        by.store(&mut places);
-        for (lane, places) in lanes.iter_mut().zip(places) {
-            *lane = (*lane as u16).checked_shr(places as u32).unwrap_or(0) as i16;
-        }
-        Self::load(Avx2(()), &lanes)
+#[inline(always)]
+unsafe fn select_pd(mask: __m256i, yes: __m256d, no: __m256d) -> __m256d {
+    unsafe { _mm256_blendv_pd(no, yes, _mm256_castsi256_pd(mask)) }
+}
+
+#[inline(always)]
+unsafe fn without(lanes: __m256i, other: __m256i) -> __m256i {
+    unsafe { _mm256_andnot_si256(other, lanes) }
+}
+
+// There is no instruction for it; what needs speed shifts wider lanes.
+#[inline(always)]
+unsafe fn shr_epi16(lanes: __m256i, by: __m256i) -> __m256i {
+    let (lanes, by) = (I16(lanes), I16(by));
+    let (mut shifted, mut places) = ([0; 16], [0; 16]);
+    lanes.store(&mut shifted);
+    by.store(&mut places);
+    for (lane, places) in shifted.iter_mut().zip(places) {
+        *lane = (*lane as u16).checked_shr(places as u32).unwrap_or(0) as i16;
     }
-    fn negate_where_negative(self, signs: Self) -> Self {
-        Self(unsafe { _mm256_sign_epi16(self.0, signs.0) })
-    }
-    fn bits(self) -> u32 {
-        unsafe {
-            let (low, high) = halves(self.0);
-            _mm_movemask_epi8(_mm_packs_epi16(low, high)) as u32
-        }
-    }
-    fn of_bits(isa: Avx2, bits: u32) -> Self {
-        let each = Self::load(isa, &std::array::from_fn::<_, 16, _>(|l| (1u16 << l) as i16));
-        Self::splat(isa, bits as i16).and(each).eq(each)
+    I16::load(Avx2(()), &shifted).0
+}
+
+#[inline(always)]
+unsafe fn bits_epi16(mask: __m256i) -> u32 {
+    unsafe {
+        let (low, high) = halves(mask);
+        _mm_movemask_epi8(_mm_packs_epi16(low, high)) as u32
     }
 }
 
-integers! { I32, i32, 8, _mm256_set1_epi32, _mm256_cmpgt_epi32, _mm256_min_epi32, _mm256_max_epi32,
-    _mm256_cmpeq_epi32, _mm256_add_epi32, _mm256_sub_epi32,
-    fn shr(self, by: Self) -> Self {
-        Self(unsafe { _mm256_srlv_epi32(self.0, by.0) })
+#[inline(always)]
+unsafe fn bits_epi32(mask: __m256i) -> u32 {
+    unsafe { _mm256_movemask_ps(_mm256_castsi256_ps(mask)) as u32 }
+}
+
+#[inline(always)]
+unsafe fn bits_epi64(mask: __m256i) -> u32 {
+    unsafe { _mm256_movemask_pd(_mm256_castsi256_pd(mask)) as u32 }
+}
+
+#[inline(always)]
+unsafe fn of_bits_epi16(bits: u32) -> __m256i {
+    unsafe {
+        let low = _mm_setr_epi16(1, 2, 4, 8, 16, 32, 64, 128);
+        let each = _mm256_set_m128i(_mm_slli_epi16::<8>(low), low);
+        _mm256_cmpeq_epi16(_mm256_and_si256(_mm256_set1_epi16(bits as i16), each), each)
     }
-    fn negate_where_negative(self, signs: Self) -> Self {
-        Self(unsafe { _mm256_sign_epi32(self.0, signs.0) })
+}
+
+#[inline(always)]
+unsafe fn of_bits_epi32(bits: u32) -> __m256i {
+    unsafe {
+        let each = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
+        _mm256_cmpeq_epi32(_mm256_and_si256(_mm256_set1_epi32(bits as i32), each), each)
     }
-    fn bits(self) -> u32 {
-        unsafe { _mm256_movemask_ps(_mm256_castsi256_ps(self.0)) as u32 }
-    }
-    fn of_bits(isa: Avx2, bits: u32) -> Self {
-        let each = Self::load(isa, &[1, 2, 4, 8, 16, 32, 64, 128]);
-        Self::splat(isa, bits as i32).and(each).eq(each)
+}
+
+#[inline(always)]
+unsafe fn of_bits_epi64(bits: u32) -> __m256i {
+    unsafe {
+        let each = _mm256_setr_epi64x(1, 2, 4, 8);
+        _mm256_cmpeq_epi64(_mm256_and_si256(_mm256_set1_epi64x(bits.into()), each), each)
     }
 }
 
 #[inline(always)]
 unsafe fn min_epi64(a: __m256i, b: __m256i) -> __m256i {
-    unsafe { _mm256_blendv_epi8(a, b, _mm256_cmpgt_epi64(a, b)) }
+    unsafe { select_si256(_mm256_cmpgt_epi64(a, b), b, a) }
 }
 
 #[inline(always)]
 unsafe fn max_epi64(a: __m256i, b: __m256i) -> __m256i {
-    unsafe { _mm256_blendv_epi8(b, a, _mm256_cmpgt_epi64(a, b)) }
+    unsafe { select_si256(_mm256_cmpgt_epi64(a, b), a, b) }
 }
 
-integers! { I64, i64, 4, _mm256_set1_epi64x, _mm256_cmpgt_epi64, min_epi64, max_epi64,
-    _mm256_cmpeq_epi64, _mm256_add_epi64, _mm256_sub_epi64,
-    fn shr(self, by: Self) -> Self {
-        Self(unsafe { _mm256_srlv_epi64(self.0, by.0) })
-    }
-    fn negate_where_negative(self, signs: Self) -> Self {
-        unsafe {
-            let mask = _mm256_cmpgt_epi64(_mm256_setzero_si256(), signs.0);
-            Self(_mm256_sub_epi64(_mm256_xor_si256(self.0, mask), mask))
-        }
-    }
-    fn bits(self) -> u32 {
-        unsafe { _mm256_movemask_pd(_mm256_castsi256_pd(self.0)) as u32 }
-    }
-    fn of_bits(isa: Avx2, bits: u32) -> Self {
-        let each = Self::load(isa, &[1, 2, 4, 8]);
-        Self::splat(isa, bits.into()).and(each).eq(each)
+#[inline(always)]
+unsafe fn negate_epi64(lanes: __m256i, signs: __m256i) -> __m256i {
+    unsafe {
+        let mask = _mm256_cmpgt_epi64(_mm256_setzero_si256(), signs);
+        _mm256_sub_epi64(_mm256_xor_si256(lanes, mask), mask)
     }
 }
 
@@ -343,42 +257,40 @@ unsafe fn gt_pd(a: __m256d, b: __m256d) -> __m256i {
     unsafe { _mm256_castpd_si256(_mm256_cmp_pd::<_CMP_GT_OQ>(a, b)) }
 }
 
-macro_rules! floats {
-    ($name:ident($register:ident), $lane:ident, $lanes:literal, $mask:ident, $splat:ident, $load:ident,
-     $store:ident, $stream:ident, $gt:ident, $min:ident, $max:ident, $of_bits:ident, $bits:ident,
-     $blend:ident, $($method:ident: $instruction:ident),*) => {
-        register!($name($register), $lane, $lanes, $mask, $splat, $load, $store, $stream, $lane, $gt,
-            $min, $max);
-
-        impl Floats for $name {
-            #[inline(always)]
-            fn of_bits(bits: $mask) -> Self {
-                Self(unsafe { $of_bits(bits.0) })
-            }
-            #[inline(always)]
-            fn bits(self) -> $mask {
-                $mask(unsafe { $bits(self.0) })
-            }
-            #[inline(always)]
-            fn select(mask: $mask, yes: Self, no: Self) -> Self {
-                Self(unsafe { $blend(no.0, yes.0, $of_bits(mask.0)) })
-            }
-            $(#[inline(always)]
-            fn $method(self, other: Self) -> Self {
-                Self(unsafe { $instruction(self.0, other.0) })
-            })*
-        }
-    };
+integers! { I16(__m256i): [i16; 16] of Avx2;
+    splat _mm256_set1_epi16, load _mm256_loadu_si256, store _mm256_storeu_si256,
+    stream _mm256_stream_si256, gt _mm256_cmpgt_epi16, min _mm256_min_epi16, max _mm256_max_epi16,
+    eq _mm256_cmpeq_epi16, and _mm256_and_si256, without without, or _mm256_or_si256,
+    add _mm256_add_epi16, sub _mm256_sub_epi16, shr shr_epi16, select select_si256,
+    negate_where_negative _mm256_sign_epi16, bits bits_epi16, of_bits of_bits_epi16
 }
 
-floats! { F32(__m256), f32, 8, I32, _mm256_set1_ps, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_stream_ps,
-    gt_ps, _mm256_min_ps, _mm256_max_ps,
-    _mm256_castsi256_ps, _mm256_castps_si256, _mm256_blendv_ps,
-    add: _mm256_add_ps, sub: _mm256_sub_ps, mul: _mm256_mul_ps, div: _mm256_div_ps
+integers! { I32(__m256i): [i32; 8] of Avx2;
+    splat _mm256_set1_epi32, load _mm256_loadu_si256, store _mm256_storeu_si256,
+    stream _mm256_stream_si256, gt _mm256_cmpgt_epi32, min _mm256_min_epi32, max _mm256_max_epi32,
+    eq _mm256_cmpeq_epi32, and _mm256_and_si256, without without, or _mm256_or_si256,
+    add _mm256_add_epi32, sub _mm256_sub_epi32, shr _mm256_srlv_epi32, select select_si256,
+    negate_where_negative _mm256_sign_epi32, bits bits_epi32, of_bits of_bits_epi32
 }
 
-floats! { F64(__m256d), f64, 4, I64, _mm256_set1_pd, _mm256_loadu_pd, _mm256_storeu_pd, _mm256_stream_pd,
-    gt_pd, _mm256_min_pd, _mm256_max_pd,
-    _mm256_castsi256_pd, _mm256_castpd_si256, _mm256_blendv_pd,
-    add: _mm256_add_pd, sub: _mm256_sub_pd, mul: _mm256_mul_pd, div: _mm256_div_pd
+integers! { I64(__m256i): [i64; 4] of Avx2;
+    splat _mm256_set1_epi64x, load _mm256_loadu_si256, store _mm256_storeu_si256,
+    stream _mm256_stream_si256, gt _mm256_cmpgt_epi64, min min_epi64, max max_epi64,
+    eq _mm256_cmpeq_epi64, and _mm256_and_si256, without without, or _mm256_or_si256,
+    add _mm256_add_epi64, sub _mm256_sub_epi64, shr _mm256_srlv_epi64, select select_si256,
+    negate_where_negative negate_epi64, bits bits_epi64, of_bits of_bits_epi64
+}
+
+floats! { F32(__m256): [f32; 8] of Avx2, mask I32;
+    splat _mm256_set1_ps, load _mm256_loadu_ps, store _mm256_storeu_ps, stream _mm256_stream_ps,
+    gt gt_ps, min _mm256_min_ps, max _mm256_max_ps, of_bits _mm256_castsi256_ps,
+    bits _mm256_castps_si256, select select_ps, add _mm256_add_ps, sub _mm256_sub_ps,
+    mul _mm256_mul_ps, div _mm256_div_ps
+}
+
+floats! { F64(__m256d): [f64; 4] of Avx2, mask I64;
+    splat _mm256_set1_pd, load _mm256_loadu_pd, store _mm256_storeu_pd, stream _mm256_stream_pd,
+    gt gt_pd, min _mm256_min_pd, max _mm256_max_pd, of_bits _mm256_castsi256_pd,
+    bits _mm256_castpd_si256, select select_pd, add _mm256_add_pd, sub _mm256_sub_pd,
+    mul _mm256_mul_pd, div _mm256_div_pd
 }

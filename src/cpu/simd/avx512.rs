@@ -4,7 +4,8 @@
 //! keeps the mask register. Lanes of 16 bits are registers of 256 bits: to count in two of them as one
 //! of 512 took longer, as masks then come through two ports only.
 
-use super::{Floats, Isa, Job, LANES, Ordered, Two, Vector};
+use super::registers::{floats, integers};
+use super::{Isa, Job, LANES, Ordered, Two, Vector};
 use half::f16;
 use std::arch::x86_64::*;
 
@@ -130,19 +131,68 @@ impl Isa for Avx512 {
     }
 }
 
-#[inline(always)]
-unsafe fn gt_epi16(a: __m256i, b: __m256i) -> __m256i {
-    unsafe { _mm256_movm_epi16(_mm256_cmpgt_epi16_mask(a, b)) }
+/// Functions whose masks are vectors, of instructions whose masks are not.
+macro_rules! masks {
+    ($register:ty, $bits:ty, to_mask $to_mask:ident, of_mask $of_mask:ident, splat $splat:ident;
+     $gt:ident by $cmpgt:ident, $eq:ident by $cmpeq:ident, $select:ident by $blend:ident,
+     $count:ident and $negate:ident by $mask_sub:ident, $to_bits:ident, $of_bits:ident) => {
+        #[inline(always)]
+        unsafe fn $gt(a: $register, b: $register) -> $register {
+            unsafe { $of_mask($cmpgt(a, b)) }
+        }
+        #[inline(always)]
+        unsafe fn $eq(a: $register, b: $register) -> $register {
+            unsafe { $of_mask($cmpeq(a, b)) }
+        }
+        #[inline(always)]
+        unsafe fn $select(mask: $register, yes: $register, no: $register) -> $register {
+            unsafe { $blend($to_mask(mask), no, yes) }
+        }
+        #[inline(always)]
+        unsafe fn $count(lanes: $register, mask: $register) -> $register {
+            unsafe { $mask_sub(lanes, $to_mask(mask), lanes, $splat(-1)) }
+        }
+        #[inline(always)]
+        unsafe fn $negate(lanes: $register, signs: $register) -> $register {
+            unsafe { $mask_sub(lanes, $to_mask(signs), $splat(0), lanes) }
+        }
+        #[inline(always)]
+        unsafe fn $to_bits(mask: $register) -> u32 {
+            unsafe { $to_mask(mask).into() }
+        }
+        #[inline(always)]
+        unsafe fn $of_bits(bits: u32) -> $register {
+            unsafe { $of_mask(bits as $bits) }
+        }
+    };
+}
+
+masks! { __m256i, u16, to_mask _mm256_movepi16_mask, of_mask _mm256_movm_epi16, splat _mm256_set1_epi16;
+    gt_epi16 by _mm256_cmpgt_epi16_mask, eq_epi16 by _mm256_cmpeq_epi16_mask,
+    select_epi16 by _mm256_mask_blend_epi16, count_epi16 and negate_epi16 by _mm256_mask_sub_epi16,
+    bits_epi16, of_bits_epi16
+}
+
+masks! { __m512i, u16, to_mask _mm512_movepi32_mask, of_mask _mm512_movm_epi32, splat _mm512_set1_epi32;
+    gt_epi32 by _mm512_cmpgt_epi32_mask, eq_epi32 by _mm512_cmpeq_epi32_mask,
+    select_epi32 by _mm512_mask_blend_epi32, count_epi32 and negate_epi32 by _mm512_mask_sub_epi32,
+    bits_epi32, of_bits_epi32
+}
+
+masks! { __m512i, u8, to_mask _mm512_movepi64_mask, of_mask _mm512_movm_epi64, splat _mm512_set1_epi64;
+    gt_epi64 by _mm512_cmpgt_epi64_mask, eq_epi64 by _mm512_cmpeq_epi64_mask,
+    select_epi64 by _mm512_mask_blend_epi64, count_epi64 and negate_epi64 by _mm512_mask_sub_epi64,
+    bits_epi64, of_bits_epi64
 }
 
 #[inline(always)]
-unsafe fn gt_epi32(a: __m512i, b: __m512i) -> __m512i {
-    unsafe { _mm512_movm_epi32(_mm512_cmpgt_epi32_mask(a, b)) }
+unsafe fn without_256(lanes: __m256i, other: __m256i) -> __m256i {
+    unsafe { _mm256_andnot_si256(other, lanes) }
 }
 
 #[inline(always)]
-unsafe fn gt_epi64(a: __m512i, b: __m512i) -> __m512i {
-    unsafe { _mm512_movm_epi64(_mm512_cmpgt_epi64_mask(a, b)) }
+unsafe fn without_512(lanes: __m512i, other: __m512i) -> __m512i {
+    unsafe { _mm512_andnot_si512(other, lanes) }
 }
 
 #[inline(always)]
@@ -155,205 +205,50 @@ unsafe fn gt_pd(a: __m512d, b: __m512d) -> __m512i {
     unsafe { _mm512_movm_epi64(_mm512_cmp_pd_mask::<_CMP_GT_OQ>(a, b)) }
 }
 
-/// A register and what all have in common. Instructions are named by functions: closures might not be
-/// inlined, and then be compiled without the instructions.
-macro_rules! register {
-    ($name:ident($register:ident), $lane:ident, $lanes:literal, $mask:ident,
-     $splat:ident, $load:ident, $store:ident, $stream:ident,
-     $gt:ident, $min:ident, $max:ident) => {
-        #[derive(Clone, Copy, Debug)]
-        #[repr(transparent)]
-        pub struct $name($register);
-
-        impl Ordered for $name {
-            type Lane = $lane;
-            type Isa = Avx512;
-            type Mask = $mask;
-            type Register = Self;
-
-            const LANES: usize = $lanes;
-
-            #[inline(always)]
-            fn splat(_: Avx512, value: $lane) -> Self {
-                Self(unsafe { $splat(value) })
-            }
-            #[inline(always)]
-            fn load(_: Avx512, from: &[$lane]) -> Self {
-                assert!(from.len() >= $lanes);
-                Self(unsafe { $load(from.as_ptr().cast()) })
-            }
-            #[inline(always)]
-            fn store(self, to: &mut [$lane]) {
-                assert!(to.len() >= $lanes);
-                unsafe { $store(to.as_mut_ptr().cast(), self.0) }
-            }
-            #[inline(always)]
-            unsafe fn store_past_caches(self, to: &mut [$lane]) {
-                assert!(to.len() >= $lanes);
-                let place: *mut $register = to.as_mut_ptr().cast();
-                unsafe {
-                    if place.is_aligned() {
-                        $stream(place.cast(), self.0);
-                    } else {
-                        $store(place.cast(), self.0);
-                    }
-                }
-            }
-            #[inline(always)]
-            fn gt(self, other: Self) -> $mask {
-                $mask(unsafe { $gt(self.0, other.0) })
-            }
-            #[inline(always)]
-            fn min(self, other: Self) -> Self {
-                Self(unsafe { $min(self.0, other.0) })
-            }
-            #[inline(always)]
-            fn max(self, other: Self) -> Self {
-                Self(unsafe { $max(self.0, other.0) })
-            }
-            #[inline(always)]
-            fn register(&self, _: usize) -> Self {
-                *self
-            }
-            #[inline(always)]
-            fn set_register(&mut self, _: usize, register: Self) {
-                *self = register;
-            }
-        }
-    };
+#[inline(always)]
+unsafe fn select_ps(mask: __m512i, yes: __m512, no: __m512) -> __m512 {
+    unsafe { _mm512_mask_blend_ps(_mm512_movepi32_mask(mask), no, yes) }
 }
 
-macro_rules! integers {
-    ($name:ident($register:ident), $lane:ident, $lanes:literal, $bits:ident, $splat:ident, $load:ident,
-     $store:ident, $stream:ident, $min:ident, $max:ident, $add:ident, $sub:ident, $shr:ident, $and:ident,
-     $andnot:ident, $or:ident, $to_mask:ident, $of_mask:ident, $gt:ident, $eq:ident, $blend:ident,
-     $mask_sub:ident) => {
-        register!(
-            $name($register),
-            $lane,
-            $lanes,
-            $name,
-            $splat,
-            $load,
-            $store,
-            $stream,
-            $gt,
-            $min,
-            $max
-        );
-
-        impl Vector for $name {
-            #[inline(always)]
-            fn eq(self, other: Self) -> Self {
-                Self(unsafe { $of_mask($eq(self.0, other.0)) })
-            }
-            #[inline(always)]
-            fn and(self, other: Self) -> Self {
-                Self(unsafe { $and(self.0, other.0) })
-            }
-            #[inline(always)]
-            fn without(self, other: Self) -> Self {
-                Self(unsafe { $andnot(other.0, self.0) })
-            }
-            #[inline(always)]
-            fn or(self, other: Self) -> Self {
-                Self(unsafe { $or(self.0, other.0) })
-            }
-            #[inline(always)]
-            fn add(self, other: Self) -> Self {
-                Self(unsafe { $add(self.0, other.0) })
-            }
-            #[inline(always)]
-            fn sub(self, other: Self) -> Self {
-                Self(unsafe { $sub(self.0, other.0) })
-            }
-            #[inline(always)]
-            fn count(self, mask: Self) -> Self {
-                unsafe { Self($mask_sub(self.0, $to_mask(mask.0), self.0, $splat(-1))) }
-            }
-            #[inline(always)]
-            fn shr(self, by: Self) -> Self {
-                Self(unsafe { $shr(self.0, by.0) })
-            }
-            #[inline(always)]
-            fn select(self, yes: Self, no: Self) -> Self {
-                Self(unsafe { $blend($to_mask(self.0), no.0, yes.0) })
-            }
-            #[inline(always)]
-            fn negate_where_negative(self, signs: Self) -> Self {
-                unsafe { Self($mask_sub(self.0, $to_mask(signs.0), $splat(0), self.0)) }
-            }
-            #[inline(always)]
-            fn bits(self) -> u32 {
-                unsafe { $to_mask(self.0).into() }
-            }
-            #[inline(always)]
-            fn of_bits(_: Avx512, bits: u32) -> Self {
-                Self(unsafe { $of_mask(bits as $bits) })
-            }
-        }
-    };
+#[inline(always)]
+unsafe fn select_pd(mask: __m512i, yes: __m512d, no: __m512d) -> __m512d {
+    unsafe { _mm512_mask_blend_pd(_mm512_movepi64_mask(mask), no, yes) }
 }
 
-integers! { I16(__m256i), i16, 16, u16, _mm256_set1_epi16, _mm256_loadu_si256, _mm256_storeu_si256,
-    _mm256_stream_si256, _mm256_min_epi16, _mm256_max_epi16, _mm256_add_epi16, _mm256_sub_epi16,
-    _mm256_srlv_epi16, _mm256_and_si256, _mm256_andnot_si256, _mm256_or_si256, _mm256_movepi16_mask,
-    _mm256_movm_epi16, gt_epi16, _mm256_cmpeq_epi16_mask, _mm256_mask_blend_epi16,
-    _mm256_mask_sub_epi16
+integers! { I16(__m256i): [i16; 16] of Avx512;
+    splat _mm256_set1_epi16, load _mm256_loadu_si256, store _mm256_storeu_si256,
+    stream _mm256_stream_si256, gt gt_epi16, min _mm256_min_epi16, max _mm256_max_epi16, eq eq_epi16,
+    and _mm256_and_si256, without without_256, or _mm256_or_si256, add _mm256_add_epi16,
+    sub _mm256_sub_epi16, shr _mm256_srlv_epi16, select select_epi16,
+    negate_where_negative negate_epi16, bits bits_epi16, of_bits of_bits_epi16, count count_epi16
 }
 
-integers! { I32(__m512i), i32, 16, u16, _mm512_set1_epi32, _mm512_loadu_si512, _mm512_storeu_si512,
-    _mm512_stream_si512, _mm512_min_epi32, _mm512_max_epi32, _mm512_add_epi32, _mm512_sub_epi32,
-    _mm512_srlv_epi32, _mm512_and_si512, _mm512_andnot_si512, _mm512_or_si512, _mm512_movepi32_mask,
-    _mm512_movm_epi32, gt_epi32, _mm512_cmpeq_epi32_mask, _mm512_mask_blend_epi32,
-    _mm512_mask_sub_epi32
+integers! { I32(__m512i): [i32; 16] of Avx512;
+    splat _mm512_set1_epi32, load _mm512_loadu_si512, store _mm512_storeu_si512,
+    stream _mm512_stream_si512, gt gt_epi32, min _mm512_min_epi32, max _mm512_max_epi32, eq eq_epi32,
+    and _mm512_and_si512, without without_512, or _mm512_or_si512, add _mm512_add_epi32,
+    sub _mm512_sub_epi32, shr _mm512_srlv_epi32, select select_epi32,
+    negate_where_negative negate_epi32, bits bits_epi32, of_bits of_bits_epi32, count count_epi32
 }
 
-integers! { I64(__m512i), i64, 8, u8, _mm512_set1_epi64, _mm512_loadu_si512, _mm512_storeu_si512,
-    _mm512_stream_si512, _mm512_min_epi64, _mm512_max_epi64, _mm512_add_epi64, _mm512_sub_epi64,
-    _mm512_srlv_epi64, _mm512_and_si512, _mm512_andnot_si512, _mm512_or_si512, _mm512_movepi64_mask,
-    _mm512_movm_epi64, gt_epi64, _mm512_cmpeq_epi64_mask, _mm512_mask_blend_epi64,
-    _mm512_mask_sub_epi64
+integers! { I64(__m512i): [i64; 8] of Avx512;
+    splat _mm512_set1_epi64, load _mm512_loadu_si512, store _mm512_storeu_si512,
+    stream _mm512_stream_si512, gt gt_epi64, min _mm512_min_epi64, max _mm512_max_epi64, eq eq_epi64,
+    and _mm512_and_si512, without without_512, or _mm512_or_si512, add _mm512_add_epi64,
+    sub _mm512_sub_epi64, shr _mm512_srlv_epi64, select select_epi64,
+    negate_where_negative negate_epi64, bits bits_epi64, of_bits of_bits_epi64, count count_epi64
 }
 
-macro_rules! floats {
-    ($name:ident($register:ident), $lane:ident, $lanes:literal, $mask:ident, $splat:ident, $load:ident,
-     $store:ident, $stream:ident, $gt:ident, $min:ident, $max:ident, $of_bits:ident, $bits:ident,
-     $to_mask:ident, $blend:ident, $($method:ident: $instruction:ident),*) => {
-        register!($name($register), $lane, $lanes, $mask, $splat, $load, $store, $stream, $gt, $min,
-            $max);
-
-        impl Floats for $name {
-            #[inline(always)]
-            fn of_bits(bits: $mask) -> Self {
-                Self(unsafe { $of_bits(bits.0) })
-            }
-            #[inline(always)]
-            fn bits(self) -> $mask {
-                $mask(unsafe { $bits(self.0) })
-            }
-            #[inline(always)]
-            fn select(mask: $mask, yes: Self, no: Self) -> Self {
-                Self(unsafe { $blend($to_mask(mask.0), no.0, yes.0) })
-            }
-            $(#[inline(always)]
-            fn $method(self, other: Self) -> Self {
-                Self(unsafe { $instruction(self.0, other.0) })
-            })*
-        }
-    };
+floats! { F32(__m512): [f32; 16] of Avx512, mask I32;
+    splat _mm512_set1_ps, load _mm512_loadu_ps, store _mm512_storeu_ps, stream _mm512_stream_ps,
+    gt gt_ps, min _mm512_min_ps, max _mm512_max_ps, of_bits _mm512_castsi512_ps,
+    bits _mm512_castps_si512, select select_ps, add _mm512_add_ps, sub _mm512_sub_ps,
+    mul _mm512_mul_ps, div _mm512_div_ps
 }
 
-floats! { F32(__m512), f32, 16, I32, _mm512_set1_ps, _mm512_loadu_ps, _mm512_storeu_ps, _mm512_stream_ps,
-    gt_ps, _mm512_min_ps, _mm512_max_ps,
-    _mm512_castsi512_ps, _mm512_castps_si512,
-    _mm512_movepi32_mask, _mm512_mask_blend_ps,
-    add: _mm512_add_ps, sub: _mm512_sub_ps, mul: _mm512_mul_ps, div: _mm512_div_ps
-}
-
-floats! { F64(__m512d), f64, 8, I64, _mm512_set1_pd, _mm512_loadu_pd, _mm512_storeu_pd, _mm512_stream_pd,
-    gt_pd, _mm512_min_pd, _mm512_max_pd,
-    _mm512_castsi512_pd, _mm512_castpd_si512,
-    _mm512_movepi64_mask, _mm512_mask_blend_pd,
-    add: _mm512_add_pd, sub: _mm512_sub_pd, mul: _mm512_mul_pd, div: _mm512_div_pd
+floats! { F64(__m512d): [f64; 8] of Avx512, mask I64;
+    splat _mm512_set1_pd, load _mm512_loadu_pd, store _mm512_storeu_pd, stream _mm512_stream_pd,
+    gt gt_pd, min _mm512_min_pd, max _mm512_max_pd, of_bits _mm512_castsi512_pd,
+    bits _mm512_castpd_si512, select select_pd, add _mm512_add_pd, sub _mm512_sub_pd,
+    mul _mm512_mul_pd, div _mm512_div_pd
 }

@@ -15,7 +15,7 @@
 //! |---|---|---|
 //! | `avx2.rs`, `avx512.rs`, `neon.rs` | intrinsics need their instructions | a vector or a token of the set is only made after detection |
 //! | `avx2.rs`, `avx512.rs` | a function with `#[target_feature]` | it is only called with that token |
-//! | `avx2.rs`, `avx512.rs`, `neon.rs` | loads and stores through pointers | each is behind an assertion of the slice's length |
+//! | `registers.rs` | loads and stores through pointers | each is behind an assertion of the slice's length |
 //! | `columns.rs` | threads write disjoint columns of one matrix | a part owns a range of columns and hands out rows of that range alone |
 //! | `columns.rs` | rows without a check of the whole matrix | the last row has been checked |
 //! | `avx2.rs`, `avx512.rs`, `neon.rs` | a prefetch of any address | it touches nothing that a program can see |
@@ -37,6 +37,8 @@ mod keys;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod portable;
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+mod registers;
 mod store;
 mod two;
 

@@ -1,6 +1,7 @@
 //! aarch64 with Advanced SIMD (NEON): registers of 128 bits.
 
-use super::{Floats, Isa, Job, LANES, Ordered, Two, Vector};
+use super::registers::{floats, integers};
+use super::{Isa, Job, LANES, Ordered, Two, Vector};
 use half::f16;
 use std::arch::aarch64::*;
 
@@ -140,138 +141,69 @@ unsafe fn narrow_four(lanes: Two<F64>) -> F32 {
     unsafe { F32(vcvt_high_f32_f64(vcvt_f32_f64(lanes.0.0), lanes.1.0)) }
 }
 
-/// A register and what all have in common.
-macro_rules! register {
-    ($name:ident($register:ident), $lane:ident, $lanes:literal, $mask:ident,
-     $splat:ident, $load:ident, $store:ident, $gt:ident, $of_mask:ident, $min:ident, $max:ident) => {
-        #[derive(Clone, Copy, Debug)]
-        #[repr(transparent)]
-        pub struct $name($register);
-
-        impl Ordered for $name {
-            type Lane = $lane;
-            type Isa = Neon;
-            type Mask = $mask;
-            type Register = Self;
-
-            const LANES: usize = $lanes;
-
-            #[inline(always)]
-            fn splat(_: Neon, value: $lane) -> Self {
-                Self(unsafe { $splat(value) })
+/// Functions whose masks are signed, of instructions whose masks are not.
+macro_rules! masks {
+    ($register:ty, [$lane:ty; $lanes:literal] of bits $each:expr, to_mask $to_mask:ident,
+     of_mask $of_mask:ident;
+     $gt:ident by $cgt:ident, $eq:ident by $ceq:ident, $shr:ident by $shl:ident and $neg:ident,
+     $select:ident by $bsl:ident, $negate:ident by $sign:ident and $xor:ident and $sub:ident,
+     $bits:ident by $and:ident and $sum:ident, $of_bits:ident by $load:ident and $splat:ident and $test:ident) => {
+        #[inline(always)]
+        unsafe fn $gt(a: $register, b: $register) -> $register {
+            unsafe { $of_mask($cgt(a, b)) }
+        }
+        #[inline(always)]
+        unsafe fn $eq(a: $register, b: $register) -> $register {
+            unsafe { $of_mask($ceq(a, b)) }
+        }
+        // To the left by less than nothing.
+        #[inline(always)]
+        unsafe fn $shr(lanes: $register, by: $register) -> $register {
+            unsafe { $of_mask($shl($to_mask(lanes), $neg(by))) }
+        }
+        #[inline(always)]
+        unsafe fn $select(mask: $register, yes: $register, no: $register) -> $register {
+            unsafe { $bsl($to_mask(mask), yes, no) }
+        }
+        #[inline(always)]
+        unsafe fn $negate(lanes: $register, signs: $register) -> $register {
+            unsafe {
+                let mask = $sign::<{ <$lane>::BITS as i32 - 1 }>(signs);
+                $sub($xor(lanes, mask), mask)
             }
-            #[inline(always)]
-            fn load(_: Neon, from: &[$lane]) -> Self {
-                assert!(from.len() >= $lanes);
-                Self(unsafe { $load(from.as_ptr()) })
-            }
-            #[inline(always)]
-            fn store(self, to: &mut [$lane]) {
-                assert!(to.len() >= $lanes);
-                unsafe { $store(to.as_mut_ptr(), self.0) }
-            }
-            // Stores past the caches have no intrinsic here.
-            #[inline(always)]
-            unsafe fn store_past_caches(self, to: &mut [$lane]) {
-                self.store(to);
-            }
-            #[inline(always)]
-            fn gt(self, other: Self) -> $mask {
-                $mask(unsafe { $of_mask($gt(self.0, other.0)) })
-            }
-            #[inline(always)]
-            fn min(self, other: Self) -> Self {
-                Self(unsafe { $min(self.0, other.0) })
-            }
-            #[inline(always)]
-            fn max(self, other: Self) -> Self {
-                Self(unsafe { $max(self.0, other.0) })
-            }
-            #[inline(always)]
-            fn register(&self, _: usize) -> Self {
-                *self
-            }
-            #[inline(always)]
-            fn set_register(&mut self, _: usize, register: Self) {
-                *self = register;
-            }
+        }
+        #[inline(always)]
+        unsafe fn $bits(mask: $register) -> u32 {
+            let each: [$lane; $lanes] = $each;
+            unsafe { $sum($and($to_mask(mask), $to_mask($load(each.as_ptr())))) as u32 }
+        }
+        #[inline(always)]
+        unsafe fn $of_bits(bits: u32) -> $register {
+            let each: [$lane; $lanes] = $each;
+            unsafe { $of_mask($test($splat(bits as $lane), $load(each.as_ptr()))) }
         }
     };
 }
 
-macro_rules! integers {
-    ($name:ident($register:ident), $lane:ident, $lanes:literal, [$($bit:literal),*], $splat:ident,
-     $load:ident, $store:ident, $gt:ident, $min:ident, $max:ident, $eq:ident, $test:ident, $and:ident,
-     $bic:ident, $or:ident, $xor:ident, $add:ident, $sub:ident, $neg:ident, $sign:ident, $shift:ident,
-     $bsl:ident, $sum:ident, $and_mask:ident, $to_mask:ident, $of_mask:ident) => {
-        register!($name($register), $lane, $lanes, $name, $splat, $load, $store, $gt, $of_mask, $min,
-            $max);
-
-        impl Vector for $name {
-            #[inline(always)]
-            fn eq(self, other: Self) -> Self {
-                Self(unsafe { $of_mask($eq(self.0, other.0)) })
-            }
-            #[inline(always)]
-            fn and(self, other: Self) -> Self {
-                Self(unsafe { $and(self.0, other.0) })
-            }
-            #[inline(always)]
-            fn without(self, other: Self) -> Self {
-                Self(unsafe { $bic(self.0, other.0) })
-            }
-            #[inline(always)]
-            fn or(self, other: Self) -> Self {
-                Self(unsafe { $or(self.0, other.0) })
-            }
-            #[inline(always)]
-            fn add(self, other: Self) -> Self {
-                Self(unsafe { $add(self.0, other.0) })
-            }
-            #[inline(always)]
-            fn sub(self, other: Self) -> Self {
-                Self(unsafe { $sub(self.0, other.0) })
-            }
-            #[inline(always)]
-            fn shr(self, by: Self) -> Self {
-                // To the left by less than nothing.
-                Self(unsafe { $of_mask($shift($to_mask(self.0), $neg(by.0))) })
-            }
-            #[inline(always)]
-            fn select(self, yes: Self, no: Self) -> Self {
-                Self(unsafe { $bsl($to_mask(self.0), yes.0, no.0) })
-            }
-            #[inline(always)]
-            fn negate_where_negative(self, signs: Self) -> Self {
-                unsafe {
-                    let mask = $sign::<{ $lane::BITS as i32 - 1 }>(signs.0);
-                    Self($sub($xor(self.0, mask), mask))
-                }
-            }
-            #[inline(always)]
-            fn bits(self) -> u32 {
-                let each = Self::load(Neon(()), &[$($bit),*]);
-                unsafe { $sum($and_mask($to_mask(self.0), $to_mask(each.0))) as u32 }
-            }
-            #[inline(always)]
-            fn of_bits(isa: Neon, bits: u32) -> Self {
-                let each = Self::load(isa, &[$($bit),*]);
-                Self(unsafe { $of_mask($test($splat(bits as $lane), each.0)) })
-            }
-        }
-    };
+masks! { int16x8_t, [i16; 8] of bits [1, 2, 4, 8, 16, 32, 64, 128], to_mask vreinterpretq_u16_s16,
+    of_mask vreinterpretq_s16_u16;
+    gt_s16 by vcgtq_s16, eq_s16 by vceqq_s16, shr_s16 by vshlq_u16 and vnegq_s16,
+    select_s16 by vbslq_s16, negate_s16 by vshrq_n_s16 and veorq_s16 and vsubq_s16,
+    bits_s16 by vandq_u16 and vaddvq_u16, of_bits_s16 by vld1q_s16 and vdupq_n_s16 and vtstq_s16
 }
 
-integers! { I16(int16x8_t), i16, 8, [1, 2, 4, 8, 16, 32, 64, 128], vdupq_n_s16, vld1q_s16, vst1q_s16,
-    vcgtq_s16, vminq_s16, vmaxq_s16, vceqq_s16, vtstq_s16, vandq_s16, vbicq_s16, vorrq_s16, veorq_s16,
-    vaddq_s16, vsubq_s16, vnegq_s16, vshrq_n_s16, vshlq_u16, vbslq_s16, vaddvq_u16, vandq_u16,
-    vreinterpretq_u16_s16, vreinterpretq_s16_u16
+masks! { int32x4_t, [i32; 4] of bits [1, 2, 4, 8], to_mask vreinterpretq_u32_s32,
+    of_mask vreinterpretq_s32_u32;
+    gt_s32 by vcgtq_s32, eq_s32 by vceqq_s32, shr_s32 by vshlq_u32 and vnegq_s32,
+    select_s32 by vbslq_s32, negate_s32 by vshrq_n_s32 and veorq_s32 and vsubq_s32,
+    bits_s32 by vandq_u32 and vaddvq_u32, of_bits_s32 by vld1q_s32 and vdupq_n_s32 and vtstq_s32
 }
 
-integers! { I32(int32x4_t), i32, 4, [1, 2, 4, 8], vdupq_n_s32, vld1q_s32, vst1q_s32, vcgtq_s32,
-    vminq_s32, vmaxq_s32, vceqq_s32, vtstq_s32, vandq_s32, vbicq_s32, vorrq_s32, veorq_s32, vaddq_s32,
-    vsubq_s32, vnegq_s32, vshrq_n_s32, vshlq_u32, vbslq_s32, vaddvq_u32, vandq_u32,
-    vreinterpretq_u32_s32, vreinterpretq_s32_u32
+masks! { int64x2_t, [i64; 2] of bits [1, 2], to_mask vreinterpretq_u64_s64,
+    of_mask vreinterpretq_s64_u64;
+    gt_s64 by vcgtq_s64, eq_s64 by vceqq_s64, shr_s64 by vshlq_u64 and vnegq_s64,
+    select_s64 by vbslq_s64, negate_s64 by vshrq_n_s64 and veorq_s64 and vsubq_s64,
+    bits_s64 by vandq_u64 and vaddvq_u64, of_bits_s64 by vld1q_s64 and vdupq_n_s64 and vtstq_s64
 }
 
 #[inline(always)]
@@ -284,54 +216,68 @@ unsafe fn max_s64(a: int64x2_t, b: int64x2_t) -> int64x2_t {
     unsafe { vbslq_s64(vcgtq_s64(a, b), a, b) }
 }
 
-integers! { I64(int64x2_t), i64, 2, [1, 2], vdupq_n_s64, vld1q_s64, vst1q_s64, vcgtq_s64, min_s64,
-    max_s64, vceqq_s64, vtstq_s64, vandq_s64, vbicq_s64, vorrq_s64, veorq_s64, vaddq_s64, vsubq_s64,
-    vnegq_s64, vshrq_n_s64, vshlq_u64, vbslq_s64, vaddvq_u64, vandq_u64, vreinterpretq_u64_s64,
-    vreinterpretq_s64_u64
+// Stores past the caches have no intrinsic here.
+integers! { I16(int16x8_t): [i16; 8] of Neon;
+    splat vdupq_n_s16, load vld1q_s16, store vst1q_s16, stream vst1q_s16, gt gt_s16, min vminq_s16,
+    max vmaxq_s16, eq eq_s16, and vandq_s16, without vbicq_s16, or vorrq_s16, add vaddq_s16,
+    sub vsubq_s16, shr shr_s16, select select_s16, negate_where_negative negate_s16,
+    bits bits_s16, of_bits of_bits_s16
 }
 
-macro_rules! floats {
-    ($name:ident($register:ident), $lane:ident, $lanes:literal, $mask:ident, $splat:ident, $load:ident,
-     $store:ident, $gt:ident, $lt:ident, $of_mask:ident, $to_mask:ident, $min:ident, $max:ident,
-     $of_bits:ident, $bits:ident, $bsl:ident, $($method:ident: $instruction:ident),*) => {
-        // The instructions for minima give NaN if one is NaN, or if it is a signalling one.
-        #[inline(always)]
-        unsafe fn $min(a: $register, b: $register) -> $register {
-            unsafe { $bsl($lt(a, b), a, b) }
-        }
-
-        register!($name($register), $lane, $lanes, $mask, $splat, $load, $store, $gt, $of_mask, $min,
-            $max);
-
-        impl Floats for $name {
-            #[inline(always)]
-            fn of_bits(bits: $mask) -> Self {
-                Self(unsafe { $of_bits(bits.0) })
-            }
-            #[inline(always)]
-            fn bits(self) -> $mask {
-                $mask(unsafe { $bits(self.0) })
-            }
-            #[inline(always)]
-            fn select(mask: $mask, yes: Self, no: Self) -> Self {
-                Self(unsafe { $bsl($to_mask(mask.0), yes.0, no.0) })
-            }
-            $(#[inline(always)]
-            fn $method(self, other: Self) -> Self {
-                Self(unsafe { $instruction(self.0, other.0) })
-            })*
-        }
-    };
+integers! { I32(int32x4_t): [i32; 4] of Neon;
+    splat vdupq_n_s32, load vld1q_s32, store vst1q_s32, stream vst1q_s32, gt gt_s32, min vminq_s32,
+    max vmaxq_s32, eq eq_s32, and vandq_s32, without vbicq_s32, or vorrq_s32, add vaddq_s32,
+    sub vsubq_s32, shr shr_s32, select select_s32, negate_where_negative negate_s32,
+    bits bits_s32, of_bits of_bits_s32
 }
 
-floats! { F32(float32x4_t), f32, 4, I32, vdupq_n_f32, vld1q_f32, vst1q_f32, vcgtq_f32, vcltq_f32,
-    vreinterpretq_s32_u32, vreinterpretq_u32_s32, min_f32, vmaxnmq_f32, vreinterpretq_f32_s32,
-    vreinterpretq_s32_f32, vbslq_f32,
-    add: vaddq_f32, sub: vsubq_f32, mul: vmulq_f32, div: vdivq_f32
+integers! { I64(int64x2_t): [i64; 2] of Neon;
+    splat vdupq_n_s64, load vld1q_s64, store vst1q_s64, stream vst1q_s64, gt gt_s64, min min_s64,
+    max max_s64, eq eq_s64, and vandq_s64, without vbicq_s64, or vorrq_s64, add vaddq_s64,
+    sub vsubq_s64, shr shr_s64, select select_s64, negate_where_negative negate_s64,
+    bits bits_s64, of_bits of_bits_s64
 }
 
-floats! { F64(float64x2_t), f64, 2, I64, vdupq_n_f64, vld1q_f64, vst1q_f64, vcgtq_f64, vcltq_f64,
-    vreinterpretq_s64_u64, vreinterpretq_u64_s64, min_f64, vmaxnmq_f64, vreinterpretq_f64_s64,
-    vreinterpretq_s64_f64, vbslq_f64,
-    add: vaddq_f64, sub: vsubq_f64, mul: vmulq_f64, div: vdivq_f64
+#[inline(always)]
+unsafe fn gt_f32(a: float32x4_t, b: float32x4_t) -> int32x4_t {
+    unsafe { vreinterpretq_s32_u32(vcgtq_f32(a, b)) }
+}
+
+// The instructions for minima give NaN if one is NaN, or if it is a signalling one.
+#[inline(always)]
+unsafe fn min_f32(a: float32x4_t, b: float32x4_t) -> float32x4_t {
+    unsafe { vbslq_f32(vcltq_f32(a, b), a, b) }
+}
+
+#[inline(always)]
+unsafe fn select_f32(mask: int32x4_t, yes: float32x4_t, no: float32x4_t) -> float32x4_t {
+    unsafe { vbslq_f32(vreinterpretq_u32_s32(mask), yes, no) }
+}
+
+floats! { F32(float32x4_t): [f32; 4] of Neon, mask I32;
+    splat vdupq_n_f32, load vld1q_f32, store vst1q_f32, stream vst1q_f32, gt gt_f32,
+    min min_f32, max vmaxnmq_f32, of_bits vreinterpretq_f32_s32, bits vreinterpretq_s32_f32,
+    select select_f32, add vaddq_f32, sub vsubq_f32, mul vmulq_f32, div vdivq_f32
+}
+
+#[inline(always)]
+unsafe fn gt_f64(a: float64x2_t, b: float64x2_t) -> int64x2_t {
+    unsafe { vreinterpretq_s64_u64(vcgtq_f64(a, b)) }
+}
+
+// The instructions for minima give NaN if one is NaN, or if it is a signalling one.
+#[inline(always)]
+unsafe fn min_f64(a: float64x2_t, b: float64x2_t) -> float64x2_t {
+    unsafe { vbslq_f64(vcltq_f64(a, b), a, b) }
+}
+
+#[inline(always)]
+unsafe fn select_f64(mask: int64x2_t, yes: float64x2_t, no: float64x2_t) -> float64x2_t {
+    unsafe { vbslq_f64(vreinterpretq_u64_s64(mask), yes, no) }
+}
+
+floats! { F64(float64x2_t): [f64; 2] of Neon, mask I64;
+    splat vdupq_n_f64, load vld1q_f64, store vst1q_f64, stream vst1q_f64, gt gt_f64,
+    min min_f64, max vmaxnmq_f64, of_bits vreinterpretq_f64_s64, bits vreinterpretq_s64_f64,
+    select select_f64, add vaddq_f64, sub vsubq_f64, mul vmulq_f64, div vdivq_f64
 }

@@ -1,0 +1,155 @@
+//! What the registers of all instruction sets have in common, by the names of their functions.
+//!
+//! Functions, as closures might not be inlined, and then be compiled without the instructions. Each
+//! is unsafe to call: it needs its instructions, or a place to load from or store to.
+
+/// A register that is [`Ordered`](super::Ordered).
+///
+/// SAFETY, for all methods: a vector or a token is the proof that the machine has the instructions;
+/// lengths of slices are asserted; `stream` is only given places that are aligned.
+macro_rules! ordered {
+    ($name:ident($register:ty): [$lane:ty; $lanes:literal] of $isa:ident, mask $mask:ident;
+     splat $splat:ident, load $load:ident, store $store:ident, stream $stream:ident,
+     gt $gt:ident, min $min:ident, max $max:ident) => {
+        #[derive(Clone, Copy, Debug)]
+        #[repr(transparent)]
+        pub struct $name($register);
+
+        impl $crate::cpu::simd::Ordered for $name {
+            type Lane = $lane;
+            type Isa = $isa;
+            type Mask = $mask;
+            type Register = Self;
+
+            const LANES: usize = $lanes;
+
+            #[inline(always)]
+            fn splat(_: $isa, value: $lane) -> Self {
+                Self(unsafe { $splat(value) })
+            }
+            #[inline(always)]
+            fn load(_: $isa, from: &[$lane]) -> Self {
+                assert!(from.len() >= $lanes);
+                Self(unsafe { $load(from.as_ptr().cast()) })
+            }
+            #[inline(always)]
+            fn store(self, to: &mut [$lane]) {
+                assert!(to.len() >= $lanes);
+                unsafe { $store(to.as_mut_ptr().cast(), self.0) }
+            }
+            #[inline(always)]
+            unsafe fn store_past_caches(self, to: &mut [$lane]) {
+                assert!(to.len() >= $lanes);
+                let place: *mut $register = to.as_mut_ptr().cast();
+                if place.is_aligned() {
+                    unsafe { $stream(place.cast(), self.0) }
+                } else {
+                    self.store(to);
+                }
+            }
+            #[inline(always)]
+            fn gt(self, other: Self) -> $mask {
+                $mask(unsafe { $gt(self.0, other.0) })
+            }
+            #[inline(always)]
+            fn min(self, other: Self) -> Self {
+                Self(unsafe { $min(self.0, other.0) })
+            }
+            #[inline(always)]
+            fn max(self, other: Self) -> Self {
+                Self(unsafe { $max(self.0, other.0) })
+            }
+            #[inline(always)]
+            fn register(&self, _: usize) -> Self {
+                *self
+            }
+            #[inline(always)]
+            fn set_register(&mut self, _: usize, register: Self) {
+                *self = register;
+            }
+        }
+    };
+}
+
+/// Methods of two vectors.
+macro_rules! of_two {
+    ($($method:ident: $function:ident),*) => {$(
+        #[inline(always)]
+        fn $method(self, other: Self) -> Self {
+            Self(unsafe { $function(self.0, other.0) })
+        }
+    )*};
+}
+
+/// A register of integers: a [`Vector`](super::Vector). Other methods follow the functions.
+///
+/// SAFETY: as above.
+macro_rules! integers {
+    ($name:ident($register:ty): [$lane:ty; $lanes:literal] of $isa:ident;
+     splat $splat:ident, load $load:ident, store $store:ident, stream $stream:ident,
+     gt $gt:ident, min $min:ident, max $max:ident, eq $eq:ident, and $and:ident,
+     without $without:ident, or $or:ident, add $add:ident, sub $sub:ident, shr $shr:ident,
+     select $select:ident, negate_where_negative $negate:ident, bits $bits:ident,
+     of_bits $of_bits:ident $(, count $count:ident)?) => {
+        $crate::cpu::simd::registers::ordered! {
+            $name($register): [$lane; $lanes] of $isa, mask $name;
+            splat $splat, load $load, store $store, stream $stream, gt $gt, min $min, max $max
+        }
+
+        impl $crate::cpu::simd::Vector for $name {
+            $crate::cpu::simd::registers::of_two! {
+                eq: $eq, and: $and, without: $without, or: $or, add: $add, sub: $sub, shr: $shr,
+                negate_where_negative: $negate $(, count: $count)?
+            }
+
+            #[inline(always)]
+            fn select(self, yes: Self, no: Self) -> Self {
+                Self(unsafe { $select(self.0, yes.0, no.0) })
+            }
+            #[inline(always)]
+            fn bits(self) -> u32 {
+                unsafe { $bits(self.0) }
+            }
+            #[inline(always)]
+            fn of_bits(_: $isa, bits: u32) -> Self {
+                Self(unsafe { $of_bits(bits) })
+            }
+        }
+    };
+}
+
+/// A register of floats: [`Floats`](super::Floats).
+///
+/// SAFETY: as above.
+macro_rules! floats {
+    ($name:ident($register:ty): [$lane:ty; $lanes:literal] of $isa:ident, mask $mask:ident;
+     splat $splat:ident, load $load:ident, store $store:ident, stream $stream:ident,
+     gt $gt:ident, min $min:ident, max $max:ident, of_bits $of_bits:ident, bits $bits:ident,
+     select $select:ident, add $add:ident, sub $sub:ident, mul $mul:ident, div $div:ident) => {
+        $crate::cpu::simd::registers::ordered! {
+            $name($register): [$lane; $lanes] of $isa, mask $mask;
+            splat $splat, load $load, store $store, stream $stream, gt $gt, min $min, max $max
+        }
+
+        impl $crate::cpu::simd::Floats for $name {
+            $crate::cpu::simd::registers::of_two! {
+                add: $add, sub: $sub, mul: $mul, div: $div
+            }
+
+            #[inline(always)]
+            fn of_bits(bits: $mask) -> Self {
+                Self(unsafe { $of_bits(bits.0) })
+            }
+            #[inline(always)]
+            fn bits(self) -> $mask {
+                $mask(unsafe { $bits(self.0) })
+            }
+            #[inline(always)]
+            fn select(mask: $mask, yes: Self, no: Self) -> Self {
+                Self(unsafe { $select(mask.0, yes.0, no.0) })
+            }
+        }
+    };
+}
+
+pub(super) use {floats, integers, of_two, ordered};
