@@ -142,7 +142,7 @@ impl<I: Isa, T: Element> Job<I> for Write<'_, I, T> {
     fn run(self, isa: I) {
         let Self { mut out, tile: rows, cut, start } = self;
         // Some level lies above the cut, so that there is a next one.
-        let threshold = cut.count(I::I16::splat(isa, -1));
+        let threshold = cut.add(Ordered::splat(isa, 1));
         out.write::<I, i16>(isa, Cached, Below { rows, threshold }, start);
     }
 }
