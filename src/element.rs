@@ -123,7 +123,7 @@ pub(crate) mod sealed {
         + Loads
         + Reals<<Self as Arithmetic>::Real>
         + Signed<<Self as KeyLanes>::Small>
-        + Signed<i16>
+        + Signed<i8>
         + Signed<i32>
     {
         type Key: Key;

@@ -8,7 +8,7 @@
 use super::source::Source;
 use super::{Form, GROUP, Small, Task};
 use crate::Element;
-use crate::cpu::simd::{Isa, Job, Lane, Of, Ordered, Vector, vectors_mut};
+use crate::cpu::simd::{Isa, Job, KeyLane, Of, Ordered, Vector, vectors_mut};
 
 /// Rows whose keys and counts are kept in registers, while all rows behind them pass by. With four
 /// it takes up to a fifth longer, with eight as long.
@@ -48,18 +48,18 @@ pub(super) fn run<I: Isa, T: Element>(isa: I, task: Task<'_, T>) {
         let used = width.div_ceil(Register::<I, T>::LANES);
         for (keys, ranks) in keys.chunks_exact(rows).zip(ranks.chunks_exact_mut(rows)).take(used) {
             for (i, rank) in ranks.iter_mut().enumerate() {
-                *rank = Ordered::splat(isa, Lane::of(i as i16));
+                *rank = Ordered::splat(isa, KeyLane::of(i as i16));
             }
             isa.run(Count { keys, ranks });
         }
         let mut part = out.part(at, width);
         let mut lanes = [0u32; GROUP];
         for i in 0..rows {
-            let mut rank = Of::<I, Small<T>>::splat(isa, Lane::of(0));
+            let mut rank = Of::<I, Small<T>>::splat(isa, KeyLane::of(0));
             for r in 0..number {
                 rank.set_register(r, ranks[r * rows + i]);
             }
-            isa.widen(Small::<T>::narrow(isa, rank)).store(bytemuck::cast_slice_mut(&mut lanes));
+            Small::<T>::to_32(isa, rank).store(bytemuck::cast_slice_mut(&mut lanes));
             match form {
                 Form::Ranks => part.row(i).copy_from_slice(&lanes[..width]),
                 Form::Rows => {

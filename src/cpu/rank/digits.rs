@@ -8,7 +8,7 @@
 //! 4. Where it would take too long, all digits are sorted by: of a key of 64 bits first those of its
 //!    lower half, then those of its upper half.
 
-use crate::cpu::simd::Lane;
+use crate::cpu::simd::KeyLane;
 
 /// Rows from which on two digits have 11 bits and not 10.
 const MEDIUM: usize = 4096;
@@ -20,13 +20,13 @@ const LARGE: usize = 32_768;
 const MOVES: usize = 1;
 
 /// The upper 32 bits of a key, unsigned, and then the row.
-fn upper_pair<K: Lane>(key: K, row: u32) -> u64 {
+fn upper_pair<K: KeyLane>(key: K, row: u32) -> u64 {
     let bits = 8 * size_of::<K>() as u32;
     K::MIN.steps(key) << (u64::BITS - bits) >> 32 << 32 | u64::from(row)
 }
 
 /// The lower 32 bits of a key, and then the row.
-fn lower_pair<K: Lane>(key: K, row: u32) -> u64 {
+fn lower_pair<K: KeyLane>(key: K, row: u32) -> u64 {
     K::MIN.steps(key) << 32 | u64::from(row)
 }
 
@@ -36,7 +36,7 @@ fn row_of(pair: u64) -> usize {
 
 /// Sorts a column of elements of so many bytes; the result's lower halves are the rows. Both buffers
 /// have a place for each key, of which there is at least one.
-pub(super) fn sort<'a, K: Lane>(
+pub(super) fn sort<'a, K: KeyLane>(
     keys: &[K],
     pairs: &'a mut [u64],
     others: &'a mut [u64],

@@ -1,7 +1,7 @@
 //! Keys of a row, whatever the strides.
 
 use super::GROUP;
-use crate::cpu::simd::{Isa, Keyed, Lane, Of, Ordered, Rows, Vector};
+use crate::cpu::simd::{Isa, KeyLane, Keyed, Of, Ordered, Rows, Vector};
 use crate::ops::rank::Order;
 use crate::{Element, MatRef};
 
@@ -31,8 +31,11 @@ impl<'a, T: Element> Source<'a, T> {
     /// Calls `f` with the number and the keys of each row. What stands in place of columns that do not
     /// exist means nothing.
     #[inline(always)]
-    pub(super) fn for_each_row<I: Isa, K: Lane>(&self, isa: I, mut f: impl FnMut(usize, Of<I, K>))
-    where
+    pub(super) fn for_each_row<I: Isa, K: KeyLane>(
+        &self,
+        isa: I,
+        mut f: impl FnMut(usize, Of<I, K>),
+    ) where
         T: Keyed<K>,
     {
         let zero = Of::<I, K>::splat(isa, K::default());

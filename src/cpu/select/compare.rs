@@ -34,7 +34,29 @@ impl<I: Isa, V: Ordered<Isa = I>> Compared<I> for Below<'_, V> {
     }
 }
 
-/// The same, but of the elements that equal the threshold the first `need` are ones.
+/// Rows of several groups, each with its threshold.
+#[derive(Clone, Copy)]
+pub(super) struct BelowEach<'a, V, const GROUPS: usize> {
+    /// As many of each group.
+    pub rows: [&'a [V]; GROUPS],
+    pub thresholds: [V; GROUPS],
+}
+
+impl<I: Isa, V: Ordered<Isa = I>, const GROUPS: usize> Compared<I> for BelowEach<'_, V, GROUPS> {
+    type Mask = V::Mask;
+
+    #[inline(always)]
+    fn rows(&self) -> usize {
+        self.rows[0].len()
+    }
+
+    #[inline(always)]
+    fn less(&mut self, _: I, r: usize, g: usize) -> V::Mask {
+        self.thresholds[g].gt(self.rows[g][r])
+    }
+}
+
+/// As [`Below`], but of the elements that equal the threshold the first `need` are ones.
 #[derive(Clone, Copy)]
 pub(super) struct BelowOrTied<'a, V> {
     pub rows: &'a [V],

@@ -2,11 +2,13 @@
 
 use super::GROUP;
 use super::compare::Compared;
-use crate::cpu::simd::{Cached, Columns, Isa, Keyed, Lane, Of, Ordered, Signed, Store, Vector};
+use crate::cpu::simd::{
+    Cached, Columns, Isa, KeyLane, Keyed, Lane, Of, Ordered, Signed, Store, Vector,
+};
 use crate::{CodesMut, Element, MatMut};
 
 /// The most columns that are written together: a word of bits.
-const WORD: usize = 64;
+pub(super) const WORD: usize = 64;
 
 /// The outputs of a range of columns.
 pub struct Strip<'a, T: Element> {
@@ -138,14 +140,15 @@ impl<'a, T: Element> Strip<'a, T> {
 
     /// Writes elements of row `i` of a group anew, those of a mask.
     #[inline(always)]
-    pub(super) fn set_masked<I: Isa>(&mut self, isa: I, i: usize, mask: I::I16, one: bool) {
+    pub(super) fn set_masked<I: Isa>(&mut self, isa: I, i: usize, mask: I::I8, one: bool) {
         let bits = mask.bits();
         if let Some(dense) = &mut self.dense {
             let dense = dense.row(i);
             if dense.len() == GROUP {
-                let less = isa.narrow(I::F32::splat(isa, 0.0).gt(T::floats(isa, dense)));
+                let less = I::F32::splat(isa, 0.0).gt(T::floats(isa, dense));
+                let less = isa.narrow_to_8(less);
                 let less = if one { less.without(mask) } else { less.or(mask) };
-                <T as Signed<i16>>::write_less(isa, Cached, less, dense);
+                <T as Signed<i8>>::write_less(isa, Cached, less, dense);
             } else {
                 each_bit(bits, |c| dense[c] = T::plus_or_minus_one(one));
             }
@@ -175,7 +178,7 @@ impl<'a, T: Element> Strip<'a, T> {
 
     /// Writes the thresholds of the columns.
     #[inline(always)]
-    pub(super) fn write_threshold<K: Lane>(&mut self, keys: impl FnOnce() -> [K; GROUP])
+    pub(super) fn write_threshold<K: KeyLane>(&mut self, keys: impl FnOnce() -> [K; GROUP])
     where
         T: Keyed<K>,
     {

@@ -1,4 +1,4 @@
-//! Elements as levels: 16 bits that keep the order of a column, though not all of it.
+//! Elements as levels: 8 bits that keep the order of a column, though not all of it.
 //!
 //! A column's level is its value less a centre, times a factor, rounded. Both come from a sample, such
 //! that the boundary lies within the range of levels in all but a few of a thousand columns. Beyond
@@ -6,7 +6,7 @@
 //! different values, are the business of [`exact`](super::exact).
 
 use super::GROUP;
-use super::count::{self, BELOW, TOP};
+use super::count::TOP;
 use super::networks::sort_vectors;
 use super::source::Window;
 use crate::Element;
@@ -16,7 +16,7 @@ use crate::cpu::simd::{Floats, Isa, Job, Loads, Ordered, Vector};
 const SAMPLE: usize = 32;
 
 /// Levels between the ends of a bracket: not all there are, for what lies beyond.
-const LEVELS: f32 = 64_000.0;
+const LEVELS: f32 = 250.0;
 
 /// The factor of columns whose bracket has none, such as one that ends at infinity: monotone, with
 /// almost all numbers at level 0.
@@ -51,8 +51,8 @@ const AHEAD: usize = 32;
 /// How the columns of a group become levels.
 #[derive(Clone, Copy)]
 pub(super) struct Scale<I: Isa> {
-    centre: I::F32,
     factor: I::F32,
+    term: I::F32,
 }
 
 /// Makes a scale from a sample of the rows.
@@ -76,8 +76,7 @@ impl<I: Isa, T: Element> Job<I> for Sample<'_, '_, T> {
             sample[i] = T::floats(isa, row).min(Ordered::splat(isa, f32::INFINITY));
         }
         sort_vectors(&mut sample);
-        let (centre, factor) = spread(isa, between(isa, &sample, places));
-        Scale { centre, factor }
+        Scale::of_brackets(isa, between(isa, &sample, places))
     }
 }
 
@@ -86,63 +85,52 @@ impl<I: Isa> Scale<I> {
     #[inline(always)]
     pub(super) fn none(isa: I) -> Self {
         let zero = I::F32::splat(isa, 0.0);
-        Self { centre: zero, factor: zero }
+        Self { factor: zero, term: zero }
     }
 
-    /// Loads the levels of rows from `start` on, and adds how many are above 0 to `sum`.
+    /// Loads the levels of rows from `start` on.
     #[inline(always)]
     pub(super) fn load<T: Element>(
         &self,
         isa: I,
         window: &Window<'_, T>,
         start: usize,
-        tile: &mut [I::I16],
-        sum: &mut I::I32,
+        levels: &mut [I::I8],
     ) {
-        let zero = I::I16::splat(isa, 0);
-        let mut copy = [T::default(); GROUP];
-        let mut i = start;
-        for block in tile.chunks_mut(count::BLOCK) {
-            let mut above = zero;
-            if let Some(rows) = window.plain(GROUP) {
-                let rows = rows.range(i..i + block.len());
-                i += block.len();
-                for (levels, row) in block.iter_mut().zip(rows.iter()) {
-                    isa.prefetch(row.as_ptr().wrapping_add(AHEAD * rows.stride()));
-                    *levels = self.levels(isa, row);
-                    above = above.count(levels.gt(zero));
-                }
-            } else {
-                for levels in block {
-                    *levels = self.levels(isa, window.row(i, GROUP, &mut copy));
-                    above = above.count(levels.gt(zero));
-                    i += 1;
-                }
+        if let Some(rows) = window.plain(GROUP) {
+            let rows = rows.range(start..start + levels.len());
+            for (levels, row) in levels.iter_mut().zip(rows.iter()) {
+                isa.prefetch(row.as_ptr().wrapping_add(AHEAD * rows.stride()));
+                *levels = self.levels(isa, row);
             }
-            *sum = sum.add(isa.widen(above));
+        } else {
+            let mut copy = [T::default(); GROUP];
+            for (i, levels) in (start..).zip(levels) {
+                *levels = self.levels(isa, window.row(i, GROUP, &mut copy));
+            }
         }
     }
 
     /// About the value of a level, `plus` levels higher.
     #[inline(always)]
     pub(super) fn value(&self, isa: I, level: I::I32, plus: f32) -> I::F32 {
-        isa.float(level).add(Ordered::splat(isa, plus)).div(self.factor).add(self.centre)
+        let level = isa.float(level).add(Ordered::splat(isa, plus));
+        level.sub(self.term).div(self.factor)
     }
 
     /// With brackets of their own.
     #[inline(always)]
     pub(super) fn of_brackets(isa: I, brackets: (I::F32, I::F32)) -> Self {
         let (centre, factor) = spread(isa, brackets);
-        Self { centre, factor }
+        let term = I::F32::splat(isa, 0.0).sub(centre.mul(factor));
+        Self { factor, term }
     }
 
     #[inline(always)]
-    fn levels<T: Element>(&self, isa: I, row: &[T]) -> I::I16 {
-        let value = <T as Loads>::floats(isa, row);
-        let scaled = value.sub(self.centre).mul(self.factor);
+    fn levels<T: Element>(&self, isa: I, row: &[T]) -> I::I8 {
+        let scaled = <T as Loads>::floats(isa, row).scale(self.factor, self.term);
         // NaN becomes the greatest level too.
-        let level = isa.round(scaled.min(Ordered::splat(isa, TOP.into())));
-        isa.narrow(level).max(Ordered::splat(isa, BELOW + 1))
+        isa.narrow_to_8(isa.round(scaled.min(Ordered::splat(isa, TOP.into()))))
     }
 }
 

@@ -17,7 +17,7 @@ use super::networks::sort;
 use super::source::{Source, Window};
 use super::{GROUP, Small};
 use crate::Element;
-use crate::cpu::simd::{Cached, Isa, Job, Keyed, Lane, Of, Ordered, Vector, registers};
+use crate::cpu::simd::{Cached, Isa, Job, KeyLane, Keyed, Lane, Of, Ordered, Vector, registers};
 
 /// The most slots that a network has.
 const MOST: usize = 64;
@@ -71,11 +71,11 @@ impl<I: Isa, T: Element, const ROOM: usize> Job<I> for Network<'_, '_, T, ROOM> 
             let threshold = middle(isa, &slots[..2 * half], window.width());
             // Step 4.
             let rows = &slots[..rows];
-            let mut below = Of::<I, Small<T>>::splat(isa, Lane::of(0));
+            let mut below = Of::<I, Small<T>>::splat(isa, KeyLane::of(0));
             for &slot in rows {
                 below = below.count(threshold.gt(slot));
             }
-            let others = Of::<I, Small<T>>::splat(isa, Lane::of((rows.len() - ones) as i16));
+            let others = Of::<I, Small<T>>::splat(isa, KeyLane::of((rows.len() - ones) as i16));
             let mut unsure = others.gt(below);
             if out.wants_threshold() {
                 let greatest = T::Slots::<I>::splat(isa, T::GREATEST);
@@ -105,7 +105,7 @@ impl<I: Isa, T: Element, const ROOM: usize> Job<I> for Tied<'_, '_, '_, I, T, RO
     #[inline(always)]
     fn run(self, isa: I) {
         let Self { window, ones, threshold, mut out } = self;
-        let zero = Of::<I, Small<T>>::splat(isa, Lane::of(0));
+        let zero = Of::<I, Small<T>>::splat(isa, KeyLane::of(0));
         // Not zeros: the compiler would call memset, which takes longer to start than this does.
         let mut rows = [Of::<I, Small<T>>::splat(isa, Lane::MAX); ROOM];
         let rows = &mut rows[..window.rows()];
@@ -116,7 +116,7 @@ impl<I: Isa, T: Element, const ROOM: usize> Job<I> for Tied<'_, '_, '_, I, T, RO
             above = above.count(key.gt(threshold));
         }
         // What is greater than the k-th largest of numbers, and k or more, is NaN.
-        let ones = Of::<I, Small<T>>::splat(isa, Lane::of(ones as i16));
+        let ones = Of::<I, Small<T>>::splat(isa, KeyLane::of(ones as i16));
         let is_number = ones.gt(above);
         let threshold = is_number.select(threshold, Ordered::splat(isa, Lane::MAX));
         let need = ones.sub(above.and(is_number));

@@ -5,11 +5,12 @@
 //! more values apart, and the second probe already is next to the boundary. As with any scale, a
 //! wrong guess costs time and nothing else.
 
+use super::count::Tile;
 use super::levels::Scale;
 use super::search::{Passes, Search};
 use super::source::Window;
 use crate::Element;
-use crate::cpu::simd::{Isa, Job, Ordered, Vector};
+use crate::cpu::simd::{Isa, Job, Vector};
 
 /// Rows from which on this is worth its time.
 pub(super) const REFINED_FROM: usize = 16_384;
@@ -25,7 +26,8 @@ const DEVIATIONS: f64 = 3.5;
 
 pub(super) struct Refine<'a, 'b, I: Isa, T> {
     pub window: &'a Window<'b, T>,
-    pub tile: &'a mut [I::I16],
+    /// Memory for a tile of the sample.
+    pub vectors: &'a mut [I::Rows],
     pub ones: usize,
     pub scale: Scale<I>,
 }
@@ -36,19 +38,19 @@ impl<I: Isa, T: Element> Job<I> for Refine<'_, '_, I, T> {
 
     #[inline(always)]
     fn run(self, isa: I) -> Self::Output {
-        let Self { window, tile, ones, scale } = self;
-        let rows = tile.len();
+        let Self { window, vectors, ones, scale } = self;
+        let rows = window.rows();
         let step = STEP.max(rows.div_ceil(SAMPLE));
         let sampled = rows / step;
         let share = ones as f64 / rows as f64;
         let middle = share * sampled as f64;
         let margin = DEVIATIONS * (middle * (1.0 - share)).sqrt() + 1.0;
-        let (window, tile) = (&window.every(step), &mut tile[..sampled]);
+        let window = &window.every(step);
+        let mut tile = Tile::new(isa, &mut vectors[..Tile::<I>::vectors(sampled)], sampled);
         let goals = (middle + margin, middle - margin);
-        let mut above = I::I32::splat(isa, 0);
-        scale.load(isa, window, 0, tile, &mut above);
+        scale.load(isa, window, 0, tile.levels_mut(isa));
         let width = window.width();
-        let Surroundings { brackets, .. } = surroundings(isa, tile, above, scale, width, goals);
+        let Surroundings { brackets, .. } = surroundings(isa, &tile, scale, width, goals);
         let per_row = rows as f64 / sampled as f64;
         let ends = (goals.0 * per_row, goals.1 * per_row);
         let ends = (ends.0.min(rows as f64) as f32, ends.1.max(0.0) as f32);
@@ -64,19 +66,18 @@ pub(super) struct Surroundings<I: Isa> {
     pub inside: I::I32,
 }
 
-/// Searches the boundaries above which about `goals` elements of a tile are. `above` are the counts of
-/// levels above 0; the first `width` columns exist.
+/// Searches the boundaries above which about `goals` elements of a tile are. The first `width` columns
+/// exist.
 #[inline(always)]
 pub(super) fn surroundings<I: Isa>(
     isa: I,
-    tile: &[I::I16],
-    above: I::I32,
+    tile: &Tile<'_, I>,
     scale: Scale<I>,
     width: usize,
     goals: (f64, f64),
 ) -> Surroundings<I> {
-    let low = around(isa, tile, above, width, goals.0).at_least();
-    let high = around(isa, tile, above, width, goals.1).at_most();
+    let low = around(isa, tile, width, goals.0).at_least();
+    let high = around(isa, tile, width, goals.1).at_most();
     // A level more, as they are rounded.
     let brackets = (scale.value(isa, low.0, -1.0), scale.value(isa, high.0, 1.0));
     Surroundings { brackets, inside: low.1.sub(high.1) }
@@ -84,13 +85,14 @@ pub(super) fn surroundings<I: Isa>(
 
 /// A search for the levels above which `goal` are, as far as passes tell.
 #[inline(always)]
-fn around<I: Isa>(isa: I, tile: &[I::I16], above: I::I32, width: usize, goal: f64) -> Search<I> {
-    let rows = tile.len();
+fn around<I: Isa>(isa: I, tile: &Tile<'_, I>, width: usize, goal: f64) -> Search<I> {
+    let rows = tile.rows();
     let ends = (rows as f32, 0.0);
     let inner = goal.clamp(0.0, rows as f64);
     let mut search = Search::new(isa, rows, inner as usize, width, ends);
     if goal >= 1.0 && goal < rows as f64 {
-        isa.run(Passes { tile, search: &mut search, above: Some(above) });
+        let searches = std::slice::from_mut(&mut search);
+        isa.run(Passes { tiles: tile.together(), rows, searches });
     }
     search
 }

@@ -26,6 +26,7 @@ const MANY: i32 = 16;
 /// The most elements of a column that are listed rather than counted.
 pub(super) const LIST: usize = 64;
 
+#[derive(Clone, Copy)]
 pub(super) struct Search<I: Isa> {
     /// k
     goal: I::I32,
@@ -57,7 +58,7 @@ pub(super) struct Brackets {
 }
 
 /// What is left to do.
-#[derive(PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Rest {
     Nothing,
     /// Brackets of at most [`LIST`] elements.
@@ -76,7 +77,7 @@ impl<I: Isa> Search<I> {
         Self {
             goal: Ordered::splat(isa, k as i32),
             alive: Vector::of_bits(isa, (1 << width) - 1),
-            left: Ordered::splat(isa, BELOW.into()),
+            left: Ordered::splat(isa, BELOW),
             right: Ordered::splat(isa, TOP.into()),
             above_left: Ordered::splat(isa, rows as i32),
             above_right: zero,
@@ -121,8 +122,8 @@ impl<I: Isa> Search<I> {
 
     /// The levels above which the k greatest elements of each column lie, once all are decided.
     #[inline(always)]
-    pub(super) fn cut(&self, isa: I) -> I::I16 {
-        isa.narrow(self.right)
+    pub(super) fn cut(&self, isa: I) -> I::I8 {
+        isa.narrow_to_8(self.right)
     }
 
     /// Levels above which at least k are, no more than need be as far as is known, and how many are.
@@ -138,13 +139,13 @@ impl<I: Isa> Search<I> {
         (self.right, self.above_right)
     }
 
-    /// New levels of columns, which hold the elements of the bracket from 0 to `top` and others
-    /// outside; `top` is negative for columns that keep theirs.
+    /// New levels of columns, which hold the elements of the bracket from just above `below` to `top` and
+    /// others outside; `top` is `below` for columns that keep theirs.
     #[inline(always)]
-    pub(super) fn divide(&mut self, isa: I, top: &[i32; GROUP]) {
-        let (none, top) = (I::I32::splat(isa, -1), I::I32::load(isa, top));
-        let divided = top.gt(none);
-        self.left = divided.select(none, self.left);
+    pub(super) fn divide(&mut self, isa: I, below: i32, top: &[i32; GROUP]) {
+        let (below, top) = (I::I32::splat(isa, below), I::I32::load(isa, top));
+        let divided = top.gt(below);
+        self.left = divided.select(below, self.left);
         self.right = divided.select(top, self.right);
         self.weight_left = isa.float(self.above_left.sub(self.goal));
         self.weight_right = isa.float(self.goal.sub(self.above_right));
@@ -160,7 +161,7 @@ impl<I: Isa> Search<I> {
         let share = if halve {
             I::F32::splat(isa, 0.5)
         } else {
-            self.weight_left.div(self.weight_left.add(self.weight_right))
+            self.weight_left.div_about(self.weight_left.add(self.weight_right))
         };
         let probe = self.left.add(isa.round(isa.float(width).mul(share)));
         let probe = probe.max(self.left.add(one)).min(self.right.sub(one));
@@ -169,44 +170,58 @@ impl<I: Isa> Search<I> {
     }
 }
 
-/// Passes until [`Rest`] is known. `above` are the counts at the probe, if they are known.
+/// The most groups that are searched together.
+pub(super) const TOGETHER: usize = 4;
+
+/// Passes over the tiles of up to [`TOGETHER`] groups in turn, until the [`Rest`] of each is known: what
+/// is calculated between two passes of one takes as long as a pass over few rows, and can be done
+/// while others are counted.
 pub(super) struct Passes<'a, I: Isa> {
-    pub tile: &'a [I::I16],
-    pub search: &'a mut Search<I>,
-    pub above: Option<I::I32>,
+    /// One behind the other.
+    pub tiles: &'a [I::Rows],
+    pub rows: usize,
+    pub searches: &'a mut [Search<I>],
 }
 
 impl<I: Isa> Job<I> for Passes<'_, I> {
-    type Output = Rest;
+    type Output = [Rest; TOGETHER];
 
     #[inline(always)]
-    fn run(self, isa: I) -> Rest {
-        let Self { tile, search, above } = self;
-        let mut above = match above {
-            Some(above) => above,
-            None => count(isa, tile, isa.narrow(search.probe)),
-        };
-        for pass in 0.. {
-            let state = search.learn(isa, above, pass >= FAIR_PASSES);
-            if state.decided {
-                return Rest::Nothing;
-            }
-            if !state.big && (state.finished || state.elements() < tile.len() as i32 / LISTED) {
-                return Rest::Few;
-            }
-            if state.finished {
-                return Rest::Many;
-            }
-            let probe = isa.narrow(search.probe);
-            above = if state.stalled {
-                let (above, up_to, beyond) = count_with_neighbours(isa, tile, probe);
-                search.snap(isa, above, isa.widen(up_to), isa.widen(beyond));
-                above
-            } else {
-                count(isa, tile, probe)
-            };
+    fn run(self, isa: I) -> Self::Output {
+        let Self { tiles, rows, searches } = self;
+        let each = tiles.len() / searches.len();
+        let mut rests = [Rest::Nothing; TOGETHER];
+        let mut above = [I::I32::splat(isa, 0); TOGETHER];
+        for (g, search) in searches.iter().enumerate() {
+            above[g] = count(isa, &tiles[g * each..][..each], isa.narrow_to_8(search.probe));
         }
-        unreachable!("brackets get narrower")
+        let mut searched = (1u32 << searches.len()) - 1;
+        for pass in 0.. {
+            let mut left = searched;
+            while left != 0 {
+                let g = left.trailing_zeros() as usize;
+                left &= left - 1;
+                let (tile, search) = (&tiles[g * each..][..each], &mut searches[g]);
+                let state = search.learn(isa, above[g], pass >= FAIR_PASSES);
+                if let Some(rest) = state.rest(rows) {
+                    rests[g] = rest;
+                    searched &= !(1 << g);
+                    continue;
+                }
+                let probe = isa.narrow_to_8(search.probe);
+                above[g] = if state.stalled {
+                    let (above, up_to, beyond) = count_with_neighbours(isa, tile, probe);
+                    search.snap(isa, above, isa.widen_8_to_32(up_to), isa.widen_8_to_32(beyond));
+                    above
+                } else {
+                    count(isa, tile, probe)
+                };
+            }
+            if searched == 0 {
+                break;
+            }
+        }
+        rests
     }
 }
 
@@ -225,6 +240,18 @@ struct State<V> {
 }
 
 impl<V: Vector<Lane = i32>> State<V> {
+    /// What is left to do after the passes, if this was the last one.
+    #[inline(always)]
+    fn rest(&self, rows: usize) -> Option<Rest> {
+        if self.decided {
+            Some(Rest::Nothing)
+        } else if !self.big && (self.finished || self.elements() < rows as i32 / LISTED) {
+            Some(Rest::Few)
+        } else {
+            self.finished.then_some(Rest::Many)
+        }
+    }
+
     #[inline(always)]
     fn elements(&self) -> i32 {
         let mut lanes = [0; GROUP];
@@ -243,11 +270,12 @@ impl<I: Isa> Search<I> {
         let over = surplus.gt(zero);
         let size = isa.float(over.select(surplus, zero.sub(surplus)));
         let old = Floats::select(over, self.weight_left, self.weight_right);
-        let factor = one.sub(size.div(old));
+        let factor = one.sub(size.div_about(old));
         let factor = Floats::select(factor.gt(Ordered::splat(isa, 0.0)), factor, half);
         let stays = over.eq(self.last);
         let factor = Floats::select(stays, factor.mul(self.haste), one);
-        let haste = self.haste.mul(self.haste).mul(half);
+        // Smaller numbers would be denormal, which takes a hundred times as long.
+        let haste = self.haste.mul(self.haste).mul(half).max(Ordered::splat(isa, 1e-15));
         self.haste = Floats::select(stays, haste, one);
         self.weight_left = Floats::select(over, size, self.weight_left.mul(factor));
         self.weight_right = Floats::select(over, self.weight_right.mul(factor), size);

@@ -2,33 +2,38 @@
 //! and again.
 //!
 //! 1. A sample of the rows is sorted (and of many rows a larger one [searched](super::refine)), and
-//!    elements become [levels](super::levels) of 16 bits: a row of the tile is a vector.
+//!    elements become [levels](super::levels) of 8 bits.
 //! 2. A cut of each column is [searched](super::search) by counting levels.
 //! 3. Where levels do not tell all, [`exact`](super::exact) does.
 //! 4. The tile is compared with the cuts and written.
 
-use super::compare::Below;
-use super::count::TOP;
-use super::emit::Strip;
+use super::compare::BelowEach;
+use super::count::{TOP, Tile, UNIT};
+use super::emit::{Strip, WORD};
 use super::exact;
 use super::levels::{Places, Sample, Scale};
 use super::refine::{REFINED_FROM, Refine};
-use super::search::{Passes, Rest, Search};
+use super::search::{Passes, Rest, Search, TOGETHER};
 use super::source::{Source, Window};
 use super::{GROUP, Large};
 use crate::Element;
-use crate::cpu::simd::{Cached, Isa, Job, Ordered, Vector, vectors_mut};
+use crate::cpu::simd::{
+    Cached, Isa, Job, Ordered, Vector, single_rows, single_rows_mut, vectors_mut,
+};
 use std::ops::Range;
 
-/// Bytes of a vector.
-const VECTOR: usize = 32;
+/// Bytes of a vector of several rows, at the most.
+const VECTOR: usize = UNIT * GROUP;
+
+/// Groups of a word of bits.
+const GROUPS: usize = WORD / GROUP;
 
 /// Groups that are loaded and written together, so that more of a page is used at a time.
 const WIDE: usize = 8;
 
 /// Rows for which they are. Less lie in the caches; of more, which are [streamed](super::stream) if
 /// they can be, tiles of several groups would be large.
-const WIDE_ROWS: Range<usize> = 256..*super::stream::ROWS.start();
+const WIDE_ROWS: Range<usize> = 0..*super::stream::ROWS.start();
 
 /// Rows of one group before the next one's turn: their pages are all in the first level TLB.
 const BLOCK: usize = 32;
@@ -37,10 +42,15 @@ fn wide(rows: usize) -> usize {
     if WIDE_ROWS.contains(&rows) { WIDE } else { 1 }
 }
 
+/// Groups that are searched together: as many as lie in the first level cache.
+fn together(rows: usize) -> usize {
+    (1024 / rows).clamp(1, TOGETHER)
+}
+
 /// 64-bit words of scratch memory for a range of columns.
 pub(super) fn scratch_words((rows, cols): (usize, usize)) -> usize {
     let groups = cols.div_ceil(GROUP).min(wide(rows));
-    (groups * rows + 1) * VECTOR / 8
+    (size_of::<exact::Lists>() + (groups * rows.div_ceil(UNIT) + 1) * VECTOR) / 8
 }
 
 /// All columns of the source. `scratch` has [`scratch_words`].
@@ -58,9 +68,11 @@ impl<I: Isa, T: Element> Job<I> for Tiles<'_, '_, T> {
     fn run(self, isa: I) {
         let Self { source, ones, mut out, scratch } = self;
         let (rows, cols) = (source.rows(), source.cols());
-        let tiles = vectors_mut::<I::I16>(isa, bytemuck::cast_slice_mut(scratch));
+        let (lists, tiles) = scratch.split_at_mut(size_of::<exact::Lists>() / 8);
+        let lists = bytemuck::cast_slice_mut(lists).first_chunk_mut().expect("room for lists");
+        let tiles = vectors_mut::<I::Rows>(isa, bytemuck::cast_slice_mut(tiles));
         for first in (0..cols).step_by(wide(rows) * GROUP) {
-            groups(isa, source, ones, &mut out, first, tiles);
+            groups(isa, source, ones, &mut out, first, (tiles, lists));
         }
     }
 }
@@ -73,7 +85,7 @@ fn groups<I: Isa, T: Element>(
     ones: usize,
     out: &mut Strip<'_, T>,
     first: usize,
-    tiles: &mut [I::I16],
+    (tiles, lists): (&mut [I::Rows], &mut exact::Lists),
 ) {
     let (rows, cols) = (source.rows(), source.cols());
     let columns = (first..cols).step_by(GROUP).take(wide(rows));
@@ -83,98 +95,133 @@ fn groups<I: Isa, T: Element>(
         *window = source.window(first, GROUP);
     }
     let windows = &windows[..columns.len()];
-    let mut cuts = [I::I16::splat(isa, 0); WIDE];
-    let mut counts = [I::I32::splat(isa, 0); WIDE];
+    let mut cuts = [I::I8::splat(isa, 0); WIDE];
+    let vectors = Tile::<I>::vectors(rows);
     let places = Places::new(rows, ones);
     let mut ends = places.above;
     if ones == rows {
-        tiles.fill(I::I16::splat(isa, TOP));
+        tiles.fill(I::Rows::splat(isa, TOP));
     } else {
         let mut scales = [Scale::none(isa); WIDE];
         for (g, window) in windows.iter().enumerate() {
             scales[g] = isa.run(Sample { window, rows, places: &places });
             if rows >= REFINED_FROM {
-                let tile = &mut tiles[..rows];
-                (scales[g], ends) = isa.run(Refine { window, tile, ones, scale: scales[g] });
+                let vectors = &mut tiles[..vectors];
+                (scales[g], ends) = isa.run(Refine { window, vectors, ones, scale: scales[g] });
             }
         }
         for start in (0..rows).step_by(block) {
             for g in 0..windows.len() {
-                let tile = &mut tiles[g * rows..][start..rows.min(start + block)];
-                scales[g].load(isa, &windows[g], start, tile, &mut counts[g]);
+                let levels = single_rows_mut(isa, &mut tiles[g * vectors..][..vectors]);
+                let levels = &mut levels[start..rows.min(start + block)];
+                scales[g].load(isa, &windows[g], start, levels);
             }
         }
-        for g in 0..windows.len() {
-            let tile = &mut tiles[g * rows..][..rows];
-            let search = Search::new(isa, rows, ones, windows[g].width(), ends);
-            cuts[g] = isa.run(Cut { window: &windows[g], tile, ones, above: counts[g], search });
+        let (windows, tiles) =
+            (windows.chunks(together(rows)), tiles.chunks_mut(together(rows) * vectors));
+        for ((windows, tiles), cuts) in windows.zip(tiles).zip(cuts.chunks_mut(together(rows))) {
+            let tiles = &mut tiles[..windows.len() * vectors];
+            isa.run(Cut { windows, tiles, ones, ends, lists, cuts });
         }
     }
     for start in (0..rows).step_by(block) {
-        for (g, first) in columns.clone().enumerate() {
-            let tile = &tiles[g * rows..][start..rows.min(start + block)];
-            let out = out.part(first, windows[g].width());
-            isa.run(Write { out, tile, cut: cuts[g], start });
+        let rows = start..rows.min(start + block);
+        let tiles = &*tiles;
+        let levels = |g: usize| &single_rows(isa, &tiles[g * vectors..][..vectors])[rows.clone()];
+        let mut left = 0..windows.len();
+        while let Some(g) = left.next() {
+            let first = first + g * GROUP;
+            if first + WORD <= cols && left.len() >= GROUPS - 1 {
+                // Neighbours of a row together.
+                let rows = [levels(g), levels(g + 1), levels(g + 2), levels(g + 3)];
+                let cuts = *cuts[g..].first_chunk().expect("a cut for each group");
+                isa.run(Write { out: out.part(first, WORD), rows, cuts, start });
+                left.start = g + GROUPS;
+            } else {
+                let out = out.part(first, windows[g].width());
+                isa.run(Write { out, rows: [levels(g)], cuts: [cuts[g]], start });
+            }
         }
     }
     if out.wants_threshold() {
         for (g, first) in columns.enumerate() {
             let window = &windows[g];
-            let ones = exact::Range { above: cuts[g], up_to: I::I16::splat(isa, TOP) };
-            let (least, _) = exact::extremes(isa, window, &tiles[g * rows..][..rows], ones);
+            let ones = exact::Range::above(isa, cuts[g]);
+            let tile = &Tile::new(isa, &mut tiles[g * vectors..][..vectors], rows);
+            let (least, _) = exact::extremes(isa, window, tile, ones);
             out.part(first, window.width()).write_threshold::<Large<T>>(|| least);
         }
     }
 }
 
-/// Step 4, for some rows of a group.
-struct Write<'a, I: Isa, T: Element> {
+/// Step 4, for some rows of neighbouring groups.
+struct Write<'a, I: Isa, T: Element, const GROUPS: usize> {
     out: Strip<'a, T>,
-    tile: &'a [I::I16],
-    cut: I::I16,
+    rows: [&'a [I::I8]; GROUPS],
+    cuts: [I::I8; GROUPS],
     start: usize,
 }
 
-impl<I: Isa, T: Element> Job<I> for Write<'_, I, T> {
+impl<I: Isa, T: Element, const GROUPS: usize> Job<I> for Write<'_, I, T, GROUPS> {
     type Output = ();
 
     #[inline(always)]
     fn run(self, isa: I) {
-        let Self { mut out, tile: rows, cut, start } = self;
-        // Some level lies above the cut, so that there is a next one.
-        let threshold = cut.add(Ordered::splat(isa, 1));
-        out.write::<I, i16>(isa, Cached, Below { rows, threshold }, start);
+        let Self { mut out, rows, cuts, start } = self;
+        let mut thresholds = cuts;
+        for threshold in &mut thresholds {
+            *threshold = next(isa, *threshold);
+        }
+        let number = rows[0].len();
+        let rows = rows.map(|rows| &rows[..number]);
+        out.write::<I, i8>(isa, Cached, BelowEach { rows, thresholds }, start);
     }
 }
 
-/// Steps 2 and 3. Changes the tile such that exactly `ones` levels of each column lie above its cut.
+/// The level above a cut: as ones lie there, there is one.
+#[inline(always)]
+fn next<I: Isa>(isa: I, cut: I::I8) -> I::I8 {
+    cut.add(Ordered::splat(isa, 1))
+}
+
+/// Steps 2 and 3. Changes tiles such that exactly `ones` levels of each column lie above its cut.
 struct Cut<'a, 'b, I: Isa, T> {
-    window: &'a Window<'b, T>,
-    tile: &'a mut [I::I16],
+    windows: &'a [Window<'b, T>],
+    tiles: &'a mut [I::Rows],
     ones: usize,
-    /// Levels above the first probe.
-    above: I::I32,
-    search: Search<I>,
+    /// About the counts at the ends of the range of levels.
+    ends: (f32, f32),
+    lists: &'a mut exact::Lists,
+    cuts: &'a mut [I::I8],
 }
 
 impl<I: Isa, T: Element> Job<I> for Cut<'_, '_, I, T> {
-    type Output = I::I16;
+    type Output = ();
 
     #[inline(always)]
-    fn run(self, isa: I) -> I::I16 {
-        let Self { window, tile, ones, above, mut search } = self;
-        let mut above = Some(above);
-        loop {
-            let passes = Passes { tile, search: &mut search, above: above.take() };
-            match isa.run(passes) {
-                Rest::Nothing => break,
-                Rest::Few => {
-                    exact::list(isa, window, tile, ones, &mut search);
-                    break;
-                }
-                Rest::Many => exact::divide(isa, window, tile, ones, &mut search),
-            }
+    fn run(self, isa: I) {
+        let Self { windows, tiles, ones, ends, lists, cuts } = self;
+        let rows = windows[0].rows();
+        let each = tiles.len() / windows.len();
+        let mut searches = [Search::new(isa, rows, ones, GROUP, ends); TOGETHER];
+        for (g, window) in windows.iter().enumerate() {
+            searches[g] = Search::new(isa, rows, ones, window.width(), ends);
+            Tile::new(isa, &mut tiles[g * each..][..each], rows);
         }
-        search.cut(isa)
+        let searches = &mut searches[..windows.len()];
+        let rests = isa.run(Passes { tiles, rows, searches });
+        for (g, search) in searches.iter_mut().enumerate() {
+            let mut rest = rests[g];
+            let mut tile = Tile::new(isa, &mut tiles[g * each..][..each], rows);
+            while rest == Rest::Many {
+                exact::divide(isa, &windows[g], &mut tile, ones, search);
+                let searches = std::slice::from_mut(search);
+                [rest, ..] = isa.run(Passes { tiles: tile.together(), rows, searches });
+            }
+            if rest == Rest::Few {
+                exact::list(isa, &windows[g], &mut tile, ones, search, lists);
+            }
+            cuts[g] = search.cut(isa);
+        }
     }
 }

@@ -1,9 +1,10 @@
-//! x86-64 with AVX2, F16C, BMI and POPCNT: registers of 256 bits.
+//! x86-64 with AVX2, FMA, F16C, BMI and POPCNT: registers of 256 bits.
 
 use super::registers::{floats, integers};
-use super::{Isa, Job, LANES, Ordered, Two, Vector};
+use super::{Isa, Job, LANES, Ordered, Two};
 use half::f16;
 use std::arch::x86_64::*;
+use std::mem::transmute;
 
 /// The proof that the machine has the instructions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,6 +13,7 @@ pub struct Avx2(());
 impl Avx2 {
     pub(super) fn detect() -> Option<Self> {
         let all = is_x86_feature_detected!("avx2")
+            && is_x86_feature_detected!("fma")
             && is_x86_feature_detected!("f16c")
             && is_x86_feature_detected!("bmi1")
             && is_x86_feature_detected!("bmi2")
@@ -20,8 +22,8 @@ impl Avx2 {
     }
 }
 
-// `fma` stays off: a product and a sum are to be rounded separately.
-#[target_feature(enable = "avx2,f16c,bmi1,bmi2,popcnt")]
+// Nothing fuses a product and a sum that were written separately.
+#[target_feature(enable = "avx2,fma,f16c,bmi1,bmi2,popcnt")]
 fn compiled_for_avx2<J: Job<Avx2>>(isa: Avx2, job: J) -> J::Output {
     job.run(isa)
 }
@@ -29,6 +31,8 @@ fn compiled_for_avx2<J: Job<Avx2>>(isa: Avx2, job: J) -> J::Output {
 // SAFETY, for all that follows: a vector or a token is the proof that the machine has the instructions;
 // lengths of slices are asserted.
 impl Isa for Avx2 {
+    type I8 = I8;
+    type Rows = Rows;
     type I16 = I16;
     type I32 = Two<I32>;
     type I64 = Two<Two<I64>>;
@@ -57,6 +61,15 @@ impl Isa for Avx2 {
     }
 
     #[inline(always)]
+    fn narrow_to_8(self, Two(low, high): Two<I32>) -> I8 {
+        unsafe {
+            // Lanes 0..4, 8..12, 4..8, 12..16.
+            let (low, high) = halves(_mm256_packs_epi32(low.0, high.0));
+            I8(_mm_shuffle_epi32::<0b11_01_10_00>(_mm_packs_epi16(low, high)))
+        }
+    }
+
+    #[inline(always)]
     fn widen(self, lanes: I16) -> Two<I32> {
         unsafe {
             let (low, high) = halves(lanes.0);
@@ -73,12 +86,28 @@ impl Isa for Avx2 {
     }
 
     #[inline(always)]
-    fn signed_one(self, mask: I16, one: i16) -> Two<I32> {
-        let lanes = mask.and(Ordered::splat(self, i16::MIN)).or(Ordered::splat(self, one));
+    fn widen_8(self, lanes: I8) -> I16 {
+        I16(unsafe { _mm256_cvtepi8_epi16(lanes.0) })
+    }
+
+    #[inline(always)]
+    fn widen_8_to_32(self, lanes: I8) -> Two<I32> {
         unsafe {
-            let zero = _mm256_setzero_si256();
-            let lanes = _mm256_permute4x64_epi64::<0b11_01_10_00>(lanes.0);
-            Two(I32(_mm256_unpacklo_epi16(zero, lanes)), I32(_mm256_unpackhi_epi16(zero, lanes)))
+            let high = _mm_unpackhi_epi64(lanes.0, lanes.0);
+            Two(I32(_mm256_cvtepi8_epi32(lanes.0)), I32(_mm256_cvtepi8_epi32(high)))
+        }
+    }
+
+    #[inline(always)]
+    fn repeat(self, row: I8) -> Rows {
+        Rows(unsafe { _mm256_broadcastsi128_si256(row.0) })
+    }
+
+    #[inline(always)]
+    fn sum_rows(self, rows: Rows) -> I16 {
+        unsafe {
+            let (first, second) = halves(rows.0);
+            I16(_mm256_add_epi16(_mm256_cvtepi8_epi16(first), _mm256_cvtepi8_epi16(second)))
         }
     }
 
@@ -154,7 +183,7 @@ unsafe fn narrow_eight(Two(low, high): Two<F64>) -> F32 {
 
 /// Functions whose arguments have another order than those of the instructions.
 #[inline(always)]
-unsafe fn select_si256(mask: __m256i, yes: __m256i, no: __m256i) -> __m256i {
+pub(super) unsafe fn select_si256(mask: __m256i, yes: __m256i, no: __m256i) -> __m256i {
     unsafe { _mm256_blendv_epi8(no, yes, mask) }
 }
 
@@ -169,21 +198,63 @@ unsafe fn select_pd(mask: __m256i, yes: __m256d, no: __m256d) -> __m256d {
 }
 
 #[inline(always)]
-unsafe fn without(lanes: __m256i, other: __m256i) -> __m256i {
+pub(super) unsafe fn without(lanes: __m256i, other: __m256i) -> __m256i {
     unsafe { _mm256_andnot_si256(other, lanes) }
 }
 
-// There is no instruction for it; what needs speed shifts wider lanes.
 #[inline(always)]
-unsafe fn shr_epi16(lanes: __m256i, by: __m256i) -> __m256i {
-    let (lanes, by) = (I16(lanes), I16(by));
-    let (mut shifted, mut places) = ([0; 16], [0; 16]);
-    lanes.store(&mut shifted);
-    by.store(&mut places);
-    for (lane, places) in shifted.iter_mut().zip(places) {
-        *lane = (*lane as u16).checked_shr(places as u32).unwrap_or(0) as i16;
+pub(super) unsafe fn without_128(lanes: __m128i, other: __m128i) -> __m128i {
+    unsafe { _mm_andnot_si128(other, lanes) }
+}
+
+/// There is no instruction for it; what needs speed shifts wider lanes.
+macro_rules! shr_each {
+    ($name:ident, $register:ty: [$lane:ident; $lanes:literal] as $unsigned:ident) => {
+        #[inline(always)]
+        pub(super) unsafe fn $name(lanes: $register, by: $register) -> $register {
+            // SAFETY: a register is its lanes, without padding; any bits are a value of either.
+            let (mut lanes, by): ([$lane; $lanes], [$lane; $lanes]) =
+                unsafe { (transmute(lanes), transmute(by)) };
+            for (lane, places) in lanes.iter_mut().zip(by) {
+                *lane = (*lane as $unsigned).checked_shr(places as u32).unwrap_or(0) as $lane;
+            }
+            unsafe { transmute(lanes) }
+        }
+    };
+}
+
+shr_each!(shr_epi8, __m128i: [i8; 16] as u8);
+shr_each!(shr_epi8_256, __m256i: [i8; 32] as u8);
+shr_each!(shr_epi16, __m256i: [i16; 16] as u16);
+
+#[inline(always)]
+pub(super) unsafe fn select_si128(mask: __m128i, yes: __m128i, no: __m128i) -> __m128i {
+    unsafe { _mm_blendv_epi8(no, yes, mask) }
+}
+
+#[inline(always)]
+pub(super) unsafe fn bits_epi8(mask: __m128i) -> u32 {
+    unsafe { _mm_movemask_epi8(mask) as u32 }
+}
+
+#[inline(always)]
+pub(super) unsafe fn bits_epi8_256(mask: __m256i) -> u32 {
+    unsafe { _mm256_movemask_epi8(mask) as u32 }
+}
+
+#[inline(always)]
+pub(super) unsafe fn of_bits_epi8(bits: u32) -> __m128i {
+    unsafe {
+        let bytes = _mm_set_epi64x(0x0101_0101_0101_0101, 0);
+        let each = _mm_set1_epi64x(0x8040_2010_0804_0201_u64 as i64);
+        let bits = _mm_shuffle_epi8(_mm_set1_epi32(bits as i32), bytes);
+        _mm_cmpeq_epi8(_mm_and_si128(bits, each), each)
     }
-    I16::load(Avx2(()), &shifted).0
+}
+
+#[inline(always)]
+pub(super) unsafe fn of_bits_epi8_256(bits: u32) -> __m256i {
+    unsafe { _mm256_set_m128i(of_bits_epi8(bits >> 16), of_bits_epi8(bits)) }
 }
 
 #[inline(always)]
@@ -257,6 +328,27 @@ unsafe fn gt_pd(a: __m256d, b: __m256d) -> __m256i {
     unsafe { _mm256_castpd_si256(_mm256_cmp_pd::<_CMP_GT_OQ>(a, b)) }
 }
 
+#[inline(always)]
+unsafe fn div_about_ps(a: __m256, b: __m256) -> __m256 {
+    unsafe { _mm256_mul_ps(a, _mm256_rcp_ps(b)) }
+}
+
+integers! { I8(__m128i): [i8; 16] of Avx2;
+    splat _mm_set1_epi8, load _mm_loadu_si128, store _mm_storeu_si128, stream _mm_stream_si128,
+    gt _mm_cmpgt_epi8, min _mm_min_epi8, max _mm_max_epi8, eq _mm_cmpeq_epi8, and _mm_and_si128,
+    without without_128, or _mm_or_si128, add _mm_add_epi8, sub _mm_sub_epi8, shr shr_epi8,
+    select select_si128, negate_where_negative _mm_sign_epi8, bits bits_epi8, of_bits of_bits_epi8
+}
+
+// Two rows of 16 columns.
+integers! { Rows(__m256i): [i8; 32] of Avx2;
+    splat _mm256_set1_epi8, load _mm256_loadu_si256, store _mm256_storeu_si256,
+    stream _mm256_stream_si256, gt _mm256_cmpgt_epi8, min _mm256_min_epi8, max _mm256_max_epi8,
+    eq _mm256_cmpeq_epi8, and _mm256_and_si256, without without, or _mm256_or_si256,
+    add _mm256_add_epi8, sub _mm256_sub_epi8, shr shr_epi8_256, select select_si256,
+    negate_where_negative _mm256_sign_epi8, bits bits_epi8_256, of_bits of_bits_epi8_256
+}
+
 integers! { I16(__m256i): [i16; 16] of Avx2;
     splat _mm256_set1_epi16, load _mm256_loadu_si256, store _mm256_storeu_si256,
     stream _mm256_stream_si256, gt _mm256_cmpgt_epi16, min _mm256_min_epi16, max _mm256_max_epi16,
@@ -285,12 +377,13 @@ floats! { F32(__m256): [f32; 8] of Avx2, mask I32;
     splat _mm256_set1_ps, load _mm256_loadu_ps, store _mm256_storeu_ps, stream _mm256_stream_ps,
     gt gt_ps, min _mm256_min_ps, max _mm256_max_ps, of_bits _mm256_castsi256_ps,
     bits _mm256_castps_si256, select select_ps, add _mm256_add_ps, sub _mm256_sub_ps,
-    mul _mm256_mul_ps, div _mm256_div_ps
+    mul _mm256_mul_ps, scale _mm256_fmadd_ps, div _mm256_div_ps, div_about div_about_ps
 }
 
 floats! { F64(__m256d): [f64; 4] of Avx2, mask I64;
     splat _mm256_set1_pd, load _mm256_loadu_pd, store _mm256_storeu_pd, stream _mm256_stream_pd,
     gt gt_pd, min _mm256_min_pd, max _mm256_max_pd, of_bits _mm256_castsi256_pd,
     bits _mm256_castpd_si256, select select_pd, add _mm256_add_pd, sub _mm256_sub_pd,
-    mul _mm256_mul_pd, div _mm256_div_pd
+    mul _mm256_mul_pd, scale _mm256_fmadd_pd, div _mm256_div_pd,
+    div_about _mm256_div_pd
 }

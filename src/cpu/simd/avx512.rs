@@ -2,10 +2,15 @@
 //!
 //! A mask is made a vector, as everywhere, and taken apart again where it is used: the compiler
 //! keeps the mask register. Lanes of 16 bits are registers of 256 bits: to count in two of them as one
-//! of 512 took longer, as masks then come through two ports only.
+//! of 512 took longer, as masks then come through two ports only. What is counted, lanes of 8 bits, is as
+//! with AVX2 for that reason.
 
+use super::avx2::{
+    bits_epi8, bits_epi8_256, of_bits_epi8, of_bits_epi8_256, select_si128, select_si256, shr_epi8,
+    shr_epi8_256, without, without_128,
+};
 use super::registers::{floats, integers};
-use super::{Isa, Job, LANES, Ordered, Two, Vector};
+use super::{Isa, Job, LANES, Ordered, Two};
 use half::f16;
 use std::arch::x86_64::*;
 
@@ -24,8 +29,8 @@ impl Avx512 {
     }
 }
 
-// `avx512f` brings `fma`, but nothing fuses a product and a sum that were written separately.
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,f16c,bmi1,bmi2,popcnt")]
+// Nothing fuses a product and a sum that were written separately.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c,bmi1,bmi2,popcnt")]
 fn compiled_for_avx512<J: Job<Avx512>>(isa: Avx512, job: J) -> J::Output {
     job.run(isa)
 }
@@ -33,6 +38,8 @@ fn compiled_for_avx512<J: Job<Avx512>>(isa: Avx512, job: J) -> J::Output {
 // SAFETY, for all that follows: a vector or a token is the proof that the machine has the instructions;
 // lengths of slices are asserted.
 impl Isa for Avx512 {
+    type I8 = I8;
+    type Rows = Rows;
     type I16 = I16;
     type I32 = I32;
     type I64 = Two<I64>;
@@ -59,6 +66,11 @@ impl Isa for Avx512 {
     }
 
     #[inline(always)]
+    fn narrow_to_8(self, lanes: I32) -> I8 {
+        I8(unsafe { _mm512_cvtsepi32_epi8(lanes.0) })
+    }
+
+    #[inline(always)]
     fn widen(self, lanes: I16) -> I32 {
         I32(unsafe { _mm512_cvtepi16_epi32(lanes.0) })
     }
@@ -81,9 +93,27 @@ impl Isa for Avx512 {
     }
 
     #[inline(always)]
-    fn signed_one(self, mask: I16, one: i16) -> I32 {
-        let one = i32::from(one) << 16;
-        self.widen(mask).select(Ordered::splat(self, one | i32::MIN), Ordered::splat(self, one))
+    fn widen_8(self, lanes: I8) -> I16 {
+        I16(unsafe { _mm256_cvtepi8_epi16(lanes.0) })
+    }
+
+    #[inline(always)]
+    fn widen_8_to_32(self, lanes: I8) -> I32 {
+        I32(unsafe { _mm512_cvtepi8_epi32(lanes.0) })
+    }
+
+    #[inline(always)]
+    fn repeat(self, row: I8) -> Rows {
+        Rows(unsafe { _mm256_broadcastsi128_si256(row.0) })
+    }
+
+    #[inline(always)]
+    fn sum_rows(self, rows: Rows) -> I16 {
+        unsafe {
+            let first = _mm256_castsi256_si128(rows.0);
+            let second = _mm256_extracti128_si256::<1>(rows.0);
+            I16(_mm256_add_epi16(_mm256_cvtepi8_epi16(first), _mm256_cvtepi8_epi16(second)))
+        }
     }
 
     #[inline(always)]
@@ -186,11 +216,6 @@ masks! { __m512i, u8, to_mask _mm512_movepi64_mask, of_mask _mm512_movm_epi64, s
 }
 
 #[inline(always)]
-unsafe fn without_256(lanes: __m256i, other: __m256i) -> __m256i {
-    unsafe { _mm256_andnot_si256(other, lanes) }
-}
-
-#[inline(always)]
 unsafe fn without_512(lanes: __m512i, other: __m512i) -> __m512i {
     unsafe { _mm512_andnot_si512(other, lanes) }
 }
@@ -215,10 +240,31 @@ unsafe fn select_pd(mask: __m512i, yes: __m512d, no: __m512d) -> __m512d {
     unsafe { _mm512_mask_blend_pd(_mm512_movepi64_mask(mask), no, yes) }
 }
 
+#[inline(always)]
+unsafe fn div_about_ps(a: __m512, b: __m512) -> __m512 {
+    unsafe { _mm512_mul_ps(a, _mm512_rcp14_ps(b)) }
+}
+
+integers! { I8(__m128i): [i8; 16] of Avx512;
+    splat _mm_set1_epi8, load _mm_loadu_si128, store _mm_storeu_si128, stream _mm_stream_si128,
+    gt _mm_cmpgt_epi8, min _mm_min_epi8, max _mm_max_epi8, eq _mm_cmpeq_epi8, and _mm_and_si128,
+    without without_128, or _mm_or_si128, add _mm_add_epi8, sub _mm_sub_epi8, shr shr_epi8,
+    select select_si128, negate_where_negative _mm_sign_epi8, bits bits_epi8, of_bits of_bits_epi8
+}
+
+// Two rows of 16 columns.
+integers! { Rows(__m256i): [i8; 32] of Avx512;
+    splat _mm256_set1_epi8, load _mm256_loadu_si256, store _mm256_storeu_si256,
+    stream _mm256_stream_si256, gt _mm256_cmpgt_epi8, min _mm256_min_epi8, max _mm256_max_epi8,
+    eq _mm256_cmpeq_epi8, and _mm256_and_si256, without without, or _mm256_or_si256,
+    add _mm256_add_epi8, sub _mm256_sub_epi8, shr shr_epi8_256, select select_si256,
+    negate_where_negative _mm256_sign_epi8, bits bits_epi8_256, of_bits of_bits_epi8_256
+}
+
 integers! { I16(__m256i): [i16; 16] of Avx512;
     splat _mm256_set1_epi16, load _mm256_loadu_si256, store _mm256_storeu_si256,
     stream _mm256_stream_si256, gt gt_epi16, min _mm256_min_epi16, max _mm256_max_epi16, eq eq_epi16,
-    and _mm256_and_si256, without without_256, or _mm256_or_si256, add _mm256_add_epi16,
+    and _mm256_and_si256, without without, or _mm256_or_si256, add _mm256_add_epi16,
     sub _mm256_sub_epi16, shr _mm256_srlv_epi16, select select_epi16,
     negate_where_negative negate_epi16, bits bits_epi16, of_bits of_bits_epi16, count count_epi16
 }
@@ -243,12 +289,13 @@ floats! { F32(__m512): [f32; 16] of Avx512, mask I32;
     splat _mm512_set1_ps, load _mm512_loadu_ps, store _mm512_storeu_ps, stream _mm512_stream_ps,
     gt gt_ps, min _mm512_min_ps, max _mm512_max_ps, of_bits _mm512_castsi512_ps,
     bits _mm512_castps_si512, select select_ps, add _mm512_add_ps, sub _mm512_sub_ps,
-    mul _mm512_mul_ps, div _mm512_div_ps
+    mul _mm512_mul_ps, scale _mm512_fmadd_ps, div _mm512_div_ps, div_about div_about_ps
 }
 
 floats! { F64(__m512d): [f64; 8] of Avx512, mask I64;
     splat _mm512_set1_pd, load _mm512_loadu_pd, store _mm512_storeu_pd, stream _mm512_stream_pd,
     gt gt_pd, min _mm512_min_pd, max _mm512_max_pd, of_bits _mm512_castsi512_pd,
     bits _mm512_castpd_si512, select select_pd, add _mm512_add_pd, sub _mm512_sub_pd,
-    mul _mm512_mul_pd, div _mm512_div_pd
+    mul _mm512_mul_pd, scale _mm512_fmadd_pd, div _mm512_div_pd,
+    div_about _mm512_div_pd
 }

@@ -152,31 +152,24 @@ macro_rules! signed_by_16_bits {
 signed_by_16_bits!(f16);
 signed_by_16_bits!(bf16);
 
-impl Signed<i16> for f32 {
-    /// The lower half of +1 and -1 is 0.
-    #[inline(always)]
-    fn write_less<I: Isa>(isa: I, store: impl Store, less: I::I16, to: &mut [Self]) {
-        const ONE: i16 = (1f32.to_bits() >> 16) as i16;
-        store.store(isa.signed_one(less, ONE), bytemuck::cast_slice_mut(to));
-    }
-}
-
-impl Signed<i16> for f64 {
-    #[inline(always)]
-    fn write_less<I: Isa>(isa: I, store: impl Store, less: I::I16, to: &mut [Self]) {
-        <Self as Signed<i64>>::write_less(isa, store, isa.widen_64(less), to);
-    }
-}
-
-macro_rules! signed_by_narrow_masks {
-    ($($float:ident),*) => {$(
-        impl Signed<i32> for $float {
+/// By masks of another size.
+macro_rules! signed_by {
+    ($($float:ident: $mask:ident as $own:ident, $isa:ident, $less:ident: $own_less:expr;)*) => {$(
+        impl Signed<$mask> for $float {
             #[inline(always)]
-            fn write_less<I: Isa>(isa: I, store: impl Store, less: I::I32, to: &mut [Self]) {
-                <Self as Signed<i16>>::write_less(isa, store, isa.narrow(less), to);
+            fn write_less<I: Isa>($isa: I, store: impl Store, $less: Of<I, $mask>, to: &mut [Self]) {
+                <Self as Signed<$own>>::write_less($isa, store, $own_less, to);
             }
         }
     )*};
 }
 
-signed_by_narrow_masks!(f64, f16, bf16);
+signed_by! {
+    f32: i8 as i32, isa, less: isa.widen_8_to_32(less);
+    f64: i8 as i64, isa, less: isa.widen_64(isa.widen_8(less));
+    f16: i8 as i16, isa, less: isa.widen_8(less);
+    bf16: i8 as i16, isa, less: isa.widen_8(less);
+    f64: i32 as i64, isa, less: isa.widen_64(isa.narrow(less));
+    f16: i32 as i16, isa, less: isa.narrow(less);
+    bf16: i32 as i16, isa, less: isa.narrow(less);
+}

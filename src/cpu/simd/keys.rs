@@ -8,7 +8,7 @@ use super::{Floats, Isa, Of, Ordered, Vector};
 use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 
-/// A key of one column: a signed integer.
+/// A signed integer of one column.
 pub trait Lane: bytemuck::Pod + Ord + Default + Send + Sync + std::fmt::Debug {
     /// Its vector on an instruction set.
     type Vector<I: Isa>: Vector<Lane = Self, Isa = I, Register: Vector>;
@@ -16,24 +16,40 @@ pub trait Lane: bytemuck::Pod + Ord + Default + Send + Sync + std::fmt::Debug {
     const MIN: Self;
     /// The key of NaN.
     const MAX: Self;
+}
 
+/// One that is the key of an element.
+pub trait KeyLane: Lane {
     /// How many integers `to`, which is not less, lies behind.
     fn steps(self, to: Self) -> u64;
     /// A number of the type.
     fn of(number: i16) -> Self;
     /// The same numbers.
-    fn widen<I: Isa>(isa: I, lanes: I::I16) -> Of<I, Self>;
+    fn widen<I: Isa>(isa: I, lanes: I::I8) -> Of<I, Self>;
     /// The same numbers, which 16 bits hold.
-    fn narrow<I: Isa>(isa: I, lanes: Of<I, Self>) -> I::I16;
+    fn to_32<I: Isa>(isa: I, lanes: Of<I, Self>) -> I::I32;
 }
 
 macro_rules! lane {
-    ($lane:ident, $vector:ident, $unsigned:ident, $widen:expr, $narrow:expr) => {
+    ($lane:ident, $vector:ident) => {
         impl Lane for $lane {
             type Vector<I: Isa> = I::$vector;
             const MIN: Self = $lane::MIN;
             const MAX: Self = $lane::MAX;
+        }
+    };
+}
 
+lane!(i8, I8);
+lane!(i16, I16);
+lane!(i32, I32);
+lane!(i64, I64);
+
+macro_rules! key {
+    ($lane:ident, $vector:ident, $unsigned:ident;
+     widen($from:pat_param, $narrow:ident) $widened:expr;
+     to_32($to:pat_param, $lanes:ident) $numbers:expr) => {
+        impl KeyLane for $lane {
             #[inline(always)]
             fn steps(self, to: Self) -> u64 {
                 u64::from(to.wrapping_sub(self) as $unsigned)
@@ -43,31 +59,33 @@ macro_rules! lane {
                 $lane::from(number)
             }
             #[inline(always)]
-            fn widen<I: Isa>(isa: I, lanes: I::I16) -> I::$vector {
-                $widen(isa, lanes)
+            fn widen<I: Isa>($from: I, $narrow: I::I8) -> I::$vector {
+                $widened
             }
             #[inline(always)]
-            fn narrow<I: Isa>(isa: I, lanes: I::$vector) -> I::I16 {
-                $narrow(isa, lanes)
+            fn to_32<I: Isa>($to: I, $lanes: I::$vector) -> I::I32 {
+                $numbers
             }
         }
     };
 }
 
-lane!(i16, I16, u16, |_, lanes| lanes, |_, lanes| lanes);
-lane!(i32, I32, u32, I::widen, I::narrow);
-lane!(i64, I64, u64, I::widen_64, I::narrow_64);
+key!(i16, I16, u16; widen(isa, lanes) isa.widen_8(lanes); to_32(isa, lanes) isa.widen(lanes));
+key!(i32, I32, u32; widen(isa, lanes) isa.widen_8_to_32(lanes); to_32(_, lanes) lanes);
+key!(i64, I64, u64;
+    widen(isa, lanes) isa.widen_64(isa.widen_8(lanes));
+    to_32(isa, lanes) isa.widen(isa.narrow_64(lanes)));
 
 /// The key types of an element type.
 pub trait KeyLanes {
     /// The narrowest key.
-    type Small: Lane;
+    type Small: KeyLane;
     /// A key of 32 bits or more, whose lanes can be shifted.
-    type Large: Lane;
+    type Large: KeyLane;
 }
 
 /// An element with a key of type `K`.
-pub trait Keyed<K: Lane>: Copy {
+pub trait Keyed<K: KeyLane>: Copy {
     /// The keys of the first elements of a slice.
     fn keys<I: Isa>(isa: I, from: &[Self]) -> Of<I, K>;
     /// The canonical value of a key: +0 for zeros, the quiet NaN for NaN.

@@ -51,7 +51,7 @@ pub use detect::Detected;
 pub(crate) use detect::{detected, on_detected};
 pub use elements::{FloatLane, Loads, Reals, Signed};
 pub(crate) use keys::keys_of;
-pub use keys::{KeyLanes, Keyed, Lane, Slotted};
+pub use keys::{KeyLane, KeyLanes, Keyed, Lane, Slotted};
 #[cfg(target_arch = "aarch64")]
 pub(crate) use neon::Neon;
 pub(crate) use portable::Portable;
@@ -75,6 +75,10 @@ pub trait Job<I: Isa> {
 /// An instruction set. A value of it is the proof that the machine has it. All vectors have
 /// [`LANES`] lanes.
 pub trait Isa: Copy + Send + Sync + 'static {
+    /// Lanes of 8 bits.
+    type I8: Vector<Lane = i8, Isa = Self, Register: Vector>;
+    /// Lanes of 8 bits, of as many rows of [`LANES`] as are best counted at once: one, two or four.
+    type Rows: Vector<Lane = i8, Isa = Self>;
     /// Lanes of 16 bits.
     type I16: Vector<Lane = i16, Isa = Self, Register: Vector>;
     /// Lanes of 32 bits.
@@ -95,8 +99,23 @@ pub trait Isa: Copy + Send + Sync + 'static {
     /// Lanes of 32 bits as 16 bits, the nearest there are.
     fn narrow(self, lanes: Self::I32) -> Self::I16;
 
+    /// Lanes of 32 bits as 8 bits, the nearest there are.
+    fn narrow_to_8(self, lanes: Self::I32) -> Self::I8;
+
     /// Lanes of 16 bits with 32 bits each.
     fn widen(self, lanes: Self::I16) -> Self::I32;
+
+    /// Lanes of 8 bits with 16 bits each.
+    fn widen_8(self, lanes: Self::I8) -> Self::I16;
+
+    /// Lanes of 8 bits with 32 bits each.
+    fn widen_8_to_32(self, lanes: Self::I8) -> Self::I32;
+
+    /// The same row several times.
+    fn repeat(self, row: Self::I8) -> Self::Rows;
+
+    /// The sum of the rows.
+    fn sum_rows(self, rows: Self::Rows) -> Self::I16;
 
     /// The lower 16 bits of lanes of 64 bits.
     #[inline(always)]
@@ -113,9 +132,6 @@ pub trait Isa: Copy + Send + Sync + 'static {
         lanes.store(&mut narrow);
         Ordered::load(self, &narrow.map(i64::from))
     }
-
-    /// One, given by the upper half of its bits, with a sign where a mask is set.
-    fn signed_one(self, mask: Self::I16, one: i16) -> Self::I32;
 
     /// The first values as `f32`.
     fn widen_f16(self, values: &[f16]) -> Self::F32;
@@ -191,8 +207,12 @@ pub trait Floats: Ordered {
     fn sub(self, other: Self) -> Self;
     /// Products.
     fn mul(self, other: Self) -> Self;
+    /// Products with `factor` and sums with `term`, rounded once or twice.
+    fn scale(self, factor: Self, term: Self) -> Self;
     /// Quotients.
     fn div(self, other: Self) -> Self;
+    /// Quotients, about: where instructions for that take less time, a few of ten thousand off.
+    fn div_about(self, other: Self) -> Self;
     /// For a mask: `yes` where it is set, else `no`.
     fn select(mask: Self::Mask, yes: Self, no: Self) -> Self;
 }
@@ -241,9 +261,45 @@ pub(crate) fn registers<V: Ordered>(vectors: &[V]) -> &[V::Register] {
     unsafe { std::slice::from_raw_parts(vectors.as_ptr().cast(), vectors.len() * number) }
 }
 
+/// The rows of vectors that hold several.
+#[inline(always)]
+pub(crate) fn single_rows<I: Isa>(_: I, rows: &[I::Rows]) -> &[I::I8] {
+    assert!(dense::<I::Rows>() && dense::<I::I8>());
+    // SAFETY: both are lanes without padding, any bits are a value; the token allows vectors of its set.
+    let (before, single, after) = unsafe { rows.align_to() };
+    assert!(before.is_empty() && after.is_empty());
+    single
+}
+
+/// The same, to write.
+#[inline(always)]
+pub(crate) fn single_rows_mut<I: Isa>(_: I, rows: &mut [I::Rows]) -> &mut [I::I8] {
+    assert!(dense::<I::Rows>() && dense::<I::I8>());
+    // SAFETY: as above.
+    let (before, single, after) = unsafe { rows.align_to_mut() };
+    assert!(before.is_empty() && after.is_empty());
+    single
+}
+
+/// The lanes of vectors, one vector's after the other's.
+#[inline(always)]
+pub(crate) fn lanes_mut<V: Vector>(vectors: &mut [V]) -> &mut [V::Lane] {
+    assert!(dense::<V>());
+    // SAFETY: a vector is its lanes, without padding; any bits are a value of either.
+    let (before, lanes, after) = unsafe { vectors.align_to_mut() };
+    assert!(before.is_empty() && after.is_empty());
+    lanes
+}
+
 /// Scratch memory as vectors or registers: those that lie in it, at multiples of their size.
 pub(crate) fn vectors_mut<V: Vector>(_: V::Isa, lanes: &mut [V::Lane]) -> &mut [V] {
+    assert!(dense::<V>());
     // SAFETY: a vector consists of lanes without padding and any bits are a valid one; the token
     // allows vectors of its set.
     unsafe { lanes.align_to_mut().1 }
+}
+
+/// Whether a vector is its lanes, without padding.
+const fn dense<V: Ordered>() -> bool {
+    size_of::<V>() == V::LANES * size_of::<V::Lane>()
 }

@@ -17,6 +17,8 @@ fn first<T: Copy>(values: &[T]) -> [T; LANES] {
 }
 
 impl Isa for Portable {
+    type I8 = I8;
+    type Rows = I8;
     type I16 = I16;
     type I32 = I32;
     type I64 = I64;
@@ -44,8 +46,28 @@ impl Isa for Portable {
     }
 
     #[inline(never)]
-    fn signed_one(self, mask: I16, one: i16) -> I32 {
-        I32(mask.0.map(|mask| i32::from(mask & i16::MIN | one) << 16))
+    fn narrow_to_8(self, lanes: I32) -> I8 {
+        I8(lanes.0.map(|lane| lane.clamp(i8::MIN.into(), i8::MAX.into()) as i8))
+    }
+
+    #[inline(never)]
+    fn widen_8(self, lanes: I8) -> I16 {
+        I16(lanes.0.map(i16::from))
+    }
+
+    #[inline(never)]
+    fn widen_8_to_32(self, lanes: I8) -> I32 {
+        I32(lanes.0.map(i32::from))
+    }
+
+    #[inline(always)]
+    fn repeat(self, row: I8) -> I8 {
+        row
+    }
+
+    #[inline(always)]
+    fn sum_rows(self, rows: I8) -> I16 {
+        self.widen_8(rows)
     }
 
     #[inline(always)]
@@ -83,7 +105,8 @@ impl Isa for Portable {
 macro_rules! lanes {
     ($name:ident, $lane:ident, $mask:ident, $mask_lane:ident) => {
         #[derive(Clone, Copy, Debug)]
-        #[repr(C, align(32))]
+        // As the lanes of the smallest one, so that there is no padding.
+        #[repr(C, align(16))]
         pub struct $name([$lane; LANES]);
 
         impl $name {
@@ -211,6 +234,7 @@ macro_rules! integers {
     };
 }
 
+integers!(I8, i8, u8);
 integers!(I16, i16, u16);
 integers!(I32, i32, u32);
 integers!(I64, i64, u64);
@@ -239,6 +263,14 @@ macro_rules! floats {
             #[inline(never)]
             fn mul(self, other: Self) -> Self {
                 self.map(other, |a, b| a * b)
+            }
+            #[inline(never)]
+            fn scale(self, factor: Self, term: Self) -> Self {
+                self.mul(factor).add(term)
+            }
+            #[inline(always)]
+            fn div_about(self, other: Self) -> Self {
+                self.div(other)
             }
             #[inline(never)]
             fn div(self, other: Self) -> Self {

@@ -125,7 +125,8 @@ macro_rules! floats {
     ($name:ident($register:ty): [$lane:ty; $lanes:literal] of $isa:ident, mask $mask:ident;
      splat $splat:ident, load $load:ident, store $store:ident, stream $stream:ident,
      gt $gt:ident, min $min:ident, max $max:ident, of_bits $of_bits:ident, bits $bits:ident,
-     select $select:ident, add $add:ident, sub $sub:ident, mul $mul:ident, div $div:ident) => {
+     select $select:ident, add $add:ident, sub $sub:ident, mul $mul:ident, scale $scale:ident,
+     div $div:ident, div_about $div_about:ident) => {
         $crate::cpu::simd::registers::ordered! {
             $name($register): [$lane; $lanes] of $isa, mask $mask;
             splat $splat, load $load, store $store, stream $stream, gt $gt, min $min, max $max
@@ -133,7 +134,13 @@ macro_rules! floats {
 
         impl $crate::cpu::simd::Floats for $name {
             $crate::cpu::simd::registers::of_two! {
-                add: $add, sub: $sub, mul: $mul, div: $div
+                add: $add, sub: $sub, mul: $mul, div: $div,
+                div_about: $div_about
+            }
+
+            #[inline(always)]
+            fn scale(self, factor: Self, term: Self) -> Self {
+                Self(unsafe { $scale(self.0, factor.0, term.0) })
             }
 
             #[inline(always)]

@@ -79,7 +79,12 @@ macro_rules! halves {
 }
 
 impl<V: Floats> Floats for Two<V> {
-    halves!(add, sub, mul, div);
+    halves!(add, sub, mul, div, div_about);
+
+    #[inline(always)]
+    fn scale(self, factor: Self, term: Self) -> Self {
+        Self(self.0.scale(factor.0, term.0), self.1.scale(factor.1, term.1))
+    }
 
     #[inline(always)]
     fn of_bits(bits: Self::Mask) -> Self {

@@ -3,12 +3,13 @@
 use super::{GROUPS, PART};
 use crate::Element;
 use crate::cpu::select::GROUP;
+use crate::cpu::select::count::Tile;
 use crate::cpu::select::emit::Strip;
 use crate::cpu::select::levels::{self, Places, Scale};
-use crate::cpu::select::refine::surroundings;
+use crate::cpu::select::refine::{Refine, surroundings};
 use crate::cpu::select::source::Source;
 use crate::cpu::select::tile::Tiles;
-use crate::cpu::simd::{Isa, Job, Ordered, vectors_mut};
+use crate::cpu::simd::{Isa, Job, Ordered, single_rows_mut, vectors_mut};
 
 /// One row of so many is in the sample,
 const ONE_OF: usize = 16;
@@ -108,28 +109,32 @@ impl<I: Isa, T: Element> Job<I> for Near<'_, '_, T> {
     fn run(self, isa: I) -> [i32; GROUPS] {
         let Self { sample, source, bracket, scratch } = self;
         let (rows, groups) = (source.rows(), source.cols().div_ceil(GROUP));
-        let places = &Places::new(rows, sample.low.midpoint(sample.high));
+        let ones = sample.low.midpoint(sample.high);
+        let places = &Places::new(rows, ones);
+        let vectors = Tile::<I>::vectors(rows);
+        let tiles = vectors_mut::<I::Rows>(isa, bytemuck::cast_slice_mut(scratch));
         let mut scales = [Scale::none(isa); GROUPS];
-        let mut above = [I::I32::splat(isa, 0); GROUPS];
         for g in 0..groups {
             let window = &source.window(g * GROUP, GROUP);
-            scales[g] = isa.run(levels::Sample { window, rows, places });
+            let scale = isa.run(levels::Sample { window, rows, places });
+            let vectors = &mut tiles[..vectors];
+            (scales[g], _) = isa.run(Refine { window, vectors, ones, scale });
         }
         // The groups in turn, as their elements of a row lie side by side.
-        let tiles = vectors_mut::<I::I16>(isa, bytemuck::cast_slice_mut(scratch));
         for start in (0..rows).step_by(AT_ONCE) {
             for g in 0..groups {
-                let tile = &mut tiles[g * rows..][start..rows.min(start + AT_ONCE)];
+                let levels = single_rows_mut(isa, &mut tiles[g * vectors..][..vectors]);
+                let levels = &mut levels[start..rows.min(start + AT_ONCE)];
                 let window = &source.window(g * GROUP, GROUP);
-                scales[g].load(isa, window, start, tile, &mut above[g]);
+                scales[g].load(isa, window, start, levels);
             }
         }
         let goals = (sample.low as f64, sample.high as f64);
         let mut most = [0; GROUPS];
         for g in 0..groups {
             let width = GROUP.min(source.cols() - g * GROUP);
-            let tile = &tiles[g * rows..][..rows];
-            let near = surroundings(isa, tile, above[g], scales[g], width, goals);
+            let tile = &Tile::new(isa, &mut tiles[g * vectors..][..vectors], rows);
+            let near = surroundings(isa, tile, scales[g], width, goals);
             let mut inside = [0; GROUP];
             near.brackets.0.store(&mut bracket.low[g * GROUP..]);
             near.brackets.1.store(&mut bracket.high[g * GROUP..]);

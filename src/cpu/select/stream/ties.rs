@@ -90,7 +90,7 @@ impl<I: Isa, T: Element> Job<I> for Group<'_, '_, T> {
             let changes = keys_of(isa, T::floats(isa, row)).eq(keys).and(left.gt(zero));
             left = left.add(changes);
             if changes.bits() != 0 {
-                out.set_masked(isa, i, isa.narrow(changes), ties.one);
+                out.set_masked(isa, i, isa.narrow_to_8(changes), ties.one);
                 if left.gt(zero).bits() == 0 {
                     break;
                 }
