@@ -59,6 +59,11 @@ impl<'a, I: Isa> Tile<'a, I> {
         self.vectors
     }
 
+    #[inline(always)]
+    pub(super) fn together_mut(&mut self) -> &mut [I::Rows] {
+        self.vectors
+    }
+
     /// One level.
     #[inline(always)]
     pub(super) fn set(&mut self, row: usize, column: usize, level: i8) {

@@ -3,7 +3,7 @@
 //! A column's level is its value less a centre, times a factor, rounded. Both come from a sample, such
 //! that the boundary lies within the range of levels in all but a few of a thousand columns. Beyond
 //! the range all have the same level, as NaN and +inf have: a boundary there, and equal levels of
-//! different values, are the business of [`exact`](super::exact).
+//! different values, are the business of [`list`](super::list), [`equal`](super::equal) and [`divide`](super::divide).
 
 use super::GROUP;
 use super::count::TOP;
@@ -27,6 +27,8 @@ const NO_FACTOR: f32 = 1e-30;
 pub(super) struct Places {
     low: Option<usize>,
     high: Option<usize>,
+    /// Where the boundary is expected.
+    middle: usize,
     /// About how many elements lie above the ends of the bracket.
     pub above: (f32, f32),
 }
@@ -41,7 +43,7 @@ impl Places {
         let high = place((middle + 3.0 * deviation).ceil());
         let above = |place: usize| rows as f32 * (1.0 - (place as f32 + 0.5) / SAMPLE as f32);
         let above = (low.map_or(rows as f32, above), high.map_or(0.0, above));
-        Self { low, high, above }
+        Self { low, high, middle: (middle.max(0.0) as usize).min(SAMPLE - 1), above }
     }
 }
 
@@ -55,7 +57,7 @@ pub(super) struct Scale<I: Isa> {
     term: I::F32,
 }
 
-/// Makes a scale from a sample of the rows.
+/// Makes a scale from a sample of the rows, and a guess of the boundary.
 pub(super) struct Sample<'a, 'b, T> {
     pub window: &'a Window<'b, T>,
     pub rows: usize,
@@ -63,10 +65,10 @@ pub(super) struct Sample<'a, 'b, T> {
 }
 
 impl<I: Isa, T: Element> Job<I> for Sample<'_, '_, T> {
-    type Output = Scale<I>;
+    type Output = (Scale<I>, I::F32);
 
     #[inline(always)]
-    fn run(self, isa: I) -> Scale<I> {
+    fn run(self, isa: I) -> Self::Output {
         let Self { window, rows, places } = self;
         let mut copy = [T::default(); GROUP];
         let mut sample = [I::F32::splat(isa, 0.0); SAMPLE];
@@ -76,7 +78,8 @@ impl<I: Isa, T: Element> Job<I> for Sample<'_, '_, T> {
             sample[i] = T::floats(isa, row).min(Ordered::splat(isa, f32::INFINITY));
         }
         sort_vectors(&mut sample);
-        Scale::of_brackets(isa, between(isa, &sample, places))
+        let scale = Scale::of_brackets(isa, between(isa, &sample, places));
+        (scale, guess(isa, &sample, places.middle))
     }
 }
 
@@ -128,10 +131,31 @@ impl<I: Isa> Scale<I> {
 
     #[inline(always)]
     fn levels<T: Element>(&self, isa: I, row: &[T]) -> I::I8 {
-        let scaled = <T as Loads>::floats(isa, row).scale(self.factor, self.term);
+        self.level(isa, <T as Loads>::floats(isa, row))
+    }
+
+    /// The level of a value.
+    #[inline(always)]
+    pub(super) fn level(&self, isa: I, value: I::F32) -> I::I8 {
+        let scaled = value.scale(self.factor, self.term);
         // NaN becomes the greatest level too.
         isa.narrow_to_8(isa.round(scaled.min(Ordered::splat(isa, TOP.into()))))
     }
+}
+
+/// Where in a sorted sample the boundary is expected. If a value close by is frequent, the boundary may
+/// well be at it, and a search from elsewhere would come near in small steps.
+#[inline(always)]
+fn guess<I: Isa>(isa: I, sample: &[I::F32; SAMPLE], middle: usize) -> I::F32 {
+    /// Places to either side that count as close by, and how many equal ones make a value frequent.
+    const CLOSE: usize = 3;
+    let at = |place: usize| sample[place.min(SAMPLE - 1)];
+    let half = I::F32::splat(isa, 0.5);
+    let guess = at(middle).mul(half).add(at(middle + 1).mul(half));
+    let (above, beyond) = (at(middle + 1 + CLOSE), at(middle + 1 + 2 * CLOSE));
+    let guess = Floats::select(beyond.gt(above), guess, above);
+    let (below, beyond) = (at(middle.saturating_sub(CLOSE)), at(middle.saturating_sub(2 * CLOSE)));
+    Floats::select(below.gt(beyond), guess, below)
 }
 
 /// The bracket of a sorted sample.

@@ -4,18 +4,21 @@
 //! |---|---|---|
 //! | up to 64, if the pads suffice | `network.rs` | sorting networks in registers |
 //! | from 32,768, if the ratio is not extreme | `stream/` | one pass; the few elements between two values of a sample are selected |
-//! | others | `tile.rs`, `levels.rs`, `refine.rs`, `search.rs`, `count.rs`, `exact.rs` | 16 columns as levels of 16 bits; a cut of each is searched by counting |
+//! | others | `tile.rs`, `levels.rs`, `refine.rs`, `search.rs`, `count.rs`, `bracket.rs`, `list.rs`, `equal.rs`, `divide.rs` | 16 columns as levels of 8 bits; a cut of each is searched by counting |
 //!
 //! A search may guess: any cut that exactly k levels exceed is right, however it was found.
 //!
 //! Threads share the columns: a [`Task`] is a range of them.
 #![allow(clippy::needless_range_loop, reason = "vectors are numbered over several arrays")]
 
+mod bracket;
 mod compare;
 mod count;
+mod divide;
 mod emit;
-mod exact;
+mod equal;
 mod levels;
+mod list;
 mod network;
 mod networks;
 mod refine;

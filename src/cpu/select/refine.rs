@@ -13,7 +13,7 @@ use crate::Element;
 use crate::cpu::simd::{Isa, Job, Vector};
 
 /// Rows from which on this is worth its time.
-pub(super) const REFINED_FROM: usize = 16_384;
+pub(super) const REFINED_FROM: usize = 4096;
 
 /// One row of so many, unless that would be more than [`SAMPLE`].
 const STEP: usize = 16;

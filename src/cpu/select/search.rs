@@ -14,6 +14,7 @@
 
 use super::GROUP;
 use super::count::{BELOW, TOP, count, count_with_neighbours};
+use super::list::LIST;
 use crate::cpu::simd::{Floats, Isa, Job, Ordered, Vector};
 
 /// Passes by interpolation; normal data take 6 to 9.
@@ -22,9 +23,6 @@ const FAIR_PASSES: usize = 14;
 /// Elements of a column's bracket from which on a pass that removed none is worth a search for
 /// the levels that occur. Brackets of few elements may well lose none.
 const MANY: i32 = 16;
-
-/// The most elements of a column that are listed rather than counted.
-pub(super) const LIST: usize = 64;
 
 #[derive(Clone, Copy)]
 pub(super) struct Search<I: Isa> {
@@ -50,10 +48,16 @@ pub(super) struct Search<I: Isa> {
 /// Listing one of this many rows takes less time than the last passes do.
 const LISTED: i32 = 64;
 
+/// The most elements in closed brackets of a group that are listed: one for so many rows, or so many.
+/// With more, new levels take less time.
+const FEW_OF: i32 = 2;
+const FEW: i32 = 2 * GROUP as i32;
+
 /// A search's state as numbers.
 pub(super) struct Brackets {
     pub left: [i32; GROUP],
     pub right: [i32; GROUP],
+    pub above_left: [i32; GROUP],
     pub above_right: [i32; GROUP],
 }
 
@@ -61,9 +65,9 @@ pub(super) struct Brackets {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Rest {
     Nothing,
-    /// Brackets of at most [`LIST`] elements.
+    /// Brackets of few elements, at most [`LIST`] each.
     Few,
-    /// Some closed bracket has more.
+    /// Closed brackets of more.
     Many,
 }
 
@@ -90,6 +94,13 @@ impl<I: Isa> Search<I> {
         }
     }
 
+    /// The same, but another first probe, than which some level is greater.
+    #[inline(always)]
+    pub(super) fn from(self, isa: I, probe: I::I8) -> Self {
+        let probe = probe.min(Ordered::splat(isa, TOP - 1));
+        Self { probe: isa.widen_8_to_32(probe), ..self }
+    }
+
     /// The state as numbers.
     #[inline(always)]
     pub(super) fn brackets(&self) -> Brackets {
@@ -101,6 +112,7 @@ impl<I: Isa> Search<I> {
         Brackets {
             left: lanes(self.left),
             right: lanes(self.right),
+            above_left: lanes(self.above_left),
             above_right: lanes(self.above_right),
         }
     }
@@ -109,6 +121,14 @@ impl<I: Isa> Search<I> {
     #[inline(always)]
     pub(super) fn open(&self) -> u32 {
         self.alive.without(self.above_right.eq(self.goal)).bits()
+    }
+
+    /// What is left to do where all columns are decided or closed.
+    #[inline(always)]
+    pub(super) fn rest(&self, isa: I, rows: usize) -> Rest {
+        let open = self.alive.without(self.above_right.eq(self.goal));
+        let rest = self.above_left.sub(self.above_right).and(open);
+        if open.bits() == 0 { Rest::Nothing } else { of_closed::<I>(isa, rest, rows) }
     }
 
     /// Decides columns, a bit each: exactly k of their levels lie above `cut`.
@@ -203,7 +223,7 @@ impl<I: Isa> Job<I> for Passes<'_, I> {
                 left &= left - 1;
                 let (tile, search) = (&tiles[g * each..][..each], &mut searches[g]);
                 let state = search.learn(isa, above[g], pass >= FAIR_PASSES);
-                if let Some(rest) = state.rest(rows) {
+                if let Some(rest) = state.rest(isa, rows) {
                     rests[g] = rest;
                     searched &= !(1 << g);
                     continue;
@@ -226,7 +246,7 @@ impl<I: Isa> Job<I> for Passes<'_, I> {
 }
 
 /// What a pass has shown.
-struct State<V> {
+struct State<I: Isa> {
     /// All columns are decided.
     decided: bool,
     /// All columns are decided or closed.
@@ -236,34 +256,43 @@ struct State<V> {
     /// Some column's ends moved over no element twice.
     stalled: bool,
     /// Elements in the brackets of columns that are not decided.
-    rest: V,
+    rest: I::I32,
 }
 
-impl<V: Vector<Lane = i32>> State<V> {
+impl<I: Isa> State<I> {
     /// What is left to do after the passes, if this was the last one.
     #[inline(always)]
-    fn rest(&self, rows: usize) -> Option<Rest> {
+    fn rest(&self, isa: I, rows: usize) -> Option<Rest> {
         if self.decided {
             Some(Rest::Nothing)
-        } else if !self.big && (self.finished || self.elements() < rows as i32 / LISTED) {
+        } else if self.finished {
+            Some(of_closed(isa, self.rest, rows))
+        } else if !self.big && elements(self.rest) < rows as i32 / LISTED {
             Some(Rest::Few)
         } else {
-            self.finished.then_some(Rest::Many)
+            None
         }
     }
+}
 
-    #[inline(always)]
-    fn elements(&self) -> i32 {
-        let mut lanes = [0; GROUP];
-        self.rest.store(&mut lanes);
-        lanes.iter().sum()
-    }
+/// What is left to do if brackets with so many elements are closed.
+#[inline(always)]
+fn of_closed<I: Isa>(isa: I, inside: I::I32, rows: usize) -> Rest {
+    let listed = inside.gt(I::I32::splat(isa, LIST as i32)).bits() == 0;
+    if listed && elements(inside) <= FEW.max(rows as i32 / FEW_OF) { Rest::Few } else { Rest::Many }
+}
+
+#[inline(always)]
+fn elements<V: Vector<Lane = i32>>(inside: V) -> i32 {
+    let mut lanes = [0; GROUP];
+    inside.store(&mut lanes);
+    lanes.iter().sum()
 }
 
 impl<I: Isa> Search<I> {
     /// Takes in the counts at the probes and chooses new ones.
     #[inline(always)]
-    fn learn(&mut self, isa: I, above: I::I32, halve: bool) -> State<I::I32> {
+    fn learn(&mut self, isa: I, above: I::I32, halve: bool) -> State<I> {
         let zero = I::I32::splat(isa, 0);
         let (one, half) = (I::F32::splat(isa, 1.0), I::F32::splat(isa, 0.5));
         let surplus = above.sub(self.goal);

@@ -1,7 +1,8 @@
 //! Vectors of neighbouring elements of a row, whatever the strides.
 
+use super::GROUP;
 use crate::MatRef;
-use crate::cpu::simd::Rows;
+use crate::cpu::simd::{Isa, Rows};
 
 /// Columns of an input.
 #[derive(Clone, Copy)]
@@ -21,6 +22,12 @@ pub(super) struct Window<'a, T> {
     col_stride: usize,
     /// Columns that exist.
     width: usize,
+}
+
+/// What is done with each row of a group. No closure: it might not be inlined.
+pub(super) trait Visit<I: Isa, T> {
+    /// Row `i`; what stands in place of columns that do not exist means nothing.
+    fn row(&mut self, isa: I, i: usize, row: &[T]);
 }
 
 impl<'a, T: Copy + Default> Source<'a, T> {
@@ -97,6 +104,21 @@ impl<'a, T: Copy + Default> Window<'a, T> {
     #[inline(always)]
     pub(super) fn plain(&self, lanes: usize) -> Option<Rows<'a, T>> {
         (self.col_stride == 1 && self.width >= lanes).then(|| self.rows.part(0, lanes))
+    }
+
+    /// All rows in turn, a group wide.
+    #[inline(always)]
+    pub(super) fn visit<I: Isa>(&self, isa: I, visitor: &mut impl Visit<I, T>) {
+        if let Some(rows) = self.plain(GROUP) {
+            for (i, row) in rows.iter().enumerate() {
+                visitor.row(isa, i, row);
+            }
+        } else {
+            let mut copy = [T::default(); GROUP];
+            for i in 0..self.rows() {
+                visitor.row(isa, i, self.row(i, GROUP, &mut copy));
+            }
+        }
     }
 
     /// The element of row `i` and column `l` of the window.

@@ -4,14 +4,19 @@
 //! 1. A sample of the rows is sorted (and of many rows a larger one [searched](super::refine)), and
 //!    elements become [levels](super::levels) of 8 bits.
 //! 2. A cut of each column is [searched](super::search) by counting levels.
-//! 3. Where levels do not tell all, [`exact`](super::exact) does.
+//! 3. Where levels do not tell all, elements are [listed](super::list), are [equal](super::equal) or get
+//!    [new levels](super::divide). In the end exactly k levels of a column lie above its cut: nothing else
+//!    has to know of ties.
 //! 4. The tile is compared with the cuts and written.
 
+use super::bracket::Range;
 use super::compare::BelowEach;
 use super::count::{TOP, Tile, UNIT};
+use super::divide;
 use super::emit::{Strip, WORD};
-use super::exact;
+use super::equal::take_equal;
 use super::levels::{Places, Sample, Scale};
+use super::list::{self, Lists};
 use super::refine::{REFINED_FROM, Refine};
 use super::search::{Passes, Rest, Search, TOGETHER};
 use super::source::{Source, Window};
@@ -20,7 +25,7 @@ use crate::Element;
 use crate::cpu::simd::{
     Cached, Isa, Job, Ordered, Vector, single_rows, single_rows_mut, vectors_mut,
 };
-use std::ops::Range;
+use std::ops::RangeTo;
 
 /// Bytes of a vector of several rows, at the most.
 const VECTOR: usize = UNIT * GROUP;
@@ -33,7 +38,7 @@ const WIDE: usize = 8;
 
 /// Rows for which they are. Less lie in the caches; of more, which are [streamed](super::stream) if
 /// they can be, tiles of several groups would be large.
-const WIDE_ROWS: Range<usize> = 0..*super::stream::ROWS.start();
+const WIDE_ROWS: RangeTo<usize> = ..*super::stream::ROWS.start();
 
 /// Rows of one group before the next one's turn: their pages are all in the first level TLB.
 const BLOCK: usize = 32;
@@ -50,7 +55,7 @@ fn together(rows: usize) -> usize {
 /// 64-bit words of scratch memory for a range of columns.
 pub(super) fn scratch_words((rows, cols): (usize, usize)) -> usize {
     let groups = cols.div_ceil(GROUP).min(wide(rows));
-    (size_of::<exact::Lists>() + (groups * rows.div_ceil(UNIT) + 1) * VECTOR) / 8
+    (size_of::<Lists>() + (groups * rows.div_ceil(UNIT) + 1) * VECTOR) / 8
 }
 
 /// All columns of the source. `scratch` has [`scratch_words`].
@@ -68,7 +73,7 @@ impl<I: Isa, T: Element> Job<I> for Tiles<'_, '_, T> {
     fn run(self, isa: I) {
         let Self { source, ones, mut out, scratch } = self;
         let (rows, cols) = (source.rows(), source.cols());
-        let (lists, tiles) = scratch.split_at_mut(size_of::<exact::Lists>() / 8);
+        let (lists, tiles) = scratch.split_at_mut(size_of::<Lists>() / 8);
         let lists = bytemuck::cast_slice_mut(lists).first_chunk_mut().expect("room for lists");
         let tiles = vectors_mut::<I::Rows>(isa, bytemuck::cast_slice_mut(tiles));
         for first in (0..cols).step_by(wide(rows) * GROUP) {
@@ -85,7 +90,7 @@ fn groups<I: Isa, T: Element>(
     ones: usize,
     out: &mut Strip<'_, T>,
     first: usize,
-    (tiles, lists): (&mut [I::Rows], &mut exact::Lists),
+    (tiles, lists): (&mut [I::Rows], &mut Lists),
 ) {
     let (rows, cols) = (source.rows(), source.cols());
     let columns = (first..cols).step_by(GROUP).take(wide(rows));
@@ -103,11 +108,15 @@ fn groups<I: Isa, T: Element>(
         tiles.fill(I::Rows::splat(isa, TOP));
     } else {
         let mut scales = [Scale::none(isa); WIDE];
+        let mut firsts = [I::I8::splat(isa, 0); WIDE];
         for (g, window) in windows.iter().enumerate() {
-            scales[g] = isa.run(Sample { window, rows, places: &places });
-            if rows >= REFINED_FROM {
+            let (scale, guess) = isa.run(Sample { window, rows, places: &places });
+            scales[g] = scale;
+            if rows < REFINED_FROM {
+                firsts[g] = scale.level(isa, guess);
+            } else {
                 let vectors = &mut tiles[..vectors];
-                (scales[g], ends) = isa.run(Refine { window, vectors, ones, scale: scales[g] });
+                (scales[g], ends) = isa.run(Refine { window, vectors, ones, scale });
             }
         }
         for start in (0..rows).step_by(block) {
@@ -119,9 +128,10 @@ fn groups<I: Isa, T: Element>(
         }
         let (windows, tiles) =
             (windows.chunks(together(rows)), tiles.chunks_mut(together(rows) * vectors));
-        for ((windows, tiles), cuts) in windows.zip(tiles).zip(cuts.chunks_mut(together(rows))) {
+        let cuts = cuts.chunks_mut(together(rows)).zip(firsts.chunks(together(rows)));
+        for ((windows, tiles), (cuts, firsts)) in windows.zip(tiles).zip(cuts) {
             let tiles = &mut tiles[..windows.len() * vectors];
-            isa.run(Cut { windows, tiles, ones, ends, lists, cuts });
+            isa.run(Cut { windows, tiles, ones, firsts, ends, lists, cuts });
         }
     }
     for start in (0..rows).step_by(block) {
@@ -146,9 +156,9 @@ fn groups<I: Isa, T: Element>(
     if out.wants_threshold() {
         for (g, first) in columns.enumerate() {
             let window = &windows[g];
-            let ones = exact::Range::above(isa, cuts[g]);
+            let ones = Range::above(isa, cuts[g]);
             let tile = &Tile::new(isa, &mut tiles[g * vectors..][..vectors], rows);
-            let (least, _) = exact::extremes(isa, window, tile, ones);
+            let (least, _) = divide::extremes(isa, window, tile, ones);
             out.part(first, window.width()).write_threshold::<Large<T>>(|| least);
         }
     }
@@ -189,9 +199,11 @@ struct Cut<'a, 'b, I: Isa, T> {
     windows: &'a [Window<'b, T>],
     tiles: &'a mut [I::Rows],
     ones: usize,
+    /// The first probes.
+    firsts: &'a [I::I8],
     /// About the counts at the ends of the range of levels.
     ends: (f32, f32),
-    lists: &'a mut exact::Lists,
+    lists: &'a mut Lists,
     cuts: &'a mut [I::I8],
 }
 
@@ -200,12 +212,12 @@ impl<I: Isa, T: Element> Job<I> for Cut<'_, '_, I, T> {
 
     #[inline(always)]
     fn run(self, isa: I) {
-        let Self { windows, tiles, ones, ends, lists, cuts } = self;
+        let Self { windows, tiles, ones, firsts, ends, lists, cuts } = self;
         let rows = windows[0].rows();
         let each = tiles.len() / windows.len();
         let mut searches = [Search::new(isa, rows, ones, GROUP, ends); TOGETHER];
         for (g, window) in windows.iter().enumerate() {
-            searches[g] = Search::new(isa, rows, ones, window.width(), ends);
+            searches[g] = Search::new(isa, rows, ones, window.width(), ends).from(isa, firsts[g]);
             Tile::new(isa, &mut tiles[g * each..][..each], rows);
         }
         let searches = &mut searches[..windows.len()];
@@ -214,12 +226,17 @@ impl<I: Isa, T: Element> Job<I> for Cut<'_, '_, I, T> {
             let mut rest = rests[g];
             let mut tile = Tile::new(isa, &mut tiles[g * each..][..each], rows);
             while rest == Rest::Many {
-                exact::divide(isa, &windows[g], &mut tile, ones, search);
+                take_equal(isa, &windows[g], &mut tile, ones, search);
+                rest = search.rest(isa, rows);
+                if rest != Rest::Many {
+                    break;
+                }
+                divide::divide(isa, &windows[g], &mut tile, search);
                 let searches = std::slice::from_mut(search);
                 [rest, ..] = isa.run(Passes { tiles: tile.together(), rows, searches });
             }
             if rest == Rest::Few {
-                exact::list(isa, &windows[g], &mut tile, ones, search, lists);
+                list::list(isa, &windows[g], &mut tile, ones, search, lists);
             }
             cuts[g] = search.cut(isa);
         }

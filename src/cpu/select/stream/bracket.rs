@@ -116,7 +116,7 @@ impl<I: Isa, T: Element> Job<I> for Near<'_, '_, T> {
         let mut scales = [Scale::none(isa); GROUPS];
         for g in 0..groups {
             let window = &source.window(g * GROUP, GROUP);
-            let scale = isa.run(levels::Sample { window, rows, places });
+            let (scale, _) = isa.run(levels::Sample { window, rows, places });
             let vectors = &mut tiles[..vectors];
             (scales[g], _) = isa.run(Refine { window, vectors, ones, scale });
         }
