@@ -109,6 +109,11 @@ impl<'a, T: Element> Strip<'a, T> {
         }
     }
 
+    /// Whether the dense output of these columns is written in whole cache lines.
+    pub(super) fn fills_lines(&self) -> bool {
+        self.dense.as_ref().is_some_and(Columns::fills_lines)
+    }
+
     /// Asks for the cache lines of one element.
     #[inline(always)]
     pub(super) fn prefetch<I: Isa>(&mut self, isa: I, i: usize, column: usize) {

@@ -44,7 +44,7 @@ macro_rules! ordered {
                 if place.is_aligned() {
                     unsafe { $stream(place.cast(), self.0) }
                 } else {
-                    self.store(to);
+                    unsafe { $crate::cpu::simd::registers::stream_parts(place.cast(), self.0) }
                 }
             }
             #[inline(always)]
@@ -69,6 +69,30 @@ macro_rules! ordered {
             }
         }
     };
+}
+
+/// Stores a register past the caches, in parts of 16 bytes, if the place is aligned to those: as what a
+/// memory allocator gives is.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+pub(super) unsafe fn stream_parts<R: Copy>(place: *mut std::arch::x86_64::__m128i, register: R) {
+    let parts: *const std::arch::x86_64::__m128i = (&raw const register).cast();
+    // SAFETY: the caller's place has room for a register, which consists of these parts.
+    unsafe {
+        if !place.is_aligned() {
+            return place.cast::<R>().write_unaligned(register);
+        }
+        for i in 0..size_of::<R>() / 16 {
+            std::arch::x86_64::_mm_stream_si128(place.add(i), parts.add(i).read());
+        }
+    }
+}
+
+#[cfg(target_arch = "aarch64")]
+#[inline(always)]
+pub(super) unsafe fn stream_parts<R: Copy>(place: *mut R, register: R) {
+    // SAFETY: the caller's place has room for a register.
+    unsafe { place.write_unaligned(register) }
 }
 
 /// Methods of two vectors.

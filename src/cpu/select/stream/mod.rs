@@ -48,7 +48,7 @@ const BLOCK: usize = 8;
 /// Room for candidates of a part, for each row.
 const ROOM: usize = 4;
 
-/// Bytes of an output from which on it is written past the caches.
+/// Bytes of an output from which on it is written past the caches, if it can be in whole lines.
 const LARGE: usize = 8 << 20;
 
 /// How such columns are sampled, if they are to be streamed.
@@ -118,7 +118,9 @@ fn parts<I: Isa, T: Element>(
         parts[p] = Some(Part { source, bracket: brackets[p], counts: Counts::new(), candidates });
     }
     let parts = &mut parts[..count];
-    if rows * cols * size_of::<T>() >= LARGE {
+    // Of several parts each has its turn: they fill lines if the first one does.
+    let whole_lines = out.part(0, PART.min(cols)).fills_lines();
+    if rows * cols * size_of::<T>() >= LARGE && whole_lines {
         past_caches(isa, |store| stream(isa, store, parts, &mut out));
     } else {
         stream(isa, Cached, parts, &mut out);
