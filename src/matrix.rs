@@ -45,6 +45,7 @@ impl Layout {
     ///
     /// # Errors
     /// [`Error::TooLarge`] when `rows * cols` or the position of an element overflows.
+    #[inline]
     pub fn new(rows: usize, cols: usize, row_stride: usize, col_stride: usize) -> Result<Self> {
         let layout = Self { rows, cols, row_stride, col_stride };
         let too_large = || Error::TooLarge { rows, cols, row_stride, col_stride };
@@ -54,40 +55,48 @@ impl Layout {
     }
 
     /// Number of rows (M: the batch).
+    #[inline]
     pub fn rows(&self) -> usize {
         self.rows
     }
 
     /// Number of columns (K: the bits).
+    #[inline]
     pub fn cols(&self) -> usize {
         self.cols
     }
 
     /// Rows and columns.
+    #[inline]
     pub fn shape(&self) -> (usize, usize) {
         (self.rows, self.cols)
     }
 
     /// Elements from one row to the next (the leading dimension of a row-major matrix).
+    #[inline]
     pub fn row_stride(&self) -> usize {
         self.row_stride
     }
 
     /// Elements from one column to the next.
+    #[inline]
     pub fn col_stride(&self) -> usize {
         self.col_stride
     }
 
     /// Whether there is no element.
+    #[inline]
     pub fn is_empty(&self) -> bool {
         self.rows == 0 || self.cols == 0
     }
 
     /// Elements from the first to behind the last one: what a buffer must hold.
+    #[inline]
     pub fn span(&self) -> usize {
         self.checked_span().expect("checked by Layout::new")
     }
 
+    #[inline]
     fn checked_span(&self) -> Option<usize> {
         if self.is_empty() {
             return Some(0);
@@ -97,6 +106,7 @@ impl Layout {
         last_row.checked_add(last_col)?.checked_add(1)
     }
 
+    #[inline]
     fn checked_against(self, got: usize) -> Result<Self> {
         let Self { rows, cols, row_stride, col_stride } = self;
         let needed = self.span();

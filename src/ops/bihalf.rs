@@ -44,18 +44,18 @@
 //!   `bihalf_backward_dense` or `bihalf_backward_packed`, one launch.
 //! - **Cost** on the CPU: O(M K) time on average. Up to 64 rows, and if k and M - k are at most the
 //!   half of 8, 16, 32 or 64, a sorting network in registers, no extra memory.
-//!   Else elements become levels of 16 bits, scaled by a sample of their column, and a cut is searched
+//!   Else elements become levels of 8 bits, scaled by a sample of their column, and a cut is searched
 //!   by counting levels; elements that levels do not tell apart are decided by their keys and rows.
-//!   From 32,768 rows, unless k or M - k is a small part of them, U is read once, beside a sample of
-//!   it: two values of the sample are around the boundary in all but one of 16,000 columns, and the few
+//!   From 65,536 rows, unless k or M - k is a small part of them, U is read once, beside a sample of
+//!   it: two values of the sample are around the boundary in all but one of 7000 columns, and the few
 //!   elements between them are listed. What is larger than caches is written past them.
-//!   Extra memory for each thread: 32 M bytes for each 16 of its columns, at most 256 M and below 256
-//!   rows 32 M; from 32,768 rows 32 M for each 64 columns, at most 256 M, and 48 M more (`f64`: half
-//!   as much again). Data with many equal values take up to about three times as long as data without.
+//!   Extra memory for each thread: 4 KB, and 16 M bytes for each 16 of its columns, at most 128 M and
+//!   above 16,384 rows 64 M; from 65,536 rows 32 M for each 64 columns, at most 256 M, and 48 M more
+//!   (`f64`: half as much again). Data with many equal values take up to about three times as long as data without.
 //! - **Backward** on the CPU: O(M K), no extra memory, one pass. `B` may be packed: then 12 bytes an
 //!   element are moved for `f32` rather than 16.
 //! - **Threads** share columns (backward: rows) from 2^18 elements on.
-//! - **Instructions** of the CPU path are chosen once, at run time: AVX-512 (F, BW, DQ, VL) or AVX2 on
+//! - **Instructions** of the CPU path are chosen once, at run time: AVX-512 (F, BW, DQ, VL) or AVX2 with FMA on
 //!   x86-64, Advanced SIMD on aarch64, else a portable form. The environment variable `BIHALF_CPU_ISA`
 //!   (`avx512`, `avx2`, `neon` or `portable`) forces one; any other value, or one that the machine
 //!   lacks, is an error. Results are the same bits.

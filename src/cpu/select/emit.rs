@@ -55,6 +55,11 @@ impl<'a, T: Element> Strip<'a, T> {
     }
 
     #[inline(always)]
+    pub(super) fn cols(&self) -> usize {
+        self.cols
+    }
+
+    #[inline(always)]
     pub(super) fn wants_threshold(&self) -> bool {
         self.threshold.is_some()
     }
@@ -109,9 +114,9 @@ impl<'a, T: Element> Strip<'a, T> {
         }
     }
 
-    /// Whether the dense output of these columns is written in whole cache lines.
+    /// Whether the dense output is written in whole cache lines, if these columns are written row by row.
     pub(super) fn fills_lines(&self) -> bool {
-        self.dense.as_ref().is_some_and(Columns::fills_lines)
+        self.dense.as_ref().is_some_and(Columns::fill_lines)
     }
 
     /// Asks for the cache lines of one element.

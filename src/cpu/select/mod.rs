@@ -3,7 +3,7 @@
 //! | rows | file | algorithm |
 //! |---|---|---|
 //! | up to 64, if the pads suffice | `network.rs` | sorting networks in registers |
-//! | from 32,768, if the ratio is not extreme | `stream/` | one pass; the few elements between two values of a sample are selected |
+//! | from 65,536, if the ratio is not extreme | `stream/` | one pass; the few elements between two values of a sample are selected |
 //! | others | `tile.rs`, `levels.rs`, `refine.rs`, `search.rs`, `count.rs`, `bracket.rs`, `list.rs`, `equal.rs`, `divide.rs` | 16 columns as levels of 8 bits; a cut of each is searched by counting |
 //!
 //! A search may guess: any cut that exactly k levels exceed is right, however it was found.
@@ -42,11 +42,11 @@ use tile::Tiles;
 const GROUP: usize = simd::LANES;
 
 /// A range of columns, for one thread.
-struct Task<'a, T: Element> {
+struct Task<'a, 'b, T: Element> {
     source: Source<'a, T>,
     /// Ones of a column, at least 1.
     ones: usize,
-    out: Strip<'a, T>,
+    out: &'a mut Strip<'b, T>,
     scratch: &'a mut [u64],
 }
 
@@ -56,11 +56,11 @@ pub(crate) fn forward<T: Element>(
     isa: Detected,
     u: MatRef<'_, T>,
     ones: usize,
-    out: Strip<'_, T>,
+    mut out: Strip<'_, T>,
     scratch: &mut [u64],
 ) {
     let parts = parts(u.shape());
-    let task = Task { source: Source::new(u), ones, out, scratch };
+    let task = Task { source: Source::new(u), ones, out: &mut out, scratch };
     on_detected!(isa, isa => divide(isa, task, parts));
 }
 
@@ -75,30 +75,32 @@ pub(crate) fn scratch_words<K: Key>(shape: (usize, usize)) -> usize {
     parts(shape) * words
 }
 
-fn divide<I: Isa, T: Element>(isa: I, task: Task<'_, T>, parts: usize) {
+fn divide<I: Isa, T: Element>(isa: I, task: Task<'_, '_, T>, parts: usize) {
     if parts == 1 {
         return isa.run(task);
     }
     let Task { source, ones, out, scratch } = task;
     let left_parts = parts / 2;
     let at = source.cols().div_ceil(GROUP) * left_parts / parts * GROUP;
-    let (left, right) = out.split_at(at);
+    let (mut left, mut right) = out.part(0, source.cols()).split_at(at);
     let (left_scratch, right_scratch) = scratch.split_at_mut(scratch.len() / parts * left_parts);
     let (left_source, right_source) = source.split_at(at);
-    let left = Task { source: left_source, ones, out: left, scratch: left_scratch };
-    let right = Task { source: right_source, ones, out: right, scratch: right_scratch };
+    let left = Task { source: left_source, ones, out: &mut left, scratch: left_scratch };
+    let right = Task { source: right_source, ones, out: &mut right, scratch: right_scratch };
     threads::join(|| divide(isa, left, left_parts), || divide(isa, right, parts - left_parts));
 }
 
-impl<I: Isa, T: Element> Job<I> for Task<'_, T> {
+impl<I: Isa, T: Element> Job<I> for Task<'_, '_, T> {
     type Output = ();
 
     #[inline(always)]
     fn run(self, isa: I) {
         let Task { source, ones, out, scratch } = self;
         if let Some(slots) = network::slots(source.rows(), ones) {
-            network::run(isa, &source, ones, out, slots);
-        } else if let Some(sample) = stream::sample(source.rows(), ones) {
+            return network::run(isa, &source, ones, out, slots);
+        }
+        let out = out.part(0, source.cols());
+        if let Some(sample) = stream::sample(source.rows(), ones) {
             stream::run(isa, &source, ones, out, &sample, scratch);
         } else {
             isa.run(Tiles { source: &source, ones, out, scratch });

@@ -36,30 +36,30 @@ pub(super) fn run<I: Isa, T: Element>(
     isa: I,
     source: &Source<'_, T>,
     ones: usize,
-    out: Strip<'_, T>,
+    out: &mut Strip<'_, T>,
     slots: usize,
 ) {
     if slots <= FEW {
-        isa.run(Network::<'_, '_, T, FEW> { source, ones, out, half: slots / 2 });
+        isa.run(Network::<'_, '_, '_, T, FEW> { source, ones, out, half: slots / 2 });
     } else {
-        isa.run(Network::<'_, '_, T, MOST> { source, ones, out, half: slots / 2 });
+        isa.run(Network::<'_, '_, '_, T, MOST> { source, ones, out, half: slots / 2 });
     }
 }
 
 /// All columns of the source by a network of twice `half` slots, which are at most `ROOM`.
-struct Network<'a, 'b, T: Element, const ROOM: usize> {
+struct Network<'a, 'b, 'c, T: Element, const ROOM: usize> {
     source: &'a Source<'b, T>,
     ones: usize,
-    out: Strip<'a, T>,
+    out: &'a mut Strip<'c, T>,
     half: usize,
 }
 
-impl<I: Isa, T: Element, const ROOM: usize> Job<I> for Network<'_, '_, T, ROOM> {
+impl<I: Isa, T: Element, const ROOM: usize> Job<I> for Network<'_, '_, '_, T, ROOM> {
     type Output = ();
 
     #[inline(always)]
     fn run(self, isa: I) {
-        let Self { source, ones, mut out, half } = self;
+        let Self { source, ones, out, half } = self;
         let (rows, cols) = (source.rows(), source.cols());
         let mut slots = [T::Slots::<I>::splat(isa, T::LEAST); ROOM];
         // Step 1.

@@ -18,7 +18,7 @@ pub(super) const REFINED_FROM: usize = 4096;
 /// One row of so many, unless that would be more than [`SAMPLE`].
 const STEP: usize = 16;
 
-/// The most rows of the small tile, of half a megabyte.
+/// The most rows of the small tile, of a quarter of a megabyte.
 const SAMPLE: usize = 16_384;
 
 /// Standard deviations to either side: one column of 2000 misses.

@@ -20,12 +20,13 @@ use super::list::{self, Lists};
 use super::refine::{REFINED_FROM, Refine};
 use super::search::{Passes, Rest, Search, TOGETHER};
 use super::source::{Source, Window};
+use super::stream::{self, LARGE};
 use super::{GROUP, Large};
 use crate::Element;
 use crate::cpu::simd::{
-    Cached, Isa, Job, Ordered, Vector, single_rows, single_rows_mut, vectors_mut,
+    Cached, Isa, Job, Ordered, Store, Vector, past_caches, single_rows, single_rows_mut,
+    vectors_mut,
 };
-use std::ops::RangeTo;
 
 /// Bytes of a vector of several rows, at the most.
 const VECTOR: usize = UNIT * GROUP;
@@ -36,15 +37,17 @@ const GROUPS: usize = WORD / GROUP;
 /// Groups that are loaded and written together, so that more of a page is used at a time.
 const WIDE: usize = 8;
 
-/// Rows for which they are. Less lie in the caches; of more, which are [streamed](super::stream) if
-/// they can be, tiles of several groups would be large.
-const WIDE_ROWS: RangeTo<usize> = ..*super::stream::ROWS.start();
-
 /// Rows of one group before the next one's turn: their pages are all in the first level TLB.
 const BLOCK: usize = 32;
 
+/// How many groups, so that their tiles lie in the second level cache.
 fn wide(rows: usize) -> usize {
-    if WIDE_ROWS.contains(&rows) { WIDE } else { 1 }
+    match rows {
+        0..=16_384 => WIDE,
+        // From there on matrices are streamed, if they can be.
+        16_385..stream::LEAST_ROWS => GROUPS,
+        _ => 1,
+    }
 }
 
 /// Groups that are searched together: as many as lie in the first level cache.
@@ -134,24 +137,13 @@ fn groups<I: Isa, T: Element>(
             isa.run(Cut { windows, tiles, ones, firsts, ends, lists, cuts });
         }
     }
-    for start in (0..rows).step_by(block) {
-        let rows = start..rows.min(start + block);
-        let tiles = &*tiles;
-        let levels = |g: usize| &single_rows(isa, &tiles[g * vectors..][..vectors])[rows.clone()];
-        let mut left = 0..windows.len();
-        while let Some(g) = left.next() {
-            let first = first + g * GROUP;
-            if first + WORD <= cols && left.len() >= GROUPS - 1 {
-                // Neighbours of a row together.
-                let rows = [levels(g), levels(g + 1), levels(g + 2), levels(g + 3)];
-                let cuts = *cuts[g..].first_chunk().expect("a cut for each group");
-                isa.run(Write { out: out.part(first, WORD), rows, cuts, start });
-                left.start = g + GROUPS;
-            } else {
-                let out = out.part(first, windows[g].width());
-                isa.run(Write { out, rows: [levels(g)], cuts: [cuts[g]], start });
-            }
-        }
+    let written = Written { isa, tiles: &*tiles, cuts, groups: windows.len(), rows, block, first };
+    let piece = out.part(first, WORD.min(cols - first));
+    let whole_lines = (cols % WORD == 0 || cols <= GROUP) && piece.fills_lines();
+    if rows * cols * size_of::<T>() >= LARGE && whole_lines {
+        past_caches(isa, |store| written.write(store, out));
+    } else {
+        written.write(Cached, out);
     }
     if out.wants_threshold() {
         for (g, first) in columns.enumerate() {
@@ -164,27 +156,68 @@ fn groups<I: Isa, T: Element>(
     }
 }
 
+/// Step 4.
+struct Written<'a, I: Isa> {
+    isa: I,
+    tiles: &'a [I::Rows],
+    cuts: [I::I8; WIDE],
+    groups: usize,
+    rows: usize,
+    /// Rows of one group before the next one's turn.
+    block: usize,
+    /// The first column.
+    first: usize,
+}
+
+impl<I: Isa> Written<'_, I> {
+    #[inline(always)]
+    fn write<T: Element>(&self, store: impl Store, out: &mut Strip<'_, T>) {
+        let &Self { isa, tiles, cuts, groups, rows, block, first } = self;
+        let (cols, vectors) = (out.cols(), Tile::<I>::vectors(rows));
+        for start in (0..rows).step_by(block) {
+            let rows = start..rows.min(start + block);
+            let levels =
+                |g: usize| &single_rows(isa, &tiles[g * vectors..][..vectors])[rows.clone()];
+            let mut left = 0..groups;
+            while let Some(g) = left.next() {
+                let first = first + g * GROUP;
+                if first + WORD <= cols && left.len() >= GROUPS - 1 {
+                    // Neighbours of a row together.
+                    let rows = [levels(g), levels(g + 1), levels(g + 2), levels(g + 3)];
+                    let cuts = *cuts[g..].first_chunk().expect("a cut for each group");
+                    isa.run(Write { store, out: out.part(first, WORD), rows, cuts, start });
+                    left.start = g + GROUPS;
+                } else {
+                    let out = out.part(first, GROUP.min(cols - first));
+                    isa.run(Write { store, out, rows: [levels(g)], cuts: [cuts[g]], start });
+                }
+            }
+        }
+    }
+}
+
 /// Step 4, for some rows of neighbouring groups.
-struct Write<'a, I: Isa, T: Element, const GROUPS: usize> {
+struct Write<'a, I: Isa, T: Element, S, const GROUPS: usize> {
+    store: S,
     out: Strip<'a, T>,
     rows: [&'a [I::I8]; GROUPS],
     cuts: [I::I8; GROUPS],
     start: usize,
 }
 
-impl<I: Isa, T: Element, const GROUPS: usize> Job<I> for Write<'_, I, T, GROUPS> {
+impl<I: Isa, T: Element, S: Store, const GROUPS: usize> Job<I> for Write<'_, I, T, S, GROUPS> {
     type Output = ();
 
     #[inline(always)]
     fn run(self, isa: I) {
-        let Self { mut out, rows, cuts, start } = self;
+        let Self { store, mut out, rows, cuts, start } = self;
         let mut thresholds = cuts;
         for threshold in &mut thresholds {
             *threshold = next(isa, *threshold);
         }
         let number = rows[0].len();
         let rows = rows.map(|rows| &rows[..number]);
-        out.write::<I, i8>(isa, Cached, BelowEach { rows, thresholds }, start);
+        out.write::<I, i8>(isa, store, BelowEach { rows, thresholds }, start);
     }
 }
 

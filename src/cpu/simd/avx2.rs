@@ -212,13 +212,13 @@ macro_rules! shr_each {
     ($name:ident, $register:ty: [$lane:ident; $lanes:literal] as $unsigned:ident) => {
         #[inline(always)]
         pub(super) unsafe fn $name(lanes: $register, by: $register) -> $register {
-            // SAFETY: a register is its lanes, without padding; any bits are a value of either.
-            let (mut lanes, by): ([$lane; $lanes], [$lane; $lanes]) =
-                unsafe { (transmute(lanes), transmute(by)) };
+            // A register is its lanes, without padding; any bits are a value of either.
+            let mut lanes = unsafe { transmute::<$register, [$lane; $lanes]>(lanes) };
+            let by = unsafe { transmute::<$register, [$lane; $lanes]>(by) };
             for (lane, places) in lanes.iter_mut().zip(by) {
                 *lane = (*lane as $unsigned).checked_shr(places as u32).unwrap_or(0) as $lane;
             }
-            unsafe { transmute(lanes) }
+            unsafe { transmute::<[$lane; $lanes], $register>(lanes) }
         }
     };
 }

@@ -41,15 +41,16 @@ impl<'a, T> Columns<'a, T> {
         self.cols
     }
 
-    /// Whether rows that are written one after the other fill whole cache lines in turn: what is written
-    /// past the caches in parts of lines takes several times as long.
-    pub(crate) fn fills_lines(&self) -> bool {
+    /// Whether they fill whole cache lines in turn, if they are written row by row: what is written past
+    /// the caches in parts of lines takes several times as long.
+    pub(crate) fn fill_lines(&self) -> bool {
         /// Bytes of a line, and of the least store past the caches.
         const LINE: usize = 64;
         const STORE: usize = 16;
-        let (address, stride) = (self.first.addr(), self.stride * size_of::<T>());
-        let has_lines = address % LINE == 0 && stride % LINE == 0;
-        has_lines || self.stride == self.cols && address % STORE == 0 && stride % STORE == 0
+        let (address, row) = (self.first.addr(), self.cols * size_of::<T>());
+        let stride = self.stride * size_of::<T>();
+        let are_lines = [address, row, stride].iter().all(|bytes| bytes % LINE == 0);
+        are_lines || stride == row && address % STORE == 0 && row % STORE == 0
     }
 
     /// The columns before `at` and the others.

@@ -1,7 +1,7 @@
 //! aarch64 with Advanced SIMD (NEON): registers of 128 bits.
 
 use super::registers::{floats, integers};
-use super::{Isa, Job, LANES, Ordered, Two, Vector};
+use super::{Isa, Job, LANES, Ordered, Two};
 use half::f16;
 use std::arch::aarch64::*;
 
@@ -162,7 +162,7 @@ unsafe fn narrow_four(lanes: Two<F64>) -> F32 {
 
 /// Functions whose masks are signed, of instructions whose masks are not.
 macro_rules! masks {
-    ($register:ty of $lane:ty, to_mask $to_mask:ident, of_mask $of_mask:ident;
+    ($register:ty as $lane:ty, to_mask $to_mask:ident, of_mask $of_mask:ident;
      $gt:ident by $cgt:ident, $eq:ident by $ceq:ident, $shr:ident by $shl:ident and $neg:ident,
      $select:ident by $bsl:ident, $negate:ident by $sign:ident and $xor:ident and $sub:ident) => {
         #[inline(always)]
@@ -230,22 +230,22 @@ unsafe fn of_bits_s8(bits: u32) -> int8x16_t {
     }
 }
 
-masks! { int8x16_t of i8, to_mask vreinterpretq_u8_s8, of_mask vreinterpretq_s8_u8;
+masks! { int8x16_t as i8, to_mask vreinterpretq_u8_s8, of_mask vreinterpretq_s8_u8;
     gt_s8 by vcgtq_s8, eq_s8 by vceqq_s8, shr_s8 by vshlq_u8 and vnegq_s8,
     select_s8 by vbslq_s8, negate_s8 by vshrq_n_s8 and veorq_s8 and vsubq_s8
 }
 
-masks! { int16x8_t of i16, to_mask vreinterpretq_u16_s16, of_mask vreinterpretq_s16_u16;
+masks! { int16x8_t as i16, to_mask vreinterpretq_u16_s16, of_mask vreinterpretq_s16_u16;
     gt_s16 by vcgtq_s16, eq_s16 by vceqq_s16, shr_s16 by vshlq_u16 and vnegq_s16,
     select_s16 by vbslq_s16, negate_s16 by vshrq_n_s16 and veorq_s16 and vsubq_s16
 }
 
-masks! { int32x4_t of i32, to_mask vreinterpretq_u32_s32, of_mask vreinterpretq_s32_u32;
+masks! { int32x4_t as i32, to_mask vreinterpretq_u32_s32, of_mask vreinterpretq_s32_u32;
     gt_s32 by vcgtq_s32, eq_s32 by vceqq_s32, shr_s32 by vshlq_u32 and vnegq_s32,
     select_s32 by vbslq_s32, negate_s32 by vshrq_n_s32 and veorq_s32 and vsubq_s32
 }
 
-masks! { int64x2_t of i64, to_mask vreinterpretq_u64_s64, of_mask vreinterpretq_s64_u64;
+masks! { int64x2_t as i64, to_mask vreinterpretq_u64_s64, of_mask vreinterpretq_s64_u64;
     gt_s64 by vcgtq_s64, eq_s64 by vceqq_s64, shr_s64 by vshlq_u64 and vnegq_s64,
     select_s64 by vbslq_s64, negate_s64 by vshrq_n_s64 and veorq_s64 and vsubq_s64
 }

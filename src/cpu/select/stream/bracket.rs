@@ -1,4 +1,4 @@
-//! Step 1: values between which the boundary of each column lies in all but one of sixteen thousand.
+//! Step 1: values between which the boundary of each column lies in all but one of seven thousand.
 
 use super::{GROUPS, PART};
 use crate::Element;
@@ -14,13 +14,13 @@ use crate::cpu::simd::{Isa, Job, Ordered, single_rows_mut, vectors_mut};
 /// One row of so many is in the sample,
 const ONE_OF: usize = 16;
 /// unless that would be less rows, or more.
-const ROWS: (usize, usize) = (8192, 65_536);
+const ROWS: (usize, usize) = (16_384, 65_536);
 
 /// Rows that are read of a group before the next one's turn.
 const AT_ONCE: usize = 32;
 
 /// Standard deviations of the boundary's place in the sample, to either side.
-const DEVIATIONS: f64 = 4.0;
+const DEVIATIONS: f64 = 3.8;
 
 /// How many times as many elements as expected may be in a bracket whose ends are not exact. More
 /// are where levels are wide or one value is frequent.

@@ -33,7 +33,8 @@ use std::ops::{Range, RangeInclusive};
 use ties::Ties;
 
 /// Rows from which on this takes less time than tiles do, and which candidates' places can hold.
-pub(super) const ROWS: RangeInclusive<usize> = 32_768..=candidates::MOST_ROWS;
+const ROWS: RangeInclusive<usize> = LEAST_ROWS..=candidates::MOST_ROWS;
+pub(super) const LEAST_ROWS: usize = 65_536;
 
 /// Columns of a part: a word of bits.
 const PART: usize = 64;
@@ -49,7 +50,7 @@ const BLOCK: usize = 8;
 const ROOM: usize = 4;
 
 /// Bytes of an output from which on it is written past the caches, if it can be in whole lines.
-const LARGE: usize = 8 << 20;
+pub(super) const LARGE: usize = 8 << 20;
 
 /// How such columns are sampled, if they are to be streamed.
 pub(super) fn sample(rows: usize, ones: usize) -> Option<Sample> {
