@@ -172,7 +172,16 @@ fn between<I: Isa>(isa: I, sample: &[I::F32; SAMPLE], places: &Places) -> (I::F3
         Some(place) => sample[place],
         None => last.add(reach),
     };
-    (low, high)
+    // An end at infinity, as NaN is here, tells nothing: half as far again as the other one.
+    let (infinity, further) = (I::F32::splat(isa, f32::INFINITY), I::F32::splat(isa, 1.5));
+    let middle = sample[places.middle];
+    let beyond = middle.add(middle.sub(low).mul(further));
+    let below = middle.sub(high.sub(middle).mul(further));
+    let minus_infinity = I::F32::splat(isa, f32::NEG_INFINITY);
+    (
+        Floats::select(low.gt(minus_infinity), low, below),
+        Floats::select(infinity.gt(high), high, beyond),
+    )
 }
 
 /// The middle of a bracket, and levels for each unit.
