@@ -51,14 +51,15 @@
 //!   elements between them are listed. What is larger than caches is written past them.
 //!   Extra memory for each thread: 4 KB, and 16 M bytes for each 16 of its columns, at most 128 M and
 //!   above 16,384 rows 64 M; from 65,536 rows 32 M for each 64 columns, at most 256 M, and 48 M more
-//!   (`f64`: half as much again). Data with many equal values take up to about three times as long as data without.
+//!   (`f64`: half as much again). Data with many equal values take up to about three times as long as
+//!   data without.
 //! - **Backward** on the CPU: O(M K), no extra memory, one pass. `B` may be packed: then 12 bytes an
 //!   element are moved for `f32` rather than 16.
 //! - **Threads** share columns (backward: rows) from 2^18 elements on.
-//! - **Instructions** of the CPU path are chosen once, at run time: AVX-512 (F, BW, DQ, VL) or AVX2 with FMA on
-//!   x86-64, Advanced SIMD on aarch64, else a portable form. The environment variable `BIHALF_CPU_ISA`
-//!   (`avx512`, `avx2`, `neon` or `portable`) forces one; any other value, or one that the machine
-//!   lacks, is an error. Results are the same bits.
+//! - **Instructions** of the CPU path are chosen once, at run time: AVX-512 (F, BW, DQ, VL) or AVX2
+//!   with FMA on x86-64, Advanced SIMD on aarch64, else a portable form. The environment variable
+//!   `BIHALF_CPU_ISA` (`avx512`, `avx2`, `neon` or `portable`) forces one; any other value, or one that
+//!   the machine lacks, is an error. Results are the same bits.
 //!
 //! ```
 //! use bihalf::{MatRef, Ones, Pull, Signs, ops};

@@ -3,7 +3,8 @@
 //! A column's level is its value less a centre, times a factor, rounded. Both come from a sample, such
 //! that the boundary lies within the range of levels in all but a few of a thousand columns. Beyond
 //! the range all have the same level, as NaN and +inf have: a boundary there, and equal levels of
-//! different values, are the business of [`list`](super::list), [`equal`](super::equal) and [`divide`](super::divide).
+//! different values, are the business of [`list`](super::list), [`equal`](super::equal) and
+//! [`divide`](super::divide).
 
 use super::GROUP;
 use super::count::TOP;

@@ -17,7 +17,7 @@ use super::count::{BELOW, TOP, count, count_with_neighbours};
 use super::list::LIST;
 use crate::cpu::simd::{Floats, Isa, Job, Ordered, Vector};
 
-/// Passes by interpolation; normal data take 6 to 9.
+/// Passes by interpolation; normal data take about six.
 const FAIR_PASSES: usize = 14;
 
 /// Elements of a column's bracket from which on a pass that removed none is worth a search for

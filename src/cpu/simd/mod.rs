@@ -20,7 +20,8 @@
 //! | `columns.rs` | rows without a check of the whole matrix | the last row has been checked |
 //! | `avx2.rs`, `avx512.rs`, `neon.rs` | a prefetch of any address | it touches nothing that a program can see |
 //! | `store.rs` | stores past the caches, which are not ordered | who gets the token for them is inside a call that ends with a fence |
-//! | `mod.rs` | scratch memory seen as vectors, vectors as registers | both are lanes without padding, any bits are a value |
+//! | `mod.rs` | scratch memory seen as vectors, vectors as registers, rows or lanes | all are lanes without padding, any bits are a value |
+//! | `avx2.rs` | a register seen as its lanes | the same |
 //!
 //! Generic code is `#[inline(always)]`, so that it is compiled inside [`Isa::run`] with the
 //! instructions of the set.

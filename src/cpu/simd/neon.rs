@@ -329,7 +329,8 @@ unsafe fn select_f32(mask: int32x4_t, yes: float32x4_t, no: float32x4_t) -> floa
 floats! { F32(float32x4_t): [f32; 4] of Neon, mask I32;
     splat vdupq_n_f32, load vld1q_f32, store vst1q_f32, stream vst1q_f32, gt gt_f32,
     min min_f32, max vmaxnmq_f32, of_bits vreinterpretq_f32_s32, bits vreinterpretq_s32_f32,
-    select select_f32, add vaddq_f32, sub vsubq_f32, mul vmulq_f32, scale scale_f32, div vdivq_f32, div_about vdivq_f32
+    select select_f32, add vaddq_f32, sub vsubq_f32, mul vmulq_f32, scale scale_f32, div vdivq_f32,
+    div_about vdivq_f32
 }
 
 #[inline(always)]
