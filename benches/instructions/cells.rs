@@ -38,7 +38,6 @@ pub const CELLS: &[Cell] = &[
     cell("forward 1024x61", "avx2", (1024, 61), forward::<f32>),
     cell("forward 4096x32", "avx2", (4096, 32), forward::<f32>),
     cell("forward 16384x16", "avx2", (16_384, 16), forward::<f32>),
-    cell("forward 65536x16", "avx2", (65_536, 16), forward::<f32>),
     cell("forward 1024x64 f16", "avx2", (1024, 64), forward::<f16>),
     cell("forward 1024x64 packed", "avx2", (1024, 64), forward_packed),
     cell("forward 1024x64 all equal", "avx2", (1024, 64), forward_of_ties),
