@@ -117,7 +117,7 @@ impl<'a, T: Element> Strip<'a, T> {
     /// Whether the dense output is written in whole cache lines, if these columns are written row by row.
     /// What is left beside whole groups never is.
     pub(super) fn fills_lines(&self) -> bool {
-        self.cols % GROUP == 0 && self.dense.as_ref().is_some_and(Columns::fill_lines)
+        self.cols.is_multiple_of(GROUP) && self.dense.as_ref().is_some_and(Columns::fill_lines)
     }
 
     /// Asks for the cache lines of one element.

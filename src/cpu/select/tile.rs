@@ -139,7 +139,7 @@ fn groups<I: Isa, T: Element>(
     }
     let written = Written { isa, tiles: &*tiles, cuts, groups: windows.len(), rows, block, first };
     let piece = out.part(first, WORD.min(cols - first));
-    let whole_lines = (cols % WORD == 0 || cols <= GROUP) && piece.fills_lines();
+    let whole_lines = (cols.is_multiple_of(WORD) || cols <= GROUP) && piece.fills_lines();
     if rows * cols * size_of::<T>() >= LARGE && whole_lines {
         past_caches(isa, |store| written.write(store, out));
     } else {
