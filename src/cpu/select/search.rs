@@ -120,13 +120,18 @@ impl<I: Isa> Search<I> {
     /// The columns that are not decided, a bit each.
     #[inline(always)]
     pub(super) fn open(&self) -> u32 {
-        self.alive.without(self.above_right.eq(self.goal)).bits()
+        self.undecided().bits()
+    }
+
+    #[inline(always)]
+    fn undecided(&self) -> I::I32 {
+        self.alive.without(self.above_right.eq(self.goal))
     }
 
     /// What is left to do where all columns are decided or closed.
     #[inline(always)]
     pub(super) fn rest(&self, isa: I, rows: usize) -> Rest {
-        let open = self.alive.without(self.above_right.eq(self.goal));
+        let open = self.undecided();
         let rest = self.above_left.sub(self.above_right).and(open);
         if open.bits() == 0 { Rest::Nothing } else { of_closed::<I>(isa, rest, rows) }
     }
@@ -251,8 +256,6 @@ struct State<I: Isa> {
     decided: bool,
     /// All columns are decided or closed.
     finished: bool,
-    /// Some column that is not decided has more than [`LIST`] elements in its bracket.
-    big: bool,
     /// Some column's ends moved over no element twice.
     stalled: bool,
     /// Elements in the brackets of columns that are not decided.
@@ -267,7 +270,7 @@ impl<I: Isa> State<I> {
             Some(Rest::Nothing)
         } else if self.finished {
             Some(of_closed(isa, self.rest, rows))
-        } else if !self.big && elements(self.rest) < rows as i32 / LISTED {
+        } else if fit_lists::<I>(isa, self.rest) && elements(self.rest) < rows as i32 / LISTED {
             Some(Rest::Few)
         } else {
             None
@@ -278,8 +281,14 @@ impl<I: Isa> State<I> {
 /// What is left to do if brackets with so many elements are closed.
 #[inline(always)]
 fn of_closed<I: Isa>(isa: I, inside: I::I32, rows: usize) -> Rest {
-    let listed = inside.gt(I::I32::splat(isa, LIST as i32)).bits() == 0;
-    if listed && elements(inside) <= FEW.max(rows as i32 / FEW_OF) { Rest::Few } else { Rest::Many }
+    let few = FEW.max(rows as i32 / FEW_OF);
+    if fit_lists::<I>(isa, inside) && elements(inside) <= few { Rest::Few } else { Rest::Many }
+}
+
+/// Whether no bracket has more than [`LIST`] elements.
+#[inline(always)]
+fn fit_lists<I: Isa>(isa: I, inside: I::I32) -> bool {
+    inside.gt(I::I32::splat(isa, LIST as i32)).bits() == 0
 }
 
 #[inline(always)]
@@ -315,7 +324,7 @@ impl<I: Isa> Search<I> {
         self.right = over.select(self.right, self.probe);
         self.above_right = over.select(self.above_right, above);
 
-        let open = self.alive.without(self.above_right.eq(self.goal));
+        let open = self.undecided();
         let width = self.right.sub(self.left);
         let searched = open.and(width.gt(I::I32::splat(isa, 1)));
         let rest = self.above_left.sub(self.above_right).and(open);
@@ -326,7 +335,6 @@ impl<I: Isa> Search<I> {
         State {
             decided: open.bits() == 0,
             finished: searched.bits() == 0,
-            big: rest.gt(I::I32::splat(isa, LIST as i32)).bits() != 0,
             stalled: stalled.bits() != 0,
             rest,
         }
