@@ -228,3 +228,30 @@ fn sizes_of_very_many_rows_that_mislead_a_sample_match_the_oracle() {
         matches_the_oracle(&others(|u| u.round()), SHAPE, Lay::Dense, SHAPE.0 / 2);
     }
 }
+
+/// Rows are read in thirteen sweeps of 64 of 832 rows, and what one sweep shows is not true of the next;
+/// or values do not lie evenly around the boundary.
+#[test]
+fn sizes_of_very_many_rows_that_mislead_a_sweep_match_the_oracle() {
+    /// From the sweep and a normal value.
+    type Of = fn(usize, f32) -> f32;
+    const SHAPE: (usize, usize) = (66_001, 18);
+    let u: Vec<f32> = Pattern::Random.fill(SHAPE, 8);
+    let cases: [(&str, Of); 7] = [
+        ("the first sweep is larger", |sweep, u| if sweep == 0 { u + 0.1 } else { u }),
+        ("the second sweep is less", |sweep, u| if sweep == 1 { u - 0.1 } else { u }),
+        ("the last sweep is larger", |sweep, u| if sweep == 12 { u + 3.0 } else { u }),
+        ("each sweep has its range", |sweep, u| u * 0.01 + sweep as f32),
+        ("two clusters", |_, u| if u > 0.0 { 1000.0 + u } else { u - 1000.0 }),
+        ("steps", |_, u| (u * 100.0).round()),
+        ("many decades", |_, u| (40.0 * u).exp()),
+    ];
+    for (name, of) in cases {
+        let u: Vec<f32> =
+            u.iter().enumerate().map(|(n, &u)| of(n / SHAPE.1 / 64 % 13, u)).collect();
+        for k in [SHAPE.0 / 2, SHAPE.0 / 5] {
+            let _context = Context::new::<f32, Cpu>(&Cpu, (name, k));
+            matches_the_oracle(&u, SHAPE, Lay::Dense, k);
+        }
+    }
+}

@@ -47,8 +47,9 @@
 //!   Else elements become levels of 8 bits, scaled by a sample of their column, and a cut is searched
 //!   by counting levels; elements that levels do not tell apart are decided by their keys and rows.
 //!   From 65,536 rows, unless k or M - k is a small part of them, U is read once, beside a sample of
-//!   it: two values of the sample are around the boundary in all but one of 7000 columns, and the few
-//!   elements between them are listed. What is larger than caches is written past them.
+//!   it: two values of the sample are around the boundary in all but one of 7000 columns, and come nearer
+//!   to it as rows are read; the few elements between them are listed. What is larger than caches is
+//!   written past them.
 //!   Extra memory for each thread: 4 KB, and 16 M bytes for each 16 of its columns, at most 128 M and
 //!   above 16,384 rows 64 M; from 65,536 rows 32 M for each 64 columns, at most 256 M, and 48 M more
 //!   (`f64`: half as much again). Data with many equal values take up to about three times as long as

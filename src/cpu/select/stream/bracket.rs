@@ -14,7 +14,7 @@ use crate::cpu::simd::{Isa, Job, Ordered, single_rows_mut, vectors_mut};
 /// One row of so many is in the sample,
 const ONE_OF: usize = 16;
 /// unless that would be less rows, or more.
-const ROWS: (usize, usize) = (16_384, 65_536);
+const ROWS: (usize, usize) = (4096, 65_536);
 
 /// Rows that are read of a group before the next one's turn.
 const AT_ONCE: usize = 32;
@@ -42,11 +42,35 @@ pub(super) struct Bracket {
     pub high: [f32; PART],
     /// The groups whose ends are values that elements have.
     pub exact: [bool; GROUPS],
+    /// Columns whose ends are not those of the sample any more, a bit each.
+    pub narrowed: u64,
 }
 
 impl Default for Bracket {
     fn default() -> Self {
-        Self { low: [0.0; PART], middle: [0.0; PART], high: [0.0; PART], exact: [false; GROUPS] }
+        let zero = [0.0; PART];
+        Self { low: zero, middle: zero, high: zero, exact: [false; GROUPS], narrowed: 0 }
+    }
+}
+
+impl Bracket {
+    /// Of column `c`.
+    pub(super) fn ends(&self, c: usize) -> (f64, f64) {
+        (self.low[c].into(), self.high[c].into())
+    }
+
+    /// Takes what two values of column `c` leave, if that is something.
+    pub(super) fn narrow(&mut self, c: usize, (low, high): (f64, f64)) {
+        let (low, high) = (self.low[c].max(low as f32), self.high[c].min(high as f32));
+        if low < high && (low, high) != (self.low[c], self.high[c]) {
+            (self.low[c], self.middle[c], self.high[c]) = (low, 0.5 * low + 0.5 * high, high);
+            self.narrowed |= 1 << c;
+        }
+    }
+
+    /// Whether all elements with a value are candidates, whatever rows they are of.
+    pub(super) fn holds(&self, c: usize, value: f32) -> bool {
+        self.low[c] < value && value < self.high[c]
     }
 }
 
@@ -69,6 +93,11 @@ impl Sample {
         })
     }
 
+    /// Rows of the sample, of so many.
+    pub(super) fn rows(&self, of: usize) -> usize {
+        of / self.step
+    }
+
     /// Brackets of up to [`PART`] columns.
     pub(super) fn bracket<I: Isa, T: Element>(
         &self,
@@ -79,7 +108,7 @@ impl Sample {
         let sample = &source.every(self.step);
         let mut bracket = Bracket::default();
         let inside = isa.run(Near { sample: self, source: sample, bracket: &mut bracket, scratch });
-        let Bracket { low, middle, high, exact } = &mut bracket;
+        let Bracket { low, middle, high, exact, .. } = &mut bracket;
         for (g, first) in (0..sample.cols()).step_by(GROUP).enumerate() {
             if inside[g] > MANY * (self.low - self.high) as i32 {
                 let source = &sample.part(first, GROUP.min(sample.cols() - first));

@@ -1,4 +1,4 @@
-//! The elements inside the brackets of a part, in the order of their rows.
+//! The elements inside the brackets of a part, in the order in which rows were read.
 
 use super::bracket::Bracket;
 use super::{BLOCK, PART};
@@ -16,7 +16,7 @@ pub(super) const MOST_ROWS: usize = 1 << ROW_BITS;
 
 /// Candidates from the next one to those whose cache lines are asked for, which are those of a few
 /// blocks; and how many keys or rows of 32 bits a line holds.
-const AHEAD: Range<usize> = 128..256;
+const AHEAD: Range<usize> = 128..160;
 const LINE: usize = 16;
 
 /// Positions of a row's candidates that are written without a branch.
@@ -90,8 +90,10 @@ impl<'a, K: Key> Candidates<'a, K> {
         self.len += len;
     }
 
+    /// Those that there was room for.
     pub(super) fn iter(&self) -> impl Iterator<Item = (K, u32)> {
-        self.keys[..self.len].iter().copied().zip(self.places[..self.len].iter().copied())
+        let len = self.len.min(self.keys.len());
+        self.keys[..len].iter().copied().zip(self.places[..len].iter().copied())
     }
 }
 

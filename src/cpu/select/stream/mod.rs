@@ -2,7 +2,8 @@
 //!
 //! 1. Two values of a sample of the rows [bracket](bracket) each column's boundary.
 //! 2. A [pass](pass) down all rows writes +1 above the middle of the bracket and -1 below it, counts
-//!    the elements above the bracket and notes those inside: the [candidates], a few of a hundred.
+//!    the elements above the bracket and notes those inside: the [candidates], a few of a hundred. It
+//!    goes in sweeps that skip rows, and after each the bracket becomes [narrower](narrow).
 //! 3. Now it is known how many candidates are ones. They are [selected](settle), and those that were
 //!    written wrong are written again.
 //! 4. A boundary at an end of the bracket is among [equal elements](ties), of which the lowest rows are
@@ -13,6 +14,7 @@
 
 mod bracket;
 mod candidates;
+mod narrow;
 mod pass;
 mod settle;
 mod ties;
@@ -27,9 +29,10 @@ use crate::element::Key;
 use bracket::Bracket;
 pub(super) use bracket::Sample;
 use candidates::Candidates;
+use narrow::Narrow;
 use pass::{Counts, Pass};
 use settle::Lists;
-use std::ops::{Range, RangeInclusive};
+use std::ops::RangeInclusive;
 use ties::Ties;
 
 /// Rows from which on this takes less time than tiles do, and which candidates' places can hold.
@@ -45,6 +48,13 @@ const WIDE: usize = 8;
 
 /// Rows of a part before the next part's turn.
 const BLOCK: usize = 8;
+
+/// A sweep reads one chunk of blocks of so many: it is a sample of all rows, unless they repeat after that
+/// many chunks, which is why this is a prime.
+const SWEEPS: usize = 13;
+
+/// Blocks between one that is read and one that is asked for, of all parts together.
+const AHEAD: usize = 4;
 
 /// Room for candidates of a part, for each row.
 const ROOM: usize = 4;
@@ -72,6 +82,8 @@ struct Part<'a, T: Element> {
     bracket: Bracket,
     counts: Counts,
     candidates: Candidates<'a, T::Key>,
+    /// From the first sweep on.
+    narrow: Option<Narrow>,
 }
 
 /// All columns of the source.
@@ -116,15 +128,16 @@ fn parts<I: Isa, T: Element>(
         let candidates;
         (candidates, rest) = Candidates::new(rest, room);
         let source = source.part(first, width);
-        parts[p] = Some(Part { source, bracket: brackets[p], counts: Counts::new(), candidates });
+        let (bracket, counts) = (brackets[p], Counts::new());
+        parts[p] = Some(Part { source, bracket, counts, candidates, narrow: None });
     }
     let parts = &mut parts[..count];
     // Of several parts each has its turn: they fill lines if the first one does.
     let whole_lines = out.part(0, PART.min(cols)).fills_lines();
     if rows * cols * size_of::<T>() >= LARGE && whole_lines {
-        past_caches(isa, |store| stream(isa, store, parts, &mut out));
+        past_caches(isa, |store| stream(isa, store, parts, (ones, sample), &mut out));
     } else {
-        stream(isa, Cached, parts, &mut out);
+        stream(isa, Cached, parts, (ones, sample), &mut out);
     }
     let mut missed = [0; WIDE];
     for (p, part) in parts.iter_mut().flatten().enumerate() {
@@ -145,19 +158,52 @@ fn stream<I: Isa, T: Element>(
     isa: I,
     store: impl Store,
     parts: &mut [Option<Part<'_, T>>],
+    (ones, sample): (usize, &Sample),
     out: &mut Strip<'_, T>,
 ) {
     let rows = parts[0].as_ref().map_or(0, |part| part.source.rows());
-    for start in (0..rows).step_by(BLOCK) {
-        for (p, part) in parts.iter_mut().flatten().enumerate() {
-            let out = out.part(p * PART, part.source.cols());
-            let rows: Range<usize> = start..rows.min(start + BLOCK);
-            isa.run(Pass { store, part, out, rows });
+    let of = (rows, ones, sample.rows(rows));
+    let ahead = AHEAD.div_ceil(parts.len());
+    for sweep in 0..SWEEPS {
+        let mut swept = 0;
+        let mut later = blocks(rows, sweep).skip(ahead);
+        for start in blocks(rows, sweep) {
+            let (rows, next) = (start..rows.min(start + BLOCK), later.next().unwrap_or(start));
+            swept += rows.len();
+            for (p, part) in parts.iter_mut().flatten().enumerate() {
+                let out = out.part(p * PART, part.source.cols());
+                isa.run(Pass { store, part, out, rows: rows.clone(), next });
+            }
+        }
+        if sweep < SWEEPS - 1 {
+            for part in parts.iter_mut().flatten() {
+                part.narrow(of, swept);
+            }
         }
     }
 }
 
+/// Where the blocks of a sweep begin.
+fn blocks(rows: usize, sweep: usize) -> impl Iterator<Item = usize> {
+    let chunk = chunk(rows);
+    let chunks = (sweep * chunk..rows).step_by(SWEEPS * chunk);
+    chunks.flat_map(move |first| (first..rows.min(first + chunk)).step_by(BLOCK))
+}
+
+/// Rows that a sweep reads before it skips some. Where rows are sorted, as many more or less may lie on
+/// a side of the boundary, which must be few beside what chance does.
+fn chunk(rows: usize) -> usize {
+    (rows.isqrt() / 4).next_multiple_of(BLOCK)
+}
+
 impl<T: Element> Part<'_, T> {
+    /// Narrows the brackets after a sweep of some rows. `of` are all rows, ones and rows of the sample.
+    fn narrow(&mut self, of: (usize, usize, usize), rows: usize) {
+        let Self { bracket, counts, candidates, .. } = self;
+        let narrow = self.narrow.get_or_insert_with(|| Narrow::new::<T>(of, bracket, candidates));
+        narrow.narrow(rows, counts, bracket);
+    }
+
     /// Steps 3 and 4. Returns the columns that are not right yet, a bit each.
     fn finish<I: Isa>(
         &mut self,
@@ -191,7 +237,14 @@ impl<T: Element> Part<'_, T> {
         }
         let wanted = (&inside[..width], &need[..width]);
         let boundaries = self.candidates.settle(isa, &self.bracket, wanted, lists, &mut out);
-        out.write_values(all, |c| T::from_key(boundaries[c]));
+        let boundaries = boundaries.map(T::from_key);
+        for c in 0..width {
+            let narrowed = self.bracket.narrowed >> c & 1 == 1;
+            if narrowed && !self.bracket.holds(c, boundaries[c].to_f64() as f32) {
+                missed |= 1 << c;
+            }
+        }
+        out.write_values(all, |c| boundaries[c]);
         for ties in [missing, surplus] {
             missed |= ties.write(isa, &self.source, &mut out);
         }

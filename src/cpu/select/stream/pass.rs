@@ -15,6 +15,8 @@ pub(super) struct Pass<'a, 'b, T: Element, S> {
     pub out: Strip<'a, T>,
     /// At most [`BLOCK`].
     pub rows: Range<usize>,
+    /// The first of the rows that are asked for.
+    pub next: usize,
 }
 
 impl<I: Isa, T: Element, S: Store> Job<I> for Pass<'_, '_, T, S> {
@@ -31,12 +33,12 @@ impl<I: Isa, T: Element, S: Store> Job<I> for Pass<'_, '_, T, S> {
             _ => {
                 let mut copies = [[T::default(); PART]; BLOCK];
                 for (r, copy) in copies[..rows.len()].iter_mut().enumerate() {
-                    isa.prefetch(window.address(rows.start + r + BLOCK));
+                    isa.prefetch(window.address(self.next + r));
                     let mut row = [T::default(); PART];
                     copy.copy_from_slice(window.row(rows.start + r, PART, &mut row));
                 }
                 let block = Rows::new(copies.as_flattened(), (rows.len(), PART), PART);
-                self.block(isa, block, width);
+                Self { next: rows.start, ..self }.block(isa, block, width);
             }
         }
     }
@@ -46,11 +48,13 @@ impl<T: Element, S: Store> Pass<'_, '_, T, S> {
     /// The rows, as they lie or copied.
     #[inline(always)]
     fn block<I: Isa>(self, isa: I, block: Rows<'_, T>, width: usize) {
-        let Self { store, part, mut out, rows } = self;
+        let Self { store, part, mut out, rows, next } = self;
         let Part { bracket, counts, candidates, .. } = part;
         let mut inside = [[0; GROUPS]; BLOCK];
+        // In elements; a step back where there is nothing more to ask for.
+        let ahead = next.wrapping_sub(rows.start).wrapping_mul(block.stride());
         for first in (0..width).step_by(GROUP) {
-            counts.compare(isa, block, bracket, first, &mut inside);
+            counts.compare(isa, (block, ahead), bracket, first, &mut inside);
         }
         let below = Below { block, middle: &bracket.middle };
         out.write::<I, i32>(isa, store, below, rows.start);
@@ -62,6 +66,7 @@ impl<T: Element, S: Store> Pass<'_, '_, T, S> {
 }
 
 /// How many elements of each column lie where.
+#[derive(Clone, Copy)]
 pub(super) struct Counts {
     /// Less than the upper end of the bracket.
     pub below_high: [u32; PART],
@@ -78,7 +83,7 @@ impl Counts {
     fn compare<I: Isa, T: Element>(
         &mut self,
         isa: I,
-        block: Rows<'_, T>,
+        (block, ahead): (Rows<'_, T>, usize),
         bracket: &Bracket,
         first: usize,
         bits: &mut [[u16; GROUPS]; BLOCK],
@@ -88,7 +93,7 @@ impl Counts {
         let (mut below_high, mut inside) = (I::I32::splat(isa, 0), I::I32::splat(isa, 0));
         for (row, bits) in block.iter().zip(bits) {
             let row = &row[first..];
-            isa.prefetch(row.as_ptr().wrapping_add(BLOCK * block.stride()));
+            isa.prefetch(row.as_ptr().wrapping_add(ahead));
             let value = T::floats(isa, row);
             // Nothing is greater than NaN.
             let below = high.gt(value);

@@ -30,28 +30,39 @@ impl<K: Key> Candidates<'_, K> {
         out: &mut Strip<'_, T>,
     ) -> [K; PART] {
         let mut columns = [Listed::default(); PART];
+        let mut starts = [0; PART];
         let mut start = 0;
         for c in 0..need.len() {
             let count = counts[c] as usize;
-            let window = window::<T>((bracket.low[c], bracket.high[c]), count, need[c]);
-            columns[c] = Listed { window, start, ..Listed::default() };
+            let ends = (bracket.low[c], bracket.high[c]);
+            let window = if bracket.narrowed >> c & 1 == 1 {
+                (T::from_f64(ends.0.into()).key(), T::from_f64(ends.1.into()).key())
+            } else {
+                window::<T>(ends, count, need[c])
+            };
+            columns[c] = Listed { window, next: start as u32, above: 0 };
+            starts[c] = start;
             start += count;
         }
         let mut changes = Changes::new();
         for (key, place) in self.iter() {
             let column = &mut columns[column(place)];
-            let around = column.window.0 <= key && key <= column.window.1;
             let one = key > column.window.1;
-            lists.set(column.start + column.len, key, place);
-            column.len += usize::from(around);
-            column.above += usize::from(one);
+            let around = !one & (key >= column.window.0);
+            lists.set(column.next as usize, key, place);
+            column.next += u32::from(around);
+            column.above += u32::from(one);
             changes.note(isa, (place, one), !around & (one != is_one(place)), out);
         }
         changes.make(isa, out);
         let mut unlucky = 0;
-        for (c, column) in columns[..need.len()].iter().enumerate() {
-            if need[c] > 0 && !(column.above < need[c] && need[c] <= column.above + column.len) {
+        for c in 0..need.len() {
+            let column = &columns[c];
+            let above = column.above as usize;
+            let up_to_listed = above + column.next as usize - starts[c];
+            if need[c] > 0 && !(above < need[c] && need[c] <= up_to_listed) {
                 unlucky |= 1 << c;
+                columns[c] = Listed { next: starts[c] as u32, above: 0, ..*column };
             }
         }
         if unlucky != 0 {
@@ -60,20 +71,17 @@ impl<K: Key> Candidates<'_, K> {
         // No number has the greatest key.
         let mut boundaries = [everything().1; PART];
         for (c, column) in columns[..need.len()].iter().enumerate() {
-            let Listed { start, len, above, .. } = *column;
-            let listed = start..start + len;
+            let Listed { next, above, .. } = *column;
+            let listed = starts[c]..next as usize;
             let (keys, places) = (&lists.keys[listed.clone()], &lists.places[listed]);
-            let (key, mut ties) = if need[c] == 0 {
-                (everything().1, 0)
+            // Of equal elements the first rows are ones.
+            let (key, last) = if need[c] == 0 {
+                (everything().1, None)
             } else {
-                let spare = &mut lists.spare[..len];
-                spare.copy_from_slice(keys);
-                boundary(spare, need[c] - above)
+                boundary((keys, places), need[c] - above as usize, lists.spare)
             };
             for (&other, &place) in keys.iter().zip(places) {
-                let tie = other == key && ties > 0;
-                ties -= u32::from(tie);
-                let one = other > key || tie;
+                let one = other > key || other == key && Some(row(place)) <= last;
                 let changed = one != is_one(place) || unlucky >> c & 1 == 1;
                 changes.note(isa, (place, one), changed, out);
             }
@@ -85,17 +93,12 @@ impl<K: Key> Candidates<'_, K> {
 
     /// Lists all candidates of some columns, a bit each.
     fn list_all(&self, which: u64, columns: &mut [Listed<K>; PART], lists: &mut Lists<'_, K>) {
-        for (c, column) in columns.iter_mut().enumerate() {
-            if which >> c & 1 == 1 {
-                (column.len, column.above) = (0, 0);
-            }
-        }
         for (key, place) in self.iter() {
             let c = column(place);
             if which >> c & 1 == 1 {
                 let column = &mut columns[c];
-                lists.set(column.start + column.len, key, place);
-                column.len += 1;
+                lists.set(column.next as usize, key, place);
+                column.next += 1;
             }
         }
     }
@@ -145,31 +148,33 @@ impl Changes {
 struct Listed<K> {
     /// The least and the greatest key.
     window: (K, K),
-    /// Where they begin. There is room for all candidates of the column.
-    start: usize,
-    len: usize,
+    /// Where the next one is listed. There is room for all candidates of the column.
+    next: u32,
     /// Keys greater than those.
-    above: usize,
+    above: u32,
 }
 
 /// Room for listed candidates.
 pub(super) struct Lists<'a, K> {
     keys: &'a mut [K],
     places: &'a mut [u32],
-    /// For keys that are selected.
-    spare: &'a mut [K],
+    /// For what is selected of a column, keys or places.
+    spare: &'a mut [u64],
 }
 
 impl<'a, K: Key> Lists<'a, K> {
     /// Bytes of one.
-    pub(super) const BYTES: usize = 2 * size_of::<K>() + size_of::<u32>();
+    pub(super) const BYTES: usize = size_of::<K>() + size_of::<u32>() + Self::SPARE;
+    const SPARE: usize =
+        if size_of::<K>() > size_of::<u32>() { size_of::<K>() } else { size_of::<u32>() };
 
     /// Takes room for `room` from the scratch memory.
     pub(super) fn new(scratch: &'a mut [u64], room: usize) -> (Self, &'a mut [u64]) {
-        let (keys, rest) = scratch.split_at_mut(2 * room * size_of::<K>() / 8);
+        let (keys, rest) = scratch.split_at_mut(room * size_of::<K>() / 8);
         let (places, rest) = rest.split_at_mut(room * size_of::<u32>() / 8);
-        let (keys, spare) = bytemuck::cast_slice_mut(keys).split_at_mut(room);
-        (Self { keys, places: bytemuck::cast_slice_mut(places), spare }, rest)
+        let (spare, rest) = rest.split_at_mut(room * Self::SPARE / 8);
+        let (keys, places) = (bytemuck::cast_slice_mut(keys), bytemuck::cast_slice_mut(places));
+        (Self { keys, places, spare }, rest)
     }
 
     #[inline(always)]
@@ -199,11 +204,23 @@ fn window<T: Element>(ends: (f32, f32), count: usize, need: usize) -> (T::Key, T
     if window.0 <= window.1 { window } else { (least, greatest) }
 }
 
-/// The least of the `need` greatest keys, of which there is at least one, and how many that equal it are
-/// among them.
-fn boundary<K: Key>(keys: &mut [K], need: usize) -> (K, u32) {
-    let at = keys.len() - need;
-    let (_, &mut key, greater) = keys.select_nth_unstable(at);
-    let greater = greater.iter().filter(|&&other| other > key).count();
-    (key, (need - greater) as u32)
+/// The least of the `need` greatest keys, of which there is at least one, and the last row of those that
+/// equal it and are among them.
+fn boundary<K: Key>(
+    (keys, places): (&[K], &[u32]),
+    need: usize,
+    spare: &mut [u64],
+) -> (K, Option<usize>) {
+    let sorted: &mut [K] = &mut bytemuck::cast_slice_mut(spare)[..keys.len()];
+    sorted.copy_from_slice(keys);
+    let (_, &mut key, greater) = sorted.select_nth_unstable(keys.len() - need);
+    let ties = need - greater.iter().filter(|&&other| other > key).count();
+    let equal = &mut bytemuck::cast_slice_mut(spare)[..keys.len()];
+    let mut len = 0;
+    for (&other, &place) in keys.iter().zip(places) {
+        equal[len] = place;
+        len += usize::from(other == key);
+    }
+    let (_, &mut last, _) = equal[..len].select_nth_unstable(ties - 1);
+    (key, Some(row(last)))
 }
