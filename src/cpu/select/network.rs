@@ -5,9 +5,8 @@
 //!    largest row is the (slots / 2)-th largest slot, for every k.
 //! 2. Both halves of the slots are sorted.
 //! 3. The larger ones of `a[i]` and `b[half - 1 - i]` are the upper half of all slots; the least of
-//!    them is the threshold.
-//! 4. Rows that are less than the threshold are counted. If as many are as there are not to be ones,
-//!    that is all: rows are compared with it and written.
+//!    them is the threshold. The smaller ones are the lower half.
+//! 4. If all of that are less than the threshold, rows are compared with it and written.
 //! 5. Else some equal the threshold, or are NaN, which floats do not tell from +inf: the threshold
 //!    and the rows become keys, and of the rows that equal it the lowest are taken.
 
@@ -24,6 +23,9 @@ const MOST: usize = 64;
 
 /// Slots of which there is room where that is enough: to fill more takes time.
 const FEW: usize = 32;
+
+/// Pairs of sorted slots that are compared at a time.
+const AT_ONCE: usize = 4;
 
 /// The slots of the smallest network for these columns, if there is one.
 pub(super) fn slots(rows: usize, ones: usize) -> Option<usize> {
@@ -68,23 +70,18 @@ impl<I: Isa, T: Element, const ROOM: usize> Job<I> for Network<'_, '_, '_, T, RO
             let window = source.window(first, GROUP);
             let mut out = out.part(first, window.width());
             load::<_, _, AsSlots>(isa, &window, &mut slots[..rows]);
-            let threshold = middle(isa, &slots[..2 * half], window.width());
+            let (threshold, below) = middle(isa, &slots[..2 * half], window.width());
             // Step 4.
-            let rows = &slots[..rows];
-            let mut below = Of::<I, Small<T>>::splat(isa, KeyLane::of(0));
-            for &slot in rows {
-                below = below.count(threshold.gt(slot));
-            }
-            let others = Of::<I, Small<T>>::splat(isa, KeyLane::of((rows.len() - ones) as i16));
-            let mut unsure = others.gt(below);
+            let mut sure = threshold.gt(below);
             if out.wants_threshold() {
                 let greatest = T::Slots::<I>::splat(isa, T::GREATEST);
-                unsure = unsure.or(T::keys_of(isa, threshold).eq(T::keys_of(isa, greatest)));
+                sure = sure.without(T::keys_of(isa, threshold).eq(T::keys_of(isa, greatest)));
             }
-            if unsure.bits() & ((1 << window.width()) - 1) != 0 {
+            if !sure.bits() & ((1 << window.width()) - 1) != 0 {
                 isa.run(Tied::<'_, '_, '_, I, T, ROOM> { window: &window, ones, threshold, out });
                 continue;
             }
+            let rows = &slots[..rows];
             out.write::<I, Small<T>>(isa, Cached, Below { rows, threshold }, 0);
             out.write_threshold(|| keys(T::keys_of(isa, threshold)));
         }
@@ -174,20 +171,22 @@ fn load<I: Isa, T: Element, L: Loaded<I, T>>(isa: I, window: &Window<'_, T>, to:
     }
 }
 
-/// Steps 2 and 3, of the registers that hold one of `width` columns.
+/// Steps 2 and 3, of the registers that hold one of `width` columns: the least slot of the upper half and
+/// the greatest of the lower one.
 #[inline(always)]
-fn middle<I: Isa, V: Ordered<Isa = I>>(isa: I, slots: &[V], width: usize) -> V {
-    let mut threshold = slots[0];
+fn middle<I: Isa, V: Ordered<Isa = I>>(isa: I, slots: &[V], width: usize) -> (V, V) {
+    let (mut threshold, mut below) = (slots[0], slots[0]);
     for r in 0..width.div_ceil(V::Register::LANES) {
-        let register = match slots.len() {
+        let registers = match slots.len() {
             8 => isa.run(Middle::<_, 4> { slots, r }),
             16 => isa.run(Middle::<_, 8> { slots, r }),
             32 => isa.run(Middle::<_, 16> { slots, r }),
             _ => isa.run(Middle::<_, 32> { slots, r }),
         };
-        threshold.set_register(r, register);
+        threshold.set_register(r, registers.0);
+        below.set_register(r, registers.1);
     }
-    threshold
+    (threshold, below)
 }
 
 /// The same for one register.
@@ -197,10 +196,10 @@ struct Middle<'a, V, const HALF: usize> {
 }
 
 impl<I: Isa, V: Ordered<Isa = I>, const HALF: usize> Job<I> for Middle<'_, V, HALF> {
-    type Output = V::Register;
+    type Output = (V::Register, V::Register);
 
     #[inline(always)]
-    fn run(self, _: I) -> V::Register {
+    fn run(self, _: I) -> Self::Output {
         let Self { slots, r } = self;
         let number = V::LANES / V::Register::LANES;
         // What the compiler has to know, so that it need not check each slot.
@@ -212,10 +211,17 @@ impl<I: Isa, V: Ordered<Isa = I>, const HALF: usize> Job<I> for Middle<'_, V, HA
         let mut b: [_; HALF] = std::array::from_fn(|i| high[i * number + r]);
         sort(&mut a);
         sort(&mut b);
-        let mut threshold = a[0].max(b[HALF - 1]);
-        for i in 1..HALF {
-            threshold = threshold.min(a[i].max(b[HALF - 1 - i]));
+        let pair = |i: usize| (a[i].max(b[HALF - 1 - i]), a[i].min(b[HALF - 1 - i]));
+        // A few at a time, so that they need not wait for each other.
+        let mut halves: [_; AT_ONCE] = std::array::from_fn(pair);
+        for i in AT_ONCE..HALF {
+            let (upper, lower) = pair(i);
+            let (least, greatest) = &mut halves[i % AT_ONCE];
+            (*least, *greatest) = (least.min(upper), greatest.max(lower));
         }
-        threshold
+        let [first, others @ ..] = halves;
+        others.into_iter().fold(first, |(least, greatest), (upper, lower)| {
+            (least.min(upper), greatest.max(lower))
+        })
     }
 }
