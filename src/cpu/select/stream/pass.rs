@@ -51,8 +51,8 @@ impl<T: Element, S: Store> Pass<'_, '_, T, S> {
         let Self { store, part, mut out, rows, next } = self;
         let Part { bracket, counts, candidates, .. } = part;
         let mut inside = [[0; GROUPS]; BLOCK];
-        // In elements; a step back where there is nothing more to ask for.
-        let ahead = next.wrapping_sub(rows.start).wrapping_mul(block.stride());
+        // In elements: none where there is nothing more to ask for.
+        let ahead = (next - rows.start) * block.stride();
         for first in (0..width).step_by(GROUP) {
             counts.compare(isa, (block, ahead), bracket, first, &mut inside);
         }

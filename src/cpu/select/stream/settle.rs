@@ -18,9 +18,10 @@ impl<K: Key> Candidates<'_, K> {
     /// Writes the candidates that were written wrong, and returns each column's boundary: `need` of
     /// its `counts` candidates are ones. Columns that do not exist have no `need`.
     ///
-    /// Most candidates are looked at once. A boundary is expected where it would be if elements lay evenly
-    /// in the bracket: those far above are ones and those far below are not, those around are listed and
-    /// selected. Where that was wrong, all candidates of the column are listed.
+    /// Most candidates are looked at once: those far above the expected boundary are ones, those far below
+    /// are not, and those around are listed and selected. Around is what a bracket that became narrower
+    /// still holds; in others it is where the boundary would be if elements lay evenly. Where that was
+    /// wrong, all candidates of the column are listed.
     pub(super) fn settle<I: Isa, T: Element<Key = K>>(
         &self,
         isa: I,
