@@ -14,7 +14,7 @@ use crate::cpu::simd::{Isa, Job, Ordered, single_rows_mut, vectors_mut};
 /// One row of so many is in the sample,
 const ONE_OF: usize = 16;
 /// unless that would be less rows, or more.
-const ROWS: (usize, usize) = (4096, 65_536);
+const ROWS: (usize, usize) = (8192, 65_536);
 
 /// Rows that are read of a group before the next one's turn.
 const AT_ONCE: usize = 32;
