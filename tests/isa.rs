@@ -51,13 +51,10 @@ fn avx512_keeps_all_promises() {
     let has = is_x86_feature_detected!("avx512bw")
         && is_x86_feature_detected!("avx512dq")
         && is_x86_feature_detected!("avx512vl");
-    if !has {
-        eprintln!("avx512_keeps_all_promises: SKIPPED: this machine has no AVX-512");
-    } else if std::env::var_os(VARIABLE).is_none() {
-        // It is what a process chooses by itself.
-        eprintln!("avx512_keeps_all_promises: SKIPPED: all other tests of this process are of it");
-    } else {
+    if has {
         passes("avx512", &PROMISES);
+    } else {
+        eprintln!("avx512_keeps_all_promises: SKIPPED: this machine has no AVX-512");
     }
 }
 
@@ -219,7 +216,7 @@ fn more_columns_than_are_read_together_match_the_oracle() {
 fn sizes_of_very_many_rows_that_mislead_a_sample_match_the_oracle() {
     const SHAPE: (usize, usize) = (66_001, 18);
     let u: Vec<f32> = Pattern::Random.fill(SHAPE, 7);
-    for step in [1, 2, 4, 5, 9] {
+    for step in [1, 2, 3, 4, 5, 7, 9] {
         let others = |like: fn(f32) -> f32| -> Vec<f32> {
             let row = |n: usize| n / SHAPE.1;
             let value = |(n, &u): (usize, &f32)| if row(n) % step == 0 { u } else { like(u) };

@@ -84,7 +84,7 @@ class Ours:
     """A call of the library that can be repeated. Peers in it are called in the same way."""
 
     def __init__(self, function, arguments, shape, dtype=torch.float32, threads=1):
-        self.function, self.arguments, self.shape = function, arguments, shape
+        self.function, self.arguments = function, arguments
         self.call = Call(*shape, 1, threads, DTYPES[dtype])
 
     def seconds(self, calls=1):
@@ -113,7 +113,7 @@ def compare(ours, peer, budget):
     peer_calls = max(1, round(1e-3 / max(once, 1e-8)))
     calls = ours.calls_for(1e-3)
     pairs = min(max(2, round(budget / max(once * peer_calls, 1e-3))), 101)
-    warm = ours.shape[0] * ours.shape[1] < LARGE_CALL
+    warm = ours.call.rows * ours.call.cols < LARGE_CALL
     times = []
     for _ in range(pairs):
         if warm:

@@ -43,7 +43,7 @@ pub(super) struct Bracket {
     /// The groups whose ends are values that elements have.
     pub exact: [bool; GROUPS],
     /// Columns whose ends are not those of the sample any more, a bit each.
-    pub narrowed: u64,
+    narrowed: u64,
 }
 
 impl Default for Bracket {
@@ -66,6 +66,11 @@ impl Bracket {
             (self.low[c], self.middle[c], self.high[c]) = (low, 0.5 * low + 0.5 * high, high);
             self.narrowed |= 1 << c;
         }
+    }
+
+    /// Whether the ends of column `c` are not those of the sample any more.
+    pub(super) fn is_narrowed(&self, c: usize) -> bool {
+        self.narrowed >> c & 1 == 1
     }
 
     /// Whether all elements with a value are candidates, whatever rows they are of.

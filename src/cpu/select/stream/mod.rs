@@ -239,8 +239,8 @@ impl<T: Element> Part<'_, T> {
         let boundaries = self.candidates.settle(isa, &self.bracket, wanted, lists, &mut out);
         let boundaries = boundaries.map(T::from_key);
         for c in 0..width {
-            let narrowed = self.bracket.narrowed >> c & 1 == 1;
-            if narrowed && !self.bracket.holds(c, boundaries[c].to_f64() as f32) {
+            let boundary = boundaries[c].to_f64() as f32;
+            if self.bracket.is_narrowed(c) && !self.bracket.holds(c, boundary) {
                 missed |= 1 << c;
             }
         }

@@ -36,7 +36,7 @@ impl<K: Key> Candidates<'_, K> {
         for c in 0..need.len() {
             let count = counts[c] as usize;
             let ends = (bracket.low[c], bracket.high[c]);
-            let window = if bracket.narrowed >> c & 1 == 1 {
+            let window = if bracket.is_narrowed(c) {
                 (T::from_f64(ends.0.into()).key(), T::from_f64(ends.1.into()).key())
             } else {
                 window::<T>(ends, count, need[c])
