@@ -5,8 +5,9 @@ ratios of the pairs. With one thread, times are processor times of the thread, w
 on the machine disturb least. Before anything is timed, results are compared: a peer that ignores
 ties, too, has the same ones on the values drawn here, which are distinct.
 
-Below a million elements the first call of each half of a pair is not timed: what the other half left
-in the caches is not its business, and a layer's input was written a moment ago.
+Below a million elements each half of a pair is run once before it is timed: what the other half left
+in the caches is not its business, and a layer's input was written a moment ago. The forward pass, whose
+time depends on values, has other ones in each pair.
 """
 
 import argparse
@@ -107,8 +108,11 @@ def peer_seconds(peer, calls):
     return seconds_of(lambda: [peer() for _ in range(calls)]) / calls
 
 
-def compare(ours, peer, budget):
-    """Median seconds of both, and the median of the ratios of pairs, within a budget of seconds."""
+def compare(ours, peer, budget, renew=None):
+    """Median seconds of both, and the median of the ratios of pairs, within a budget of seconds.
+
+    `renew` draws other values for a pair.
+    """
     once = peer_seconds(peer, 1)
     peer_calls = max(1, round(1e-3 / max(once, 1e-8)))
     calls = ours.calls_for(1e-3)
@@ -116,11 +120,13 @@ def compare(ours, peer, budget):
     warm = ours.call.rows * ours.call.cols < LARGE_CALL
     times = []
     for _ in range(pairs):
+        if renew:
+            renew()
         if warm:
-            peer_seconds(peer, 1)
+            peer_seconds(peer, peer_calls)
         theirs = peer_seconds(peer, peer_calls)
         if warm:
-            ours.seconds()
+            ours.seconds(calls)
         times.append((ours.seconds(calls), theirs))
     return (statistics.median(o for o, _ in times), statistics.median(p for _, p in times),
             statistics.median(p / o for o, p in times), pairs)
@@ -175,8 +181,8 @@ class Table:
         print("| operation | shape | bihalf, us | peer | peer, us | ratio | aim | |")
         print("|---|---|---|---|---|---|---|---|", flush=True)
 
-    def row(self, operation, shape, name, ours, peer):
-        mine, theirs, ratio, pairs = compare(ours, peer, self.budget)
+    def row(self, operation, shape, name, ours, peer, renew=None):
+        mine, theirs, ratio, pairs = compare(ours, peer, self.budget, renew)
         aims = AIMS.get((operation, name), {})
         aim = aims.get(shape, aims.get(None))
         verdict = "" if aim is None else "reached" if ratio >= aim else "**missed**"
@@ -204,15 +210,15 @@ def forward(table, library, shape):
             distinct = all(len(column.unique()) == len(column) for column in u.T)
             if distinct or name != "numpy threshold":
                 check(name, peer(), b)
-        table.row("forward", shape, name, ours, peer)
+        table.row("forward", shape, name, ours, peer, u.normal_)
     other = torch.empty_like(u)
     if shape not in LARGE:
         candle = Ours(library.peers_candle_forward, [u, other], shape)
         candle.seconds()
         check("candle", other, b)
-        table.row("forward", shape, "candle", ours, candle)
+        table.row("forward", shape, "candle", ours, candle, u.normal_)
     for name, function in [("copy", library.peers_copy), ("copy past caches", library.peers_copy_past_caches)]:
-        table.row("forward", shape, name, ours, Ours(function, [u, other], shape))
+        table.row("forward", shape, name, ours, Ours(function, [u, other], shape), u.normal_)
 
 
 def forms(table, library, shape):
@@ -221,11 +227,13 @@ def forms(table, library, shape):
     b = torch.empty_like(u)
     dense = Ours(library.peers_forward, [u, b], shape)
     codes = torch.empty((shape[0], -(-shape[1] // 64)), dtype=torch.int64)
-    table.row("forward, packed", shape, "bihalf dense", Ours(library.peers_forward_packed, [u, codes], shape), dense)
+    packed = Ours(library.peers_forward_packed, [u, codes], shape)
+    table.row("forward, packed", shape, "bihalf dense", packed, dense, u.normal_)
     for dtype in [torch.float16, torch.bfloat16, torch.float64]:
-        typed = [u.to(dtype), b.to(dtype)]
+        typed, out = u.to(dtype), b.to(dtype)
         name = str(dtype).removeprefix("torch.")
-        table.row(f"forward, {name}", shape, "bihalf float32", Ours(library.peers_forward, typed, shape, dtype), dense)
+        ours = Ours(library.peers_forward, [typed, out], shape, dtype)
+        table.row(f"forward, {name}", shape, "bihalf float32", ours, dense, lambda: typed.copy_(u.normal_()))
 
 
 def backward(table, library, shape):
@@ -309,8 +317,9 @@ def any_data(library, budget):
         reference = Ours(library.peers_forward, [normal, b], shape)
         cells = []
         for make in DATA.values():
-            other = Ours(library.peers_forward, [make(normal), b], shape)
-            _, _, ratio, _ = compare(reference, other, budget)
+            values = make(normal)
+            other = Ours(library.peers_forward, [values, b], shape)
+            _, _, ratio, _ = compare(reference, other, budget, lambda: values.copy_(make(normal.normal_())))
             cells.append(f"{ratio:.2g}")
         print(f"| {shape[0]} x {shape[1]} | {' | '.join(cells)} |", flush=True)
 
@@ -345,10 +354,11 @@ def main():
     options = options.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    # One processor, where that can be asked for: its caches stay warm.
+    # One processor, where that can be asked for: its caches stay warm. The last one, as the first one
+    # often serves interrupts.
     processors = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
     if processors:
-        os.sched_setaffinity(0, {min(processors)})
+        os.sched_setaffinity(0, {max(processors)})
     library = load()
     print(f"{processor()}; {platform.system()}; torch {torch.__version__}, numpy {np.__version__}; "
           f"{time.strftime('%Y-%m-%d')}; one thread\n")

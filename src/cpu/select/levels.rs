@@ -2,9 +2,9 @@
 //!
 //! A column's level is its value less a centre, times a factor, rounded. Both come from a sample, such
 //! that the boundary lies within the range of levels in all but a few of a thousand columns. Beyond
-//! the range all have the same level, as NaN and +inf have: a boundary there, and equal levels of
-//! different values, are the business of [`list`](super::list), [`equal`](super::equal) and
-//! [`divide`](super::divide).
+//! the range all have the same level, as NaN and +inf have: a boundary there moves the range once. Else it,
+//! and equal levels of different values, are the business of [`list`](super::list),
+//! [`equal`](super::equal) and [`divide`](super::divide).
 
 use super::GROUP;
 use super::count::TOP;
@@ -128,6 +128,12 @@ impl<I: Isa> Scale<I> {
         let (centre, factor) = spread(isa, brackets);
         let term = I::F32::splat(isa, 0.0).sub(centre.mul(factor));
         Self { factor, term }
+    }
+
+    /// With all levels lower by so many.
+    #[inline(always)]
+    pub(super) fn lowered(self, isa: I, by: I::I32) -> Self {
+        Self { term: self.term.sub(isa.float(by)), ..self }
     }
 
     #[inline(always)]

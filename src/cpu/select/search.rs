@@ -164,6 +164,32 @@ impl<I: Isa> Search<I> {
         (self.right, self.above_right)
     }
 
+    /// Columns that are closed at an end of the range of levels, where values beyond it are, and not few:
+    /// by how much their levels have to be lower for that end to be in the middle. Their search starts
+    /// anew, with such levels; the others' is 0.
+    #[inline(always)]
+    pub(super) fn look_beyond(&mut self, isa: I, rows: usize) -> Option<I::I32> {
+        let (below, top) = (I::I32::splat(isa, BELOW), I::I32::splat(isa, TOP.into()));
+        let inside = self.above_left.sub(self.above_right);
+        let many = self.undecided().and(inside.gt(I::I32::splat(isa, LIST as i32)));
+        let (at_top, at_least) = (many.and(self.right.eq(top)), many.and(self.left.eq(below)));
+        let missed = at_top.or(at_least);
+        if missed.bits() == 0 {
+            return None;
+        }
+        let all = I::I32::splat(isa, rows as i32);
+        self.left = missed.select(below, self.left);
+        self.right = missed.select(top, self.right);
+        self.above_left = missed.select(all, self.above_left);
+        self.above_right = self.above_right.without(missed);
+        self.weight_left = isa.float(self.above_left.sub(self.goal));
+        self.weight_right = isa.float(self.goal.sub(self.above_right));
+        self.last = Ordered::splat(isa, 1);
+        // The middle, for what was missed was missed by little.
+        self.probe = missed.select(I::I32::splat(isa, 0), self.right);
+        Some(at_top.select(top, at_least.select(below, I::I32::splat(isa, 0))))
+    }
+
     /// New levels of columns, which hold the elements of the bracket from just above `below` to `top` and
     /// others outside; `top` is `below` for columns that keep theirs.
     #[inline(always)]

@@ -4,9 +4,9 @@
 //! 1. A sample of the rows is sorted (and of many rows a larger one [searched](super::refine)), and
 //!    elements become [levels](super::levels) of 8 bits.
 //! 2. A cut of each column is [searched](super::search) by counting levels.
-//! 3. Where levels do not tell all, elements are [listed](super::list), are [equal](super::equal) or get
-//!    [new levels](super::divide). In the end exactly k levels of a column lie above its cut: nothing else
-//!    has to know of ties.
+//! 3. Where levels do not tell all, they are moved to where the boundary is, or elements are
+//!    [listed](super::list), are [equal](super::equal) or get [new levels](super::divide). In the end
+//!    exactly k levels of a column lie above its cut: nothing else has to know of ties.
 //! 4. The tile is compared with the cuts and written.
 
 use super::bracket::Range;
@@ -129,12 +129,19 @@ fn groups<I: Isa, T: Element>(
                 scales[g].load(isa, &windows[g], start, levels);
             }
         }
-        let (windows, tiles) =
-            (windows.chunks(together(rows)), tiles.chunks_mut(together(rows) * vectors));
-        let cuts = cuts.chunks_mut(together(rows)).zip(firsts.chunks(together(rows)));
-        for ((windows, tiles), (cuts, firsts)) in windows.zip(tiles).zip(cuts) {
-            let tiles = &mut tiles[..windows.len() * vectors];
-            isa.run(Cut { windows, tiles, ones, firsts, ends, lists, cuts });
+        let at_once = together(rows);
+        for first in (0..windows.len()).step_by(at_once) {
+            let groups = first..windows.len().min(first + at_once);
+            isa.run(Cut {
+                windows: &windows[groups.clone()],
+                tiles: &mut tiles[groups.start * vectors..groups.end * vectors],
+                ones,
+                scales: &scales[groups.clone()],
+                firsts: &firsts[groups.clone()],
+                ends,
+                lists,
+                cuts: &mut cuts[groups],
+            });
         }
     }
     let written = Written { isa, tiles: &*tiles, cuts, groups: windows.len(), rows, block, first };
@@ -232,6 +239,8 @@ struct Cut<'a, 'b, I: Isa, T> {
     windows: &'a [Window<'b, T>],
     tiles: &'a mut [I::Rows],
     ones: usize,
+    /// Of the levels.
+    scales: &'a [Scale<I>],
     /// The first probes.
     firsts: &'a [I::I8],
     /// About the counts at the ends of the range of levels.
@@ -245,7 +254,7 @@ impl<I: Isa, T: Element> Job<I> for Cut<'_, '_, I, T> {
 
     #[inline(always)]
     fn run(self, isa: I) {
-        let Self { windows, tiles, ones, firsts, ends, lists, cuts } = self;
+        let Self { windows, tiles, ones, scales, firsts, ends, lists, cuts } = self;
         let rows = windows[0].rows();
         let each = tiles.len() / windows.len();
         let mut searches = [Search::new(isa, rows, ones, GROUP, ends); TOGETHER];
@@ -258,15 +267,9 @@ impl<I: Isa, T: Element> Job<I> for Cut<'_, '_, I, T> {
         for (g, search) in searches.iter_mut().enumerate() {
             let mut rest = rests[g];
             let mut tile = Tile::new(isa, &mut tiles[g * each..][..each], rows);
-            while rest == Rest::Many {
-                take_equal(isa, &windows[g], &mut tile, ones, search);
-                rest = search.rest(isa, rows);
-                if rest != Rest::Many {
-                    break;
-                }
-                divide::divide(isa, &windows[g], &mut tile, search);
-                let searches = std::slice::from_mut(search);
-                [rest, ..] = isa.run(Passes { tiles: tile.together(), rows, searches });
+            if rest == Rest::Many {
+                let (window, scale) = (&windows[g], scales[g]);
+                rest = isa.run(Stuck { window, tile: &mut tile, ones, scale, search });
             }
             if rest == Rest::Few {
                 list::list(isa, &windows[g], &mut tile, ones, search, lists);
@@ -274,4 +277,45 @@ impl<I: Isa, T: Element> Job<I> for Cut<'_, '_, I, T> {
             cuts[g] = search.cut(isa);
         }
     }
+}
+
+/// Step 3 where brackets are closed that are too large for a list: levels change until all columns are
+/// decided or their brackets are not.
+struct Stuck<'a, 'b, 'c, I: Isa, T> {
+    window: &'a Window<'b, T>,
+    tile: &'a mut Tile<'c, I>,
+    ones: usize,
+    scale: Scale<I>,
+    search: &'a mut Search<I>,
+}
+
+impl<I: Isa, T: Element> Job<I> for Stuck<'_, '_, '_, I, T> {
+    type Output = Rest;
+
+    #[inline(always)]
+    fn run(self, isa: I) -> Rest {
+        let Self { window, tile, ones, scale, search } = self;
+        let rows = tile.rows();
+        let mut rest = Rest::Many;
+        if let Some(lower) = search.look_beyond(isa, rows) {
+            scale.lowered(isa, lower).load(isa, window, 0, tile.levels_mut(isa));
+            rest = passes(isa, tile, search);
+        }
+        while rest == Rest::Many {
+            take_equal(isa, window, tile, ones, search);
+            rest = search.rest(isa, rows);
+            if rest == Rest::Many {
+                divide::divide(isa, window, tile, search);
+                rest = passes(isa, tile, search);
+            }
+        }
+        rest
+    }
+}
+
+#[inline(always)]
+fn passes<I: Isa>(isa: I, tile: &Tile<'_, I>, search: &mut Search<I>) -> Rest {
+    let searches = std::slice::from_mut(search);
+    let [rest, ..] = isa.run(Passes { tiles: tile.together(), rows: tile.rows(), searches });
+    rest
 }

@@ -63,7 +63,7 @@ impl Bracket {
     pub(super) fn narrow(&mut self, c: usize, (low, high): (f64, f64)) {
         let (low, high) = (self.low[c].max(low as f32), self.high[c].min(high as f32));
         if low < high && (low, high) != (self.low[c], self.high[c]) {
-            (self.low[c], self.middle[c], self.high[c]) = (low, 0.5 * low + 0.5 * high, high);
+            (self.low[c], self.middle[c], self.high[c]) = (low, middle(low, high), high);
             self.narrowed |= 1 << c;
         }
     }
@@ -77,6 +77,11 @@ impl Bracket {
     pub(super) fn holds(&self, c: usize, value: f32) -> bool {
         self.low[c] < value && value < self.high[c]
     }
+}
+
+/// Of values far apart as well.
+fn middle(low: f32, high: f32) -> f32 {
+    0.5 * low + 0.5 * high
 }
 
 impl Sample {
@@ -113,7 +118,7 @@ impl Sample {
         let sample = &source.every(self.step);
         let mut bracket = Bracket::default();
         let inside = isa.run(Near { sample: self, source: sample, bracket: &mut bracket, scratch });
-        let Bracket { low, middle, high, exact, .. } = &mut bracket;
+        let Bracket { low, middle: middles, high, exact, .. } = &mut bracket;
         for (g, first) in (0..sample.cols()).step_by(GROUP).enumerate() {
             if inside[g] > MANY * (self.low - self.high) as i32 {
                 let source = &sample.part(first, GROUP.min(sample.cols() - first));
@@ -122,7 +127,7 @@ impl Sample {
                 exact[g] = true;
             }
         }
-        *middle = std::array::from_fn(|c| 0.5 * low[c] + 0.5 * high[c]);
+        *middles = std::array::from_fn(|c| middle(low[c], high[c]));
         bracket
     }
 }

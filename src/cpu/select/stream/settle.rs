@@ -56,19 +56,7 @@ impl<K: Key> Candidates<'_, K> {
             changes.note(isa, (place, one), !around & (one != is_one(place)), out);
         }
         changes.make(isa, out);
-        let mut unlucky = 0;
-        for c in 0..need.len() {
-            let column = &columns[c];
-            let above = column.above as usize;
-            let up_to_listed = above + column.next as usize - starts[c];
-            if need[c] > 0 && !(above < need[c] && need[c] <= up_to_listed) {
-                unlucky |= 1 << c;
-                columns[c] = Listed { next: starts[c] as u32, above: 0, ..*column };
-            }
-        }
-        if unlucky != 0 {
-            self.list_all(unlucky, &mut columns, lists);
-        }
+        let unlucky = self.list_unlucky(&starts, need, &mut columns, lists);
         // No number has the greatest key.
         let mut boundaries = [everything().1; PART];
         for (c, column) in columns[..need.len()].iter().enumerate() {
@@ -92,16 +80,37 @@ impl<K: Key> Candidates<'_, K> {
         boundaries
     }
 
-    /// Lists all candidates of some columns, a bit each.
-    fn list_all(&self, which: u64, columns: &mut [Listed<K>; PART], lists: &mut Lists<'_, K>) {
+    /// Lists all candidates of the columns whose boundary is not among the listed ones, and returns which
+    /// columns these are, a bit each.
+    fn list_unlucky(
+        &self,
+        starts: &[usize; PART],
+        need: &[usize],
+        columns: &mut [Listed<K>; PART],
+        lists: &mut Lists<'_, K>,
+    ) -> u64 {
+        let mut unlucky = 0;
+        for c in 0..need.len() {
+            let column = &columns[c];
+            let above = column.above as usize;
+            let up_to_listed = above + column.next as usize - starts[c];
+            if need[c] > 0 && !(above < need[c] && need[c] <= up_to_listed) {
+                unlucky |= 1 << c;
+                columns[c] = Listed { next: starts[c] as u32, above: 0, ..*column };
+            }
+        }
+        if unlucky == 0 {
+            return 0;
+        }
         for (key, place) in self.iter() {
             let c = column(place);
-            if which >> c & 1 == 1 {
+            if unlucky >> c & 1 == 1 {
                 let column = &mut columns[c];
                 lists.set(column.next as usize, key, place);
                 column.next += 1;
             }
         }
+        unlucky
     }
 }
 
