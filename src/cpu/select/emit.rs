@@ -2,6 +2,7 @@
 
 use super::GROUP;
 use super::compare::Compared;
+use crate::codes::words_per_row;
 use crate::cpu::simd::{
     Cached, Columns, Isa, KeyLane, Keyed, Lane, Of, Ordered, Signed, Store, Vector,
 };
@@ -275,9 +276,8 @@ fn split<T>(
 }
 
 fn bytes(codes: CodesMut<'_>) -> Columns<'_, u8> {
-    let rows = codes.rows();
-    let bytes: &mut [u8] = bytemuck::cast_slice_mut(codes.into_words());
-    let row = bytes.len().checked_div(rows).unwrap_or(0);
+    let (rows, row) = (codes.rows(), 8 * words_per_row(codes.bits()));
+    let bytes = bytemuck::cast_slice_mut(codes.into_words());
     Columns::new(MatMut::new(bytes, rows, row).expect("rows of whole words"))
 }
 
