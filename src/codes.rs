@@ -141,6 +141,7 @@ impl<'a> CodesMut<'a> {
     }
 
     /// All words, row by row. Whoever writes them keeps the pad bits 0.
+    #[inline]
     pub(crate) fn into_words(self) -> &'a mut [u64] {
         &mut self.words[..self.rows * words_per_row(self.bits)]
     }

@@ -86,7 +86,7 @@ pub(crate) mod sealed {
             isa: Detected,
             u: MatRef<'_, Self>,
             ones: usize,
-            out: Strip<'_, Self>,
+            out: &mut Strip<'_, Self>,
             scratch: &mut [u64],
         ) where
             Self: Element;
@@ -254,7 +254,7 @@ macro_rules! vectorised {
                 isa: Detected,
                 u: MatRef<'_, Self>,
                 ones: usize,
-                out: Strip<'_, Self>,
+                out: &mut Strip<'_, Self>,
                 scratch: &mut [u64],
             ) {
                 cpu::select::forward(isa, u, ones, out, scratch);

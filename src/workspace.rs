@@ -45,6 +45,7 @@ impl Workspace {
     }
 
     /// Scratch memory of Bi-half's forward.
+    #[inline]
     pub(crate) fn tiles<T: Element>(&mut self, shape: (usize, usize)) -> &mut [u64] {
         self.at_least(cpu::select::scratch_words::<T::Key>(shape))
     }
@@ -63,6 +64,7 @@ impl Workspace {
         self.at_least(cpu::rank::scratch_words::<T>(shape))
     }
 
+    #[inline]
     fn at_least(&mut self, len: usize) -> &mut [u64] {
         if self.words.len() < len {
             self.words.resize(len, 0);

@@ -6,43 +6,45 @@ use super::threads;
 use crate::{CodesMut, Element, Error, Layout, MatRef, Outputs, Result, Workspace};
 
 /// Rows are counted in signed lanes of 32 bits.
+#[inline]
 pub(crate) fn check_rows(layout: Layout) -> Result<()> {
     let (rows, max) = (layout.rows(), i32::MAX as usize);
     if rows <= max || layout.is_empty() { Ok(()) } else { Err(Error::TooManyRows { rows, max }) }
 }
 
+#[inline]
 pub(crate) fn forward<T: Element>(
     isa: Detected,
     u: MatRef<'_, T>,
     ones: usize,
-    out: Outputs<'_, T>,
+    out: &mut Outputs<'_, T>,
     threshold: Option<&mut [T]>,
     ws: &mut Workspace,
 ) {
     forward_with(isa, u, ones, out, threshold, ws.tiles::<T>(u.shape()));
 }
 
+#[inline]
 fn forward_with<T: Element>(
     isa: Detected,
     u: MatRef<'_, T>,
     ones: usize,
-    mut out: Outputs<'_, T>,
+    out: &mut Outputs<'_, T>,
     threshold: Option<&mut [T]>,
     scratch: &mut [u64],
 ) {
-    if let Some(counts) = out.counts.take() {
+    if let Some(counts) = &mut out.counts {
         counts.fill(ones as u32);
     }
     if ones == 0 || u.layout().is_empty() {
-        super::emit::write(u.rows(), out, |_, _| false);
+        out.counts = None;
+        super::emit::write(u.rows(), std::mem::replace(out, Outputs::none()), |_, _| false);
         if let Some(threshold) = threshold {
             threshold.fill(T::nan());
         }
         return;
     }
-    let Outputs { dense, dense_i8, codes, .. } = out;
-    let strip = Strip::new(dense, dense_i8, codes, threshold, u.cols());
-    T::select(isa, u, ones, strip, scratch);
+    T::select(isa, u, ones, &mut Strip::new(out, threshold, u.cols()), scratch);
 }
 
 /// The value of the `k`-th largest element of each column; `k` is at least 1.
@@ -53,7 +55,7 @@ pub(crate) fn kth_largest<T: Element>(
     out: &mut [T],
     ws: &mut Workspace,
 ) {
-    forward(isa, u, k, Outputs::none(), Some(out), ws);
+    forward(isa, u, k, &mut Outputs::none(), Some(out), ws);
 }
 
 /// Mean squared distance of each column to its half-half target, in the order of the rows.
@@ -66,7 +68,8 @@ pub(crate) fn transport_cost<T: Element>(
     let (rows, cols) = u.shape();
     let (tiles, words) = ws.tiles_and_codes::<T>(u.shape());
     let mut codes = CodesMut::new(words, rows, cols)?;
-    forward_with(isa, u, rows / 2, Outputs::none().codes(codes.reborrow()), None, tiles);
+    let mut packed = Outputs::none().codes(codes.reborrow());
+    forward_with(isa, u, rows / 2, &mut packed, None, tiles);
     let codes = codes.as_ref();
     threads::for_each_chunk(out, 1, rows * cols, |j, cost| {
         let square = |(i, value): (usize, T)| {

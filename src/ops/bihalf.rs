@@ -102,6 +102,7 @@ impl Ones {
     /// # Errors
     /// [`Error::Parameter`] for a fraction outside 0..=1, [`Error::TooManyOnes`] for a count
     /// greater than `rows`.
+    #[inline]
     pub fn count(self, rows: usize) -> Result<usize> {
         match self {
             Self::Half => Ok(rows / 2),
@@ -144,13 +145,13 @@ pub fn forward_packed<T: Element>(u: MatRef<'_, T>, ones: Ones) -> Result<Codes>
 pub fn forward_into<T: Element>(
     u: MatRef<'_, T>,
     ones: Ones,
-    out: Outputs<'_, T>,
+    mut out: Outputs<'_, T>,
     threshold: Option<&mut [T]>,
     ws: &mut Workspace,
 ) -> Result<()> {
     let ones = check_forward(u.shape(), ones, &out, threshold.as_ref().map(|t| t.len()))?;
     cpu::bihalf::check_rows(u.layout())?;
-    cpu::bihalf::forward(cpu::simd::detected()?, u, ones, out, threshold, ws);
+    cpu::bihalf::forward(cpu::simd::detected()?, u, ones, &mut out, threshold, ws);
     Ok(())
 }
 
@@ -203,6 +204,7 @@ pub fn backward_in_place<T: Element>(
 }
 
 /// The number of +1 in each column.
+#[inline]
 pub(crate) fn check_forward<T: Element, B: Backend>(
     u: (usize, usize),
     ones: Ones,

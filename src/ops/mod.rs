@@ -72,6 +72,7 @@ impl<'a, T: Element, B: Backend> Outputs<'a, T, B> {
         Self { counts: Some(out), ..self }
     }
 
+    #[inline]
     pub(crate) fn check(&self, shape: (usize, usize)) -> Result<()> {
         if let Some(out) = &self.dense {
             check_shape("the dense output", "U", shape, out.shape())?;

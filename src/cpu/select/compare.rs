@@ -11,13 +11,19 @@ pub(super) trait Compared<I: Isa>: Copy {
     /// Mask of the elements of row `r` and group `g` that are less. Rows are asked for in their order,
     /// once.
     fn less(&mut self, isa: I, r: usize, g: usize) -> Self::Mask;
+    /// The others, a bit each. Instead of `less`.
+    #[inline(always)]
+    fn ones(&mut self, isa: I, r: usize, g: usize) -> u16 {
+        !self.less(isa, r, g).bits() as u16
+    }
 }
 
-/// Rows of one group, and the least element of each column that is a one.
+/// Rows of one group; of each column the least element that is a one, and the greatest that is not.
 #[derive(Clone, Copy)]
 pub(super) struct Below<'a, V> {
     pub rows: &'a [V],
     pub threshold: V,
+    pub below: V,
 }
 
 impl<I: Isa, V: Ordered<Isa = I>> Compared<I> for Below<'_, V> {
@@ -31,6 +37,12 @@ impl<I: Isa, V: Ordered<Isa = I>> Compared<I> for Below<'_, V> {
     #[inline(always)]
     fn less(&mut self, _: I, r: usize, _: usize) -> V::Mask {
         self.threshold.gt(self.rows[r])
+    }
+
+    // AVX-512 complements masks where it compares, and one row after the other would wait for that.
+    #[inline(always)]
+    fn ones(&mut self, _: I, r: usize, _: usize) -> u16 {
+        self.rows[r].gt(self.below).bits() as u16
     }
 }
 

@@ -6,7 +6,7 @@ use crate::codes::words_per_row;
 use crate::cpu::simd::{
     Cached, Columns, Isa, KeyLane, Keyed, Lane, Of, Ordered, Signed, Store, Vector,
 };
-use crate::{CodesMut, Element, MatMut};
+use crate::{CodesMut, Element, MatMut, Outputs};
 
 /// The most columns that are written together: a word of bits.
 pub(super) const WORD: usize = 64;
@@ -23,19 +23,18 @@ pub struct Strip<'a, T: Element> {
 
 impl<'a, T: Element> Strip<'a, T> {
     /// All columns. Counts are no business of a strip.
+    #[inline]
     pub(in crate::cpu) fn new(
-        dense: Option<MatMut<'a, T>>,
-        dense_i8: Option<MatMut<'a, i8>>,
-        codes: Option<CodesMut<'a>>,
+        out: &'a mut Outputs<'_, T>,
         threshold: Option<&'a mut [T]>,
         cols: usize,
     ) -> Self {
         Self {
-            cols,
-            dense: dense.map(Columns::new),
-            dense_i8: dense_i8.map(Columns::new),
-            codes: codes.map(bytes),
+            dense: out.dense.as_mut().map(|dense| Columns::new(dense.reborrow())),
+            dense_i8: out.dense_i8.as_mut().map(|dense| Columns::new(dense.reborrow())),
+            codes: out.codes.as_mut().map(|codes| bytes(codes.reborrow())),
             threshold,
+            cols,
         }
     }
 
@@ -241,7 +240,7 @@ fn write_dense_i8<I: Isa>(
 ) {
     for (r, row) in out.iter(start..start + rows.rows()).enumerate() {
         for (g, group) in row.chunks_mut(GROUP).enumerate() {
-            let ones = !rows.less(isa, r, g).bits() as u16;
+            let ones = rows.ones(isa, r, g);
             for (part, ones) in group.chunks_mut(8).zip(ones.to_le_bytes()) {
                 part.copy_from_slice(&signs_of_bits(ones)[..part.len()]);
             }
@@ -259,12 +258,12 @@ fn write_codes<I: Isa>(
 ) {
     let exist = u64::MAX >> (WORD - cols);
     for (r, row) in out.iter(start..start + rows.rows()).enumerate() {
-        let mut less = 0u64;
+        let mut ones = 0u64;
         for g in 0..cols.div_ceil(GROUP) {
-            less |= u64::from(rows.less(isa, r, g).bits()) << (GROUP * g);
+            ones |= u64::from(rows.ones(isa, r, g)) << (GROUP * g);
         }
         // Behind the last column there may be pads of up to seven bytes more.
-        row.copy_from_slice(&u128::from(!less & exist).to_le_bytes()[..row.len()]);
+        row.copy_from_slice(&u128::from(ones & exist).to_le_bytes()[..row.len()]);
     }
 }
 
@@ -275,6 +274,7 @@ fn split<T>(
     columns.map(|columns| columns.split_at(at)).unzip()
 }
 
+#[inline(always)]
 fn bytes(codes: CodesMut<'_>) -> Columns<'_, u8> {
     let (rows, row) = (codes.rows(), 8 * words_per_row(codes.bits()));
     let bytes = bytemuck::cast_slice_mut(codes.into_words());

@@ -43,7 +43,7 @@ const GROUP: usize = simd::LANES;
 
 /// A range of columns, for one thread.
 struct Task<'a, 'b, T: Element> {
-    source: Source<'a, T>,
+    source: &'a Source<'a, T>,
     /// Ones of a column, at least 1.
     ones: usize,
     out: &'a mut Strip<'b, T>,
@@ -52,24 +52,27 @@ struct Task<'a, 'b, T: Element> {
 
 /// Writes which elements are among the `ones` largest of their column; `ones` is at least 1.
 /// `scratch` has [`scratch_words`].
+#[inline]
 pub(crate) fn forward<T: Element>(
     isa: Detected,
     u: MatRef<'_, T>,
     ones: usize,
-    mut out: Strip<'_, T>,
+    out: &mut Strip<'_, T>,
     scratch: &mut [u64],
 ) {
     let parts = parts(u.shape());
-    let task = Task { source: Source::new(u), ones, out: &mut out, scratch };
+    let task = Task { source: &Source::new(u), ones, out, scratch };
     on_detected!(isa, isa => divide(isa, task, parts));
 }
 
 /// Into how many tasks a matrix is divided.
+#[inline]
 fn parts((rows, cols): (usize, usize)) -> usize {
     threads::parts(rows * cols).min(cols.div_ceil(GROUP)).max(1)
 }
 
 /// 64-bit words of scratch memory for a matrix.
+#[inline]
 pub(crate) fn scratch_words<K: Key>(shape: (usize, usize)) -> usize {
     let words = tile::scratch_words(shape).max(stream::scratch_words::<K>(shape));
     parts(shape) * words
@@ -85,8 +88,8 @@ fn divide<I: Isa, T: Element>(isa: I, task: Task<'_, '_, T>, parts: usize) {
     let (mut left, mut right) = out.part(0, source.cols()).split_at(at);
     let (left_scratch, right_scratch) = scratch.split_at_mut(scratch.len() / parts * left_parts);
     let (left_source, right_source) = source.split_at(at);
-    let left = Task { source: left_source, ones, out: &mut left, scratch: left_scratch };
-    let right = Task { source: right_source, ones, out: &mut right, scratch: right_scratch };
+    let left = Task { source: &left_source, ones, out: &mut left, scratch: left_scratch };
+    let right = Task { source: &right_source, ones, out: &mut right, scratch: right_scratch };
     threads::join(|| divide(isa, left, left_parts), || divide(isa, right, parts - left_parts));
 }
 
@@ -97,13 +100,13 @@ impl<I: Isa, T: Element> Job<I> for Task<'_, '_, T> {
     fn run(self, isa: I) {
         let Task { source, ones, out, scratch } = self;
         if let Some(slots) = network::slots(source.rows(), ones) {
-            return network::run(isa, &source, ones, out, slots);
+            return network::run(isa, source, ones, out, slots);
         }
         let out = out.part(0, source.cols());
         if let Some(sample) = stream::sample(source.rows(), ones) {
-            stream::run(isa, &source, ones, out, &sample, scratch);
+            stream::run(isa, source, ones, out, &sample, scratch);
         } else {
-            isa.run(Tiles { source: &source, ones, out, scratch });
+            isa.run(Tiles { source, ones, out, scratch });
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Few rows: sorting networks in registers.
 //!
-//! 1. A vector's columns are loaded as [slots](crate::cpu::simd::Slotted), one vector a row. Behind the
+//! 1. A vector's columns are loaded as [slots](crate::cpu::simd::Slotted), one vector a row. Before the
 //!    rows come pads: half the slots less k greatest ones, and least ones for the rest. Then the k-th
 //!    largest row is the (slots / 2)-th largest slot, for every k.
 //! 2. Both halves of the slots are sorted.
@@ -16,20 +16,20 @@ use super::networks::sort;
 use super::source::{Source, Window};
 use super::{GROUP, Small};
 use crate::Element;
-use crate::cpu::simd::{Cached, Isa, Job, KeyLane, Keyed, Lane, Of, Ordered, Vector, registers};
+use crate::cpu::simd::{
+    Cached, Isa, Job, KeyLane, Keyed, Lane, Of, Ordered, Room, Vector, registers,
+};
+use std::iter::repeat_n;
 
 /// The most slots that a network has.
 const MOST: usize = 64;
-
-/// Slots of which there is room where that is enough: to fill more takes time.
-const FEW: usize = 32;
 
 /// Pairs of sorted slots that are compared at a time.
 const AT_ONCE: usize = 4;
 
 /// The slots of the smallest network for these columns, if there is one.
 pub(super) fn slots(rows: usize, ones: usize) -> Option<usize> {
-    [8, 16, FEW, MOST].into_iter().find(|&slots| ones <= slots / 2 && rows - ones <= slots / 2)
+    [8, 16, 32, MOST].into_iter().find(|&slots| ones <= slots / 2 && rows - ones <= slots / 2)
 }
 
 /// All columns of the source.
@@ -41,36 +41,36 @@ pub(super) fn run<I: Isa, T: Element>(
     out: &mut Strip<'_, T>,
     slots: usize,
 ) {
-    if slots <= FEW {
-        isa.run(Network::<'_, '_, '_, T, FEW> { source, ones, out, half: slots / 2 });
-    } else {
-        isa.run(Network::<'_, '_, '_, T, MOST> { source, ones, out, half: slots / 2 });
-    }
+    isa.run(Network { source, ones, out, half: slots / 2 });
 }
 
-/// All columns of the source by a network of twice `half` slots, which are at most `ROOM`.
-struct Network<'a, 'b, 'c, T: Element, const ROOM: usize> {
+/// All columns of the source by a network of twice `half` slots.
+struct Network<'a, 'b, 'c, T: Element> {
     source: &'a Source<'b, T>,
     ones: usize,
     out: &'a mut Strip<'c, T>,
     half: usize,
 }
 
-impl<I: Isa, T: Element, const ROOM: usize> Job<I> for Network<'_, '_, '_, T, ROOM> {
+impl<I: Isa, T: Element> Job<I> for Network<'_, '_, '_, T> {
     type Output = ();
 
     #[inline(always)]
     fn run(self, isa: I) {
         let Self { source, ones, out, half } = self;
         let (rows, cols) = (source.rows(), source.cols());
-        let mut slots = [T::Slots::<I>::splat(isa, T::LEAST); ROOM];
+        let mut memory = Room::memory::<MOST>();
+        let mut slots = Room::new(&mut memory);
         // Step 1.
-        slots[rows..rows + half - ones].fill(T::Slots::<I>::splat(isa, T::GREATEST));
+        let (pads, greatest) = (2 * half - rows, half - ones);
+        slots.extend(repeat_n(Ordered::splat(isa, T::GREATEST), greatest));
+        slots.extend(repeat_n(Ordered::splat(isa, T::LEAST), pads - greatest));
         for first in (0..cols).step_by(GROUP) {
             let window = source.window(first, GROUP);
             let mut out = out.part(first, window.width());
-            load::<_, _, AsSlots>(isa, &window, &mut slots[..rows]);
-            let (threshold, below) = middle(isa, &slots[..2 * half], window.width());
+            slots.truncate(pads);
+            load::<_, _, AsSlots>(isa, &window, &mut slots);
+            let (threshold, below) = middle(isa, &slots, window.width());
             // Step 4.
             let mut sure = threshold.gt(below);
             if out.wants_threshold() {
@@ -78,38 +78,37 @@ impl<I: Isa, T: Element, const ROOM: usize> Job<I> for Network<'_, '_, '_, T, RO
                 sure = sure.without(T::keys_of(isa, threshold).eq(T::keys_of(isa, greatest)));
             }
             if !sure.bits() & ((1 << window.width()) - 1) != 0 {
-                isa.run(Tied::<'_, '_, '_, I, T, ROOM> { window: &window, ones, threshold, out });
+                isa.run(Tied { window: &window, ones, threshold, out });
                 continue;
             }
-            let rows = &slots[..rows];
-            out.write::<I, Small<T>>(isa, Cached, Below { rows, threshold }, 0);
+            let rows = &slots[pads..];
+            out.write::<I, Small<T>>(isa, Cached, Below { rows, threshold, below }, 0);
             out.write_threshold(|| keys(T::keys_of(isa, threshold)));
         }
     }
 }
 
 /// Step 5.
-struct Tied<'a, 'b, 'c, I: Isa, T: Element, const ROOM: usize> {
+struct Tied<'a, 'b, 'c, I: Isa, T: Element> {
     window: &'a Window<'b, T>,
     ones: usize,
     threshold: T::Slots<I>,
     out: Strip<'c, T>,
 }
 
-impl<I: Isa, T: Element, const ROOM: usize> Job<I> for Tied<'_, '_, '_, I, T, ROOM> {
+impl<I: Isa, T: Element> Job<I> for Tied<'_, '_, '_, I, T> {
     type Output = ();
 
     #[inline(always)]
     fn run(self, isa: I) {
         let Self { window, ones, threshold, mut out } = self;
         let zero = Of::<I, Small<T>>::splat(isa, KeyLane::of(0));
-        // Not zeros: the compiler would call memset, which takes longer to start than this does.
-        let mut rows = [Of::<I, Small<T>>::splat(isa, Lane::MAX); ROOM];
-        let rows = &mut rows[..window.rows()];
-        load::<_, _, AsKeys>(isa, window, rows);
+        let mut memory = Room::memory::<MOST>();
+        let mut rows = Room::new(&mut memory);
+        load::<_, _, AsKeys>(isa, window, &mut rows);
         let threshold = T::keys_of(isa, threshold);
         let mut above = zero;
-        for &key in &*rows {
+        for &key in rows.iter() {
             above = above.count(key.gt(threshold));
         }
         // What is greater than the k-th largest of numbers, and k or more, is NaN.
@@ -117,7 +116,7 @@ impl<I: Isa, T: Element, const ROOM: usize> Job<I> for Tied<'_, '_, '_, I, T, RO
         let is_number = ones.gt(above);
         let threshold = is_number.select(threshold, Ordered::splat(isa, Lane::MAX));
         let need = ones.sub(above.and(is_number));
-        out.write::<I, Small<T>>(isa, Cached, BelowOrTied { rows, threshold, need }, 0);
+        out.write::<I, Small<T>>(isa, Cached, BelowOrTied { rows: &rows, threshold, need }, 0);
         out.write_threshold(|| keys(threshold));
     }
 }
@@ -129,9 +128,9 @@ fn keys<V: Vector>(vector: V) -> [V::Lane; GROUP] {
     keys
 }
 
-/// What elements are loaded as. No closure: it might not be inlined.
+/// What elements are loaded as.
 trait Loaded<I: Isa, T> {
-    type Vector;
+    type Vector: Copy;
     fn vector(isa: I, row: &[T]) -> Self::Vector;
 }
 
@@ -158,16 +157,16 @@ impl<I: Isa, T: Element> Loaded<I, T> for AsKeys {
 }
 
 #[inline(always)]
-fn load<I: Isa, T: Element, L: Loaded<I, T>>(isa: I, window: &Window<'_, T>, to: &mut [L::Vector]) {
+fn load<I: Isa, T: Element, L: Loaded<I, T>>(
+    isa: I,
+    window: &Window<'_, T>,
+    to: &mut Room<'_, L::Vector>,
+) {
     if let Some(rows) = window.plain(GROUP) {
-        for (to, row) in to.iter_mut().zip(rows.iter()) {
-            *to = L::vector(isa, row);
-        }
+        to.extend(rows.iter().map(|row| L::vector(isa, row)));
     } else {
         let mut copy = [T::default(); GROUP];
-        for (i, to) in to.iter_mut().enumerate() {
-            *to = L::vector(isa, window.row(i, GROUP, &mut copy));
-        }
+        to.extend((0..window.rows()).map(|i| L::vector(isa, window.row(i, GROUP, &mut copy))));
     }
 }
 

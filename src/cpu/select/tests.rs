@@ -3,7 +3,7 @@
 
 use super::{Strip, forward, scratch_words};
 use crate::cpu::simd::{Detected, Portable};
-use crate::{Codes, Element, MatMut, MatRef};
+use crate::{Codes, Element, MatMut, MatRef, Outputs};
 use half::f16;
 
 /// Whether row `i` is among the `ones` largest of a column: fewer than that go before it.
@@ -26,16 +26,14 @@ fn matches<T: Element>((rows, cols): (usize, usize), ones: usize) {
     let mut dense_i8 = vec![0; rows * cols];
     let mut codes = Codes::zeros(rows, cols).unwrap();
     let mut threshold = vec![T::default(); cols];
-    let strip = Strip::new(
-        Some(MatMut::new(&mut dense, rows, cols).unwrap()),
-        Some(MatMut::new(&mut dense_i8, rows, cols).unwrap()),
-        Some(codes.as_mut()),
-        Some(&mut threshold),
-        cols,
-    );
+    let mut out = Outputs::none()
+        .dense(MatMut::new(&mut dense, rows, cols).unwrap())
+        .dense_i8(MatMut::new(&mut dense_i8, rows, cols).unwrap())
+        .codes(codes.as_mut());
+    let mut strip = Strip::new(&mut out, Some(&mut threshold), cols);
     let mut scratch = vec![0; scratch_words::<T::Key>((rows, cols))];
     let input = MatRef::new(&u, rows, cols).unwrap();
-    forward(Detected::Portable(Portable), input, ones, strip, &mut scratch);
+    forward(Detected::Portable(Portable), input, ones, &mut strip, &mut scratch);
     for j in 0..cols {
         let column: Vec<T> = input.col(j).collect();
         for i in 0..rows {

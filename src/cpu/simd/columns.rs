@@ -21,6 +21,7 @@ unsafe impl<T: Send> Send for Columns<'_, T> {}
 
 impl<'a, T> Columns<'a, T> {
     /// All columns of a matrix.
+    #[inline]
     pub(crate) fn new(matrix: MatMut<'a, T>) -> Self {
         let layout = matrix.layout();
         let data = matrix.into_data();

@@ -49,6 +49,7 @@ const NAMES: &str = if cfg!(target_arch = "x86_64") {
 };
 
 /// The instruction set that calls run on.
+#[inline]
 pub(crate) fn detected() -> Result<Detected> {
     static DETECTED: OnceLock<Result<Detected, String>> = OnceLock::new();
     let choose = || match std::env::var_os(VARIABLE) {

@@ -19,6 +19,7 @@
 //! | `columns.rs` | threads write disjoint columns of one matrix | a part owns a range of columns and hands out rows of that range alone |
 //! | `columns.rs` | rows without a check of the whole matrix | the last row has been checked |
 //! | `avx2.rs`, `avx512.rs`, `neon.rs` | a prefetch of any address | it touches nothing that a program can see |
+//! | `room.rs` | vectors in memory that nothing filled before | those that have been written are counted |
 //! | `store.rs` | stores past the caches, which are not ordered | who gets the token for them is inside a call that ends with a fence |
 //! | `mod.rs` | scratch memory seen as vectors, vectors as registers, rows or lanes | all are lanes without padding, any bits are a value |
 //! | `avx2.rs` | a register seen as its lanes | the same |
@@ -40,6 +41,7 @@ mod neon;
 mod portable;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod registers;
+mod room;
 mod store;
 mod two;
 
@@ -56,6 +58,7 @@ pub use keys::{KeyLane, KeyLanes, Keyed, Lane, Slotted};
 #[cfg(target_arch = "aarch64")]
 pub(crate) use neon::Neon;
 pub(crate) use portable::Portable;
+pub(crate) use room::Room;
 pub use store::Store;
 pub(crate) use store::{Cached, past_caches};
 pub use two::Two;

@@ -1,7 +1,6 @@
 //! Step 1: values between which the boundary of each column lies in all but one of seven thousand.
 
 use super::{GROUPS, PART};
-use crate::Element;
 use crate::cpu::select::GROUP;
 use crate::cpu::select::count::Tile;
 use crate::cpu::select::emit::Strip;
@@ -10,6 +9,7 @@ use crate::cpu::select::refine::{Refine, surroundings};
 use crate::cpu::select::source::Source;
 use crate::cpu::select::tile::Tiles;
 use crate::cpu::simd::{Isa, Job, Ordered, single_rows_mut, vectors_mut};
+use crate::{Element, Outputs};
 
 /// One row of so many is in the sample,
 const ONE_OF: usize = 16;
@@ -193,7 +193,8 @@ fn exactly<I: Isa, T: Element>(
     scratch: &mut [u64],
 ) {
     let mut values = [T::default(); GROUP];
-    let out = Strip::new(None, None, None, Some(&mut values), GROUP);
+    let mut none = Outputs::none();
+    let out = Strip::new(&mut none, Some(&mut values), GROUP);
     isa.run(Tiles { source, ones, out, scratch });
     for (to, value) in to.iter_mut().zip(values) {
         *to = value.to_f64() as f32;
