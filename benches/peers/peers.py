@@ -144,7 +144,7 @@ def compare(ours, peer, budget, renew=None):
             ours.seconds(calls)
         times.append((ours.seconds(calls), theirs))
     return (statistics.median(o for o, _ in times), statistics.median(p for _, p in times),
-            statistics.median(p / o for o, p in times), pairs)
+            statistics.median(p / o for o, p in times))
 
 
 # ----------------------------------------------------------------------------------------------
@@ -197,7 +197,7 @@ class Table:
         print("|---|---|---|---|---|---|---|---|", flush=True)
 
     def row(self, operation, shape, name, ours, peer, renew=None):
-        mine, theirs, ratio, pairs = compare(ours, peer, self.budget, renew)
+        mine, theirs, ratio = compare(ours, peer, self.budget, renew)
         aims = AIMS.get((operation, name), {})
         aim = aims.get(shape, aims.get(None))
         print(f"| {operation} | {shape[0]} x {shape[1]} | {mine * 1e6:.4g} | {name} | {theirs * 1e6:.4g} "
@@ -333,7 +333,7 @@ def any_data(library, budget):
         for make in DATA.values():
             values = make(normal)
             other = Ours(library.peers_forward, [values, b], shape)
-            _, _, ratio, _ = compare(reference, other, budget, lambda: values.copy_(make(normal.normal_())))
+            _, _, ratio = compare(reference, other, budget, lambda: values.copy_(make(normal.normal_())))
             cells.append(f"{ratio:.2g}" if ratio <= ANY_DATA else f"{ratio:.2g}, **missed**")
         print(f"| {shape[0]} x {shape[1]} | {' | '.join(cells)} |", flush=True)
 
@@ -347,7 +347,7 @@ def more_threads(library, threads):
         b = torch.empty(shape)
         # 0: one thread, by the clock on the wall as well.
         one, more = (Ours(library.peers_forward, [u, b], shape, threads=n) for n in (0, threads))
-        _, _, ratio, _ = compare(more, one, 1.0)
+        _, _, ratio = compare(more, one, 1.0)
         aim = TWO_THREADS.get(shape) if threads == 2 else None
         calls = more.calls_for(2e-2)
         print(f"| {shape[0]} x {shape[1]} | {min(one.seconds(calls) for _ in range(5)) * 1e6:.4g} "

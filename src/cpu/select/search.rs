@@ -182,9 +182,7 @@ impl<I: Isa> Search<I> {
         self.right = missed.select(top, self.right);
         self.above_left = missed.select(all, self.above_left);
         self.above_right = self.above_right.without(missed);
-        self.weight_left = isa.float(self.above_left.sub(self.goal));
-        self.weight_right = isa.float(self.goal.sub(self.above_right));
-        self.last = Ordered::splat(isa, 1);
+        self.begin_anew(isa);
         // The middle, for what was missed was missed by little.
         self.probe = missed.select(I::I32::splat(isa, 0), self.right);
         Some(at_top.select(top, at_least.select(below, I::I32::splat(isa, 0))))
@@ -198,10 +196,16 @@ impl<I: Isa> Search<I> {
         let divided = top.gt(below);
         self.left = divided.select(below, self.left);
         self.right = divided.select(top, self.right);
+        self.begin_anew(isa);
+        self.probe = self.between(isa, false);
+    }
+
+    /// Weights by what is known now, and no end that moved last.
+    #[inline(always)]
+    fn begin_anew(&mut self, isa: I) {
         self.weight_left = isa.float(self.above_left.sub(self.goal));
         self.weight_right = isa.float(self.goal.sub(self.above_right));
         self.last = Ordered::splat(isa, 1);
-        self.probe = self.between(isa, false);
     }
 
     /// The next probe of the columns that are neither decided nor closed; the others' is `right`.
