@@ -39,7 +39,7 @@ impl<I: Isa, V: Ordered<Isa = I>> Compared<I> for Below<'_, V> {
         self.threshold.gt(self.rows[r])
     }
 
-    // AVX-512 complements masks where it compares, and one row after the other would wait for that.
+    // Not the complement of `less`: AVX-512 complements masks on the port that moves them to integers.
     #[inline(always)]
     fn ones(&mut self, _: I, r: usize, _: usize) -> u16 {
         self.rows[r].gt(self.below).bits() as u16

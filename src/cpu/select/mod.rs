@@ -41,7 +41,9 @@ use tile::Tiles;
 /// Columns of a task start at multiples of this: two bytes of packed codes, a cache line of `f32`.
 const GROUP: usize = simd::LANES;
 
-/// A range of columns, for one thread.
+/// A range of columns, for one thread. What is large is borrowed: a copy would be loaded in whole vectors,
+/// and they wait until each part, written a moment ago, is in the cache. At 32 x 16 that took a
+/// fourteenth of the time.
 struct Task<'a, 'b, T: Element> {
     source: &'a Source<'a, T>,
     /// Ones of a column, at least 1.
