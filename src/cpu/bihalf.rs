@@ -33,11 +33,10 @@ fn forward_with<T: Element>(
     threshold: Option<&mut [T]>,
     scratch: &mut [u64],
 ) {
-    if let Some(counts) = &mut out.counts {
+    if let Some(counts) = out.counts.take() {
         counts.fill(ones as u32);
     }
     if ones == 0 || u.layout().is_empty() {
-        out.counts = None;
         super::emit::write(u.rows(), std::mem::replace(out, Outputs::none()), |_, _| false);
         if let Some(threshold) = threshold {
             threshold.fill(T::nan());
