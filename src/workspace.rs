@@ -1,6 +1,7 @@
 //! Scratch memory that the caller keeps, so that `_into` forms allocate nothing.
 
 use crate::codes::words_per_row;
+use crate::cpu::simd::Detected;
 use crate::{Element, cpu};
 
 /// Scratch memory of the operations that need some (`rank`, `argsort`, Bi-half forward).
@@ -30,11 +31,13 @@ impl Workspace {
     /// A workspace with all that calls on `rows` x `cols` matrices of `T` need.
     ///
     /// # Errors
-    /// [`Error::TooLarge`](crate::Error::TooLarge) when `rows * cols` overflows.
+    /// [`Error::TooLarge`](crate::Error::TooLarge) when `rows * cols` overflows;
+    /// [`Error::InstructionSet`](crate::Error::InstructionSet), see [`bihalf`](crate::ops::bihalf).
     pub fn for_shape<T: Element>(rows: usize, cols: usize) -> crate::Result<Self> {
         crate::Layout::new(rows, cols, cols, 1)?;
+        let isa = cpu::simd::detected()?;
         let mut ws = Self::new();
-        ws.tiles_and_codes::<T>((rows, cols));
+        ws.tiles_and_codes::<T>(isa, (rows, cols));
         ws.orders::<T>((rows, cols));
         Ok(ws)
     }
@@ -46,16 +49,17 @@ impl Workspace {
 
     /// Scratch memory of Bi-half's forward.
     #[inline]
-    pub(crate) fn tiles<T: Element>(&mut self, shape: (usize, usize)) -> &mut [u64] {
-        self.at_least(cpu::select::scratch_words::<T::Key>(shape))
+    pub(crate) fn tiles<T: Element>(&mut self, isa: Detected, shape: (usize, usize)) -> &mut [u64] {
+        self.at_least(cpu::select::scratch_words::<T>(isa, shape))
     }
 
     /// The same, and room for packed codes.
     pub(crate) fn tiles_and_codes<T: Element>(
         &mut self,
+        isa: Detected,
         (rows, cols): (usize, usize),
     ) -> (&mut [u64], &mut [u64]) {
-        let tiles = cpu::select::scratch_words::<T::Key>((rows, cols));
+        let tiles = cpu::select::scratch_words::<T>(isa, (rows, cols));
         self.at_least(tiles + rows * words_per_row(cols)).split_at_mut(tiles)
     }
 

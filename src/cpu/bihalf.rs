@@ -21,7 +21,7 @@ pub(crate) fn forward<T: Element>(
     threshold: Option<&mut [T]>,
     ws: &mut Workspace,
 ) {
-    forward_with(isa, u, ones, out, threshold, ws.tiles::<T>(u.shape()));
+    forward_with(isa, u, ones, out, threshold, ws.tiles::<T>(isa, u.shape()));
 }
 
 #[inline]
@@ -65,7 +65,7 @@ pub(crate) fn transport_cost<T: Element>(
     ws: &mut Workspace,
 ) -> Result<()> {
     let (rows, cols) = u.shape();
-    let (tiles, words) = ws.tiles_and_codes::<T>(u.shape());
+    let (tiles, words) = ws.tiles_and_codes::<T>(isa, u.shape());
     let mut codes = CodesMut::new(words, rows, cols)?;
     let mut packed = Outputs::none().codes(codes.reborrow());
     forward_with(isa, u, rows / 2, &mut packed, None, tiles);

@@ -84,7 +84,7 @@ pub(crate) fn in_bands<T: Element>(
     let out = &mut out.into_data()[..span];
     threads::for_each_band(out, band_rows * stride, rows * cols, |n, out| {
         let band = Band { first: n * band_rows, u, b, grad, out, stride, coefficient };
-        on_detected!(isa, isa => isa.run(band));
+        on_detected!(isa, isa => isa.run(band), portable => band.run_plain());
     });
 }
 
@@ -127,6 +127,32 @@ impl<I: Isa, T: Element> Job<I> for Band<'_, T> {
                 Target::Packed(b) => {
                     let bits: &[u8] = bytemuck::cast_slice(b.row(i));
                     row(isa, u, Bits(bits), grad, out, coefficient);
+                }
+            }
+        }
+    }
+}
+
+impl<T: Element> Band<'_, T> {
+    /// The same without vectors.
+    fn run_plain(self) {
+        let Self { first, u, b, grad, out, stride, coefficient } = self;
+        for (i, out) in (first..).zip(out.chunks_mut(stride)) {
+            let u = u.row(i);
+            let out = &mut out[..u.len()];
+            if let Some(grad) = grad {
+                out.copy_from_slice(grad.row(i));
+            }
+            let each = out.iter_mut().zip(u);
+            match b {
+                Target::Dense(b) => {
+                    each.zip(b.row(i)).for_each(|((g, &u), &b)| *g = one(u, b, *g, coefficient));
+                }
+                Target::Packed(b) => {
+                    let bits: &[u8] = bytemuck::cast_slice(b.row(i));
+                    for (at, (g, &u)) in each.enumerate() {
+                        *g = one(u, Bits(bits).one(at), *g, coefficient);
+                    }
                 }
             }
         }

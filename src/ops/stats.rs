@@ -34,6 +34,7 @@
 use super::{allocate, check_parameter, check_per_column, check_rows};
 use crate::codes::WORD_BITS;
 use crate::{CodesRef, Element, MatRef, Result, Workspace, cpu};
+use std::collections::HashSet;
 
 /// Number of codes in which each bit is +1.
 pub fn ones(codes: CodesRef<'_>) -> Vec<u32> {
@@ -135,10 +136,7 @@ pub fn mean_abs_correlation(codes: CodesRef<'_>) -> Option<f64> {
 
 /// Number of different codes.
 pub fn distinct(codes: CodesRef<'_>) -> usize {
-    let mut rows: Vec<usize> = (0..codes.rows()).collect();
-    rows.sort_unstable_by_key(|&i| codes.row(i));
-    rows.dedup_by_key(|i| codes.row(*i));
-    rows.len()
+    (0..codes.rows()).map(|i| codes.row(i)).collect::<HashSet<_>>().len()
 }
 
 /// Counts of a matrix's values in equal bins, column by column.

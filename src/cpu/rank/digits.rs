@@ -10,6 +10,9 @@
 
 use crate::cpu::simd::KeyLane;
 
+/// Rows up to which comparing takes less time than counting digits.
+const SMALL: usize = 128;
+
 /// Rows from which on two digits have 11 bits and not 10.
 const MEDIUM: usize = 4096;
 
@@ -46,6 +49,10 @@ pub(super) fn sort<'a, K: KeyLane>(
         *pair = upper_pair(key, row);
     }
     let (sorted, others) = match pairs.len() {
+        ..=SMALL => {
+            pairs.sort_unstable();
+            (pairs, others)
+        }
         _ if bytes == 2 => return by_digits::<256, 2>(pairs, others).0,
         ..MEDIUM => by_digits::<1024, 2>(pairs, others),
         MEDIUM..LARGE => by_digits::<2048, 2>(pairs, others),

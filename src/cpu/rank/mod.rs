@@ -2,8 +2,8 @@
 //!
 //! | rows | file | algorithm |
 //! |---|---|---|
-//! | up to 512 of `f32`, 320 of `f64`, 768 of 16 bits | `count.rs` | all pairs of rows are compared, a lane a column |
-//! | more | `radix.rs`, `digits.rs` | 16 columns are gathered and sorted one by one, digit by digit |
+//! | up to 512 of `f32`, 320 of `f64`, 768 of 16 bits, if there are vectors | `count.rs` | all pairs of rows are compared, a lane a column |
+//! | others | `radix.rs`, `digits.rs` | 16 columns are gathered and sorted one by one, digit by digit |
 //!
 //! Threads share the columns: a [`Task`] is a range of them.
 
@@ -59,10 +59,8 @@ pub(crate) fn scratch_words<T: Element>(shape: (usize, usize)) -> usize {
 }
 
 fn words_of_part<T: Element>((rows, cols): (usize, usize)) -> usize {
-    let most = count::most::<T>();
-    let words = count::scratch_words::<T>(rows.min(most));
-    // Not less than what fewer rows need.
-    if rows <= most { words } else { words.max(radix::scratch_words::<T>((rows, cols))) }
+    let words = count::scratch_words::<T>(rows.min(count::most::<T>()));
+    words.max(radix::scratch_words::<T>((rows, cols)))
 }
 
 /// Into how many tasks a matrix is divided.
@@ -83,7 +81,7 @@ pub(crate) fn sort<T: Element>(
     }
     let parts = parts(u.shape());
     let task = Task { u, order, form, first: 0, out: Columns::new(out), scratch };
-    on_detected!(isa, isa => divide(isa, task, parts));
+    divide(isa, task, parts);
 }
 
 /// A range of columns, for one thread.
@@ -98,9 +96,12 @@ struct Task<'a, T: Element> {
     scratch: &'a mut [u64],
 }
 
-fn divide<I: Isa, T: Element>(isa: I, task: Task<'_, T>, parts: usize) {
+fn divide<T: Element>(isa: Detected, task: Task<'_, T>, parts: usize) {
     if parts == 1 {
-        return isa.run(task);
+        if task.u.rows() > count::most::<T>() {
+            return radix::run(isa, task);
+        }
+        return on_detected!(isa, isa => isa.run(Count(task)), portable => radix::run(isa, task));
     }
     let Task { u, order, form, first, out, scratch } = task;
     let left_parts = parts / 2;
@@ -113,16 +114,15 @@ fn divide<I: Isa, T: Element>(isa: I, task: Task<'_, T>, parts: usize) {
     threads::join(|| divide(isa, left, left_parts), || divide(isa, right, parts - left_parts));
 }
 
-impl<I: Isa, T: Element> Job<I> for Task<'_, T> {
+/// A task with few rows.
+struct Count<'a, T: Element>(Task<'a, T>);
+
+impl<I: Isa, T: Element> Job<I> for Count<'_, T> {
     type Output = ();
 
     #[inline(always)]
     fn run(self, isa: I) {
-        if self.u.rows() <= count::most::<T>() {
-            count::run(isa, self);
-        } else {
-            radix::run(isa, self);
-        }
+        count::run(isa, self.0);
     }
 }
 

@@ -5,7 +5,7 @@ use super::digits::sort;
 use super::source::Source;
 use super::{Form, GROUP, Large, Task};
 use crate::Element;
-use crate::cpu::simd::{Isa, Ordered};
+use crate::cpu::simd::{Detected, Isa, Job, Ordered, on_detected};
 
 /// Elements from one column's keys to the next one's: no power of two, whose lines would share a
 /// set of the cache.
@@ -19,8 +19,7 @@ pub(super) fn scratch_words<T: Element>((rows, cols): (usize, usize)) -> usize {
     2 * rows + stride(rows) / keys_of_word * cols.min(GROUP)
 }
 
-#[inline(always)]
-pub(super) fn run<I: Isa, T: Element>(isa: I, task: Task<'_, T>) {
+pub(super) fn run<T: Element>(isa: Detected, task: Task<'_, T>) {
     let Task { u, order, form, first, mut out, scratch } = task;
     let (rows, stride) = (u.rows(), stride(u.rows()));
     let (pairs, columns) = scratch.split_at_mut(2 * rows);
@@ -29,13 +28,8 @@ pub(super) fn run<I: Isa, T: Element>(isa: I, task: Task<'_, T>) {
     for at in (0..out.cols()).step_by(GROUP) {
         let width = GROUP.min(out.cols() - at);
         let source = Source::new(u, order, (first + at, width));
-        source.for_each_row::<I, Large<T>>(isa, |i, vector| {
-            let mut keys = [Large::<T>::default(); GROUP];
-            vector.store(&mut keys);
-            for (l, &key) in keys[..width].iter().enumerate() {
-                columns[l * stride + i] = key;
-            }
-        });
+        let gather = Gather { source: &source, width, columns: &mut *columns, stride };
+        on_detected!(isa, isa => isa.run(gather), portable => gather.plain());
         for column in columns.chunks_exact_mut(stride).take(width) {
             let column = &mut column[..rows];
             let sorted = sort(column, pairs, others, size_of::<T>());
@@ -47,6 +41,43 @@ pub(super) fn run<I: Isa, T: Element>(isa: I, task: Task<'_, T>) {
         for i in 0..rows {
             for (l, place) in part.row(i).iter_mut().enumerate() {
                 *place = columns[l * stride + i];
+            }
+        }
+    }
+}
+
+/// Puts the keys of some columns one column behind the other.
+struct Gather<'a, 'b, T: Element> {
+    source: &'a Source<'b, T>,
+    width: usize,
+    columns: &'a mut [Large<T>],
+    stride: usize,
+}
+
+impl<I: Isa, T: Element> Job<I> for Gather<'_, '_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self, isa: I) {
+        let Self { source, width, columns, stride } = self;
+        source.for_each_row::<I, Large<T>>(isa, |i, vector| {
+            let mut keys = [Large::<T>::default(); GROUP];
+            vector.store(&mut keys);
+            for (l, &key) in keys[..width].iter().enumerate() {
+                columns[l * stride + i] = key;
+            }
+        });
+    }
+}
+
+impl<T: Element> Gather<'_, '_, T> {
+    fn plain(self) {
+        let Self { source, width, columns, stride } = self;
+        let mut copy = [T::default(); GROUP];
+        for i in 0..source.rows() {
+            let row = &source.row(i, &mut copy)[..width];
+            for (l, &value) in row.iter().enumerate() {
+                columns[l * stride + i] = source.key(value);
             }
         }
     }

@@ -28,8 +28,23 @@ impl<'a, T: Element> Source<'a, T> {
         Self { u, order, first, width, plain }
     }
 
-    /// Calls `f` with the number and the keys of each row. What stands in place of columns that do not
-    /// exist means nothing.
+    /// The elements of row `i`, copied if need be. What stands in place of columns that do not exist means
+    /// nothing.
+    #[inline(always)]
+    pub(super) fn row<'b>(&'b self, i: usize, copy: &'b mut [T; GROUP]) -> &'b [T] {
+        match &self.plain {
+            Some(rows) => rows.row(i),
+            None => {
+                for (l, place) in copy[..self.width].iter_mut().enumerate() {
+                    *place = self.u.get(i, self.first + l);
+                }
+                copy
+            }
+        }
+    }
+
+    /// Calls `f` with the number and the keys of each row. The order of all keys but the least one, which
+    /// no element has, is turned around.
     #[inline(always)]
     pub(super) fn for_each_row<I: Isa, K: KeyLane>(
         &self,
@@ -41,22 +56,30 @@ impl<'a, T: Element> Source<'a, T> {
         let zero = Of::<I, K>::splat(isa, K::default());
         let mut copy = [T::default(); GROUP];
         for i in 0..self.u.rows() {
-            let row = match &self.plain {
-                Some(rows) => rows.row(i),
-                None => {
-                    for (l, place) in copy[..self.width].iter_mut().enumerate() {
-                        *place = self.u.get(i, self.first + l);
-                    }
-                    &copy
-                }
-            };
-            let keys = <T as Keyed<K>>::keys(isa, row);
-            // The order of all keys but the least one, which no element has, is turned around.
+            let keys = <T as Keyed<K>>::keys(isa, self.row(i, &mut copy));
             let keys = match self.order {
                 Order::Ascending => keys,
                 Order::Descending => zero.sub(keys),
             };
             f(i, keys);
         }
+    }
+
+    /// The key of one element in that order.
+    #[inline(always)]
+    pub(super) fn key<K: KeyLane>(&self, value: T) -> K
+    where
+        T: Keyed<K>,
+    {
+        let key: K = value.to_key();
+        match self.order {
+            Order::Ascending => key,
+            Order::Descending => key.negated(),
+        }
+    }
+
+    /// How many rows there are.
+    pub(super) fn rows(&self) -> usize {
+        self.u.rows()
     }
 }

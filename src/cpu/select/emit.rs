@@ -4,7 +4,7 @@ use super::GROUP;
 use super::compare::Compared;
 use crate::codes::words_per_row;
 use crate::cpu::simd::{
-    Cached, Columns, Isa, KeyLane, Keyed, Lane, Of, Ordered, Signed, Store, Vector,
+    Cached, Columns, Isa, KeyLane, Keyed, Lane, Of, Ordered, Signed, Store, Stores, Vector,
 };
 use crate::{CodesMut, Element, MatMut, Outputs};
 
@@ -86,30 +86,66 @@ impl<'a, T: Element> Strip<'a, T> {
     pub(super) fn write<I: Isa, K: Lane>(
         &mut self,
         isa: I,
-        store: impl Store,
+        store: Stores<'_>,
         rows: impl Compared<I, Mask = Of<I, K>>,
         start: usize,
     ) where
         T: Signed<K>,
     {
-        // The same each time, for numbers of columns that the compiler knows.
+        let cols = self.cols;
         if let Some(dense) = &mut self.dense {
-            match dense.cols() {
-                GROUP => write_dense::<I, K, T>(isa, store, rows, start, dense.part(0, GROUP)),
-                WORD => write_dense::<I, K, T>(isa, store, rows, start, dense.part(0, WORD)),
-                cols => write_dense::<I, K, T>(isa, store, rows, start, dense.part(0, cols)),
-            }
+            write_dense::<I, K, T>(isa, store, rows, start, dense.part(0, cols));
         }
         if let Some(dense) = &mut self.dense_i8 {
-            let cols = dense.cols();
             write_dense_i8(isa, rows, start, dense.part(0, cols));
         }
         if let Some(codes) = &mut self.codes {
-            match (self.cols, codes.cols()) {
-                (GROUP, 2) => write_codes(isa, rows, start, GROUP, codes.part(0, 2)),
-                (GROUP, 8) => write_codes(isa, rows, start, GROUP, codes.part(0, 8)),
-                (WORD, _) => write_codes(isa, rows, start, WORD, codes.part(0, 8)),
-                (cols, bytes) => write_codes(isa, rows, start, cols, codes.part(0, bytes)),
+            let bytes = codes.cols();
+            write_codes(isa, rows, start, cols, codes.part(0, bytes));
+        }
+    }
+
+    /// The same of a group, or of less.
+    #[inline(always)]
+    pub(super) fn write_group<I: Isa, K: Lane>(
+        &mut self,
+        isa: I,
+        store: Stores<'_>,
+        rows: impl Compared<I, Mask = Of<I, K>>,
+        start: usize,
+    ) where
+        T: Signed<K>,
+    {
+        if self.cols == GROUP {
+            self.write_whole::<I, K, GROUP>(isa, store, rows, start);
+        } else {
+            self.write::<I, K>(isa, store, rows, start);
+        }
+    }
+
+    /// The same of a number of columns that the compiler knows: a group or a word.
+    #[inline(always)]
+    pub(super) fn write_whole<I: Isa, K: Lane, const COLS: usize>(
+        &mut self,
+        isa: I,
+        store: Stores<'_>,
+        rows: impl Compared<I, Mask = Of<I, K>>,
+        start: usize,
+    ) where
+        T: Signed<K>,
+    {
+        if let Some(dense) = &mut self.dense {
+            write_dense::<I, K, T>(isa, store, rows, start, dense.part(0, COLS));
+        }
+        if let Some(dense) = &mut self.dense_i8 {
+            write_dense_i8(isa, rows, start, dense.part(0, COLS));
+        }
+        if let Some(codes) = &mut self.codes {
+            // The last columns have the pads of their word behind them.
+            match codes.cols() {
+                2 if COLS == GROUP => write_codes(isa, rows, start, COLS, codes.part(0, 2)),
+                8 => write_codes(isa, rows, start, COLS, codes.part(0, 8)),
+                bytes => write_codes(isa, rows, start, COLS, codes.part(0, bytes)),
             }
         }
     }
@@ -175,6 +211,27 @@ impl<'a, T: Element> Strip<'a, T> {
         }
     }
 
+    /// Writes row `i` of a group.
+    #[inline(always)]
+    pub(super) fn write_row(&mut self, i: usize, ones: &[bool; GROUP]) {
+        if let Some(dense) = &mut self.dense {
+            for (place, &one) in dense.row(i).iter_mut().zip(ones) {
+                *place = T::plus_or_minus_one(one);
+            }
+        }
+        if let Some(dense) = &mut self.dense_i8 {
+            for (place, &one) in dense.row(i).iter_mut().zip(ones) {
+                *place = if one { 1 } else { -1 };
+            }
+        }
+        if let Some(codes) = &mut self.codes {
+            let bits = ones.iter().rev().fold(0, |bits: u32, &one| bits << 1 | u32::from(one));
+            let exist = u128::from(bits & ((1 << self.cols) - 1));
+            let row = codes.row(i);
+            row.copy_from_slice(&exist.to_le_bytes()[..row.len()]);
+        }
+    }
+
     /// Writes the thresholds of some columns, a bit each.
     #[inline(always)]
     pub(super) fn write_values(&mut self, columns: u64, value: impl Fn(usize) -> T) {
@@ -211,6 +268,20 @@ fn each_bit(mut bits: u32, mut f: impl FnMut(usize)) {
 
 #[inline(always)]
 fn write_dense<I: Isa, K: Lane, T: Element + Signed<K>>(
+    isa: I,
+    store: Stores<'_>,
+    rows: impl Compared<I, Mask = Of<I, K>>,
+    start: usize,
+    out: Columns<'_, T>,
+) {
+    match store {
+        Stores::Cached => write_dense_by::<I, K, T>(isa, Cached, rows, start, out),
+        Stores::PastCaches(store) => write_dense_by::<I, K, T>(isa, store, rows, start, out),
+    }
+}
+
+#[inline(always)]
+fn write_dense_by<I: Isa, K: Lane, T: Element + Signed<K>>(
     isa: I,
     store: impl Store,
     mut rows: impl Compared<I, Mask = Of<I, K>>,

@@ -1,4 +1,5 @@
-//! The k largest of every column: vectors of columns, no column is ever gathered.
+//! The k largest of every column: vectors of columns, no column is ever gathered, where the processor has
+//! vectors that [`simd`] knows; else [`plain`] code.
 //!
 //! | rows | file | algorithm |
 //! |---|---|---|
@@ -21,6 +22,7 @@ mod levels;
 mod list;
 mod network;
 mod networks;
+mod plain;
 mod refine;
 mod search;
 mod source;
@@ -33,7 +35,6 @@ pub use emit::Strip;
 
 use super::simd::{self, Detected, Isa, Job, KeyLanes, on_detected};
 use super::threads;
-use crate::element::Key;
 use crate::{Element, MatRef};
 use source::Source;
 use tile::Tiles;
@@ -64,7 +65,7 @@ pub(crate) fn forward<T: Element>(
 ) {
     let parts = parts(u.shape());
     let task = Task { source: &Source::new(u), ones, out, scratch };
-    on_detected!(isa, isa => divide(isa, task, parts));
+    divide(isa, task, parts);
 }
 
 /// Into how many tasks a matrix is divided.
@@ -75,14 +76,17 @@ fn parts((rows, cols): (usize, usize)) -> usize {
 
 /// 64-bit words of scratch memory for a matrix.
 #[inline]
-pub(crate) fn scratch_words<K: Key>(shape: (usize, usize)) -> usize {
-    let words = tile::scratch_words(shape).max(stream::scratch_words::<K>(shape));
+pub(crate) fn scratch_words<T: Element>(isa: Detected, shape: (usize, usize)) -> usize {
+    let words = match isa {
+        Detected::Portable => plain::scratch_words::<T>(shape),
+        _ => tile::scratch_words(shape).max(stream::scratch_words(shape)),
+    };
     parts(shape) * words
 }
 
-fn divide<I: Isa, T: Element>(isa: I, task: Task<'_, '_, T>, parts: usize) {
+fn divide<T: Element>(isa: Detected, task: Task<'_, '_, T>, parts: usize) {
     if parts == 1 {
-        return isa.run(task);
+        return on_detected!(isa, isa => isa.run(task), portable => plain::run(task));
     }
     let Task { source, ones, out, scratch } = task;
     let left_parts = parts / 2;

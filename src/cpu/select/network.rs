@@ -17,7 +17,7 @@ use super::source::{Source, Window};
 use super::{GROUP, Small};
 use crate::Element;
 use crate::cpu::simd::{
-    Cached, Isa, Job, KeyLane, Keyed, Lane, Of, Ordered, Room, Vector, registers,
+    Isa, Job, KeyLane, Keyed, Lane, Of, Ordered, Room, Stores, Vector, registers,
 };
 use std::iter::repeat_n;
 
@@ -82,7 +82,12 @@ impl<I: Isa, T: Element> Job<I> for Network<'_, '_, '_, T> {
                 continue;
             }
             let rows = &slots[pads..];
-            out.write::<I, Small<T>>(isa, Cached, Below { rows, threshold, below }, 0);
+            out.write_group::<I, Small<T>>(
+                isa,
+                Stores::Cached,
+                Below { rows, threshold, below },
+                0,
+            );
             out.write_threshold(|| keys(T::keys_of(isa, threshold)));
         }
     }
@@ -116,7 +121,8 @@ impl<I: Isa, T: Element> Job<I> for Tied<'_, '_, '_, I, T> {
         let is_number = ones.gt(above);
         let threshold = is_number.select(threshold, Ordered::splat(isa, Lane::MAX));
         let need = ones.sub(above.and(is_number));
-        out.write::<I, Small<T>>(isa, Cached, BelowOrTied { rows: &rows, threshold, need }, 0);
+        let rows = BelowOrTied { rows: &rows, threshold, need };
+        out.write_group::<I, Small<T>>(isa, Stores::Cached, rows, 0);
         out.write_threshold(|| keys(threshold));
     }
 }

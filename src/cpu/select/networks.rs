@@ -1,5 +1,4 @@
-//! Sorting networks: lists of compare-exchanges, unrolled so that the values stay in registers where
-//! vectors are registers (arrays would be taken apart into thousands of scalars).
+//! Sorting networks: lists of compare-exchanges, unrolled so that the values stay in registers.
 //!
 //! The one for 16 values is the best known (Green, 60 comparators); those for 4 and 8 are Batcher's
 //! odd-even merge sort, optimal there (5 and 19), and so is the merge of two sorted 16 (65).
@@ -35,25 +34,12 @@ pub(super) fn sort_vectors<V: Ordered, const N: usize>(v: &mut [V; N]) {
     }
 }
 
-/// The comparators one by one.
-#[inline(never)]
-fn exchange<V: Ordered>(v: &mut [V], comparators: &[(u8, u8)]) {
-    for &(a, b) in comparators {
-        let (a, b) = (usize::from(a), usize::from(b));
-        (v[a], v[b]) = (v[a].min(v[b]), v[a].max(v[b]));
-    }
-}
-
 macro_rules! network {
     ($name:ident, $len:literal: $($a:literal $b:literal),* $(,)?) => {
         #[inline(always)]
         fn $name<V: Ordered>(v: &mut [V]) {
             let v: &mut [V; $len] = v.try_into().expect("as many as the network sorts");
-            if V::IN_REGISTERS {
-                $((v[$a], v[$b]) = (v[$a].min(v[$b]), v[$a].max(v[$b]));)*
-            } else {
-                exchange(v, &[$(($a, $b)),*]);
-            }
+            $((v[$a], v[$b]) = (v[$a].min(v[$b]), v[$a].max(v[$b]));)*
         }
     };
 }

@@ -1,8 +1,8 @@
-//! Few small matrices on the portable implementation: for Miri, which looks at each access to memory
-//! and knows no vector instructions. `tests/` compares everything else.
+//! Few small matrices by plain code: for Miri, which looks at each access to memory and knows no vector
+//! instructions. `tests/` compares everything else.
 
 use super::{Strip, forward, scratch_words};
-use crate::cpu::simd::{Detected, Portable};
+use crate::cpu::simd::Detected;
 use crate::{Codes, Element, MatMut, MatRef, Outputs};
 use half::f16;
 
@@ -31,9 +31,9 @@ fn matches<T: Element>((rows, cols): (usize, usize), ones: usize) {
         .dense_i8(MatMut::new(&mut dense_i8, rows, cols).unwrap())
         .codes(codes.as_mut());
     let mut strip = Strip::new(&mut out, Some(&mut threshold), cols);
-    let mut scratch = vec![0; scratch_words::<T::Key>((rows, cols))];
+    let mut scratch = vec![0; scratch_words::<T>(Detected::Portable, (rows, cols))];
     let input = MatRef::new(&u, rows, cols).unwrap();
-    forward(Detected::Portable(Portable), input, ones, &mut strip, &mut scratch);
+    forward(Detected::Portable, input, ones, &mut strip, &mut scratch);
     for j in 0..cols {
         let column: Vec<T> = input.col(j).collect();
         for i in 0..rows {
@@ -50,7 +50,7 @@ fn matches<T: Element>((rows, cols): (usize, usize), ones: usize) {
 }
 
 #[test]
-fn networks_and_tiles_of_the_portable_implementation_match_a_count() {
+fn plain_code_matches_a_count() {
     for shape in [(1usize, 1), (7, 3), (33, 17), (70, 18)] {
         for ones in [1, shape.0.div_ceil(2), shape.0] {
             matches::<f32>(shape, ones);

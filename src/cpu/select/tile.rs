@@ -24,8 +24,7 @@ use super::stream::{self, LARGE};
 use super::{GROUP, Large};
 use crate::Element;
 use crate::cpu::simd::{
-    Cached, Isa, Job, Ordered, Store, Vector, past_caches, single_rows, single_rows_mut,
-    vectors_mut,
+    Isa, Job, Ordered, Stores, Vector, past_caches, single_rows, single_rows_mut, vectors_mut,
 };
 
 /// Bytes of a vector of several rows, at the most.
@@ -148,9 +147,9 @@ fn groups<I: Isa, T: Element>(
     let piece = out.part(first, WORD.min(cols - first));
     let whole_lines = (cols.is_multiple_of(WORD) || cols <= GROUP) && piece.fills_lines();
     if rows * cols * size_of::<T>() >= LARGE && whole_lines {
-        past_caches(isa, |store| written.write(store, out));
+        past_caches(isa, |store| written.write(Stores::PastCaches(store), out));
     } else {
-        written.write(Cached, out);
+        written.write(Stores::Cached, out);
     }
     if out.wants_threshold() {
         for (g, first) in columns.enumerate() {
@@ -177,8 +176,7 @@ struct Written<'a, I: Isa> {
 }
 
 impl<I: Isa> Written<'_, I> {
-    #[inline(always)]
-    fn write<T: Element>(&self, store: impl Store, out: &mut Strip<'_, T>) {
+    fn write<T: Element>(&self, store: Stores<'_>, out: &mut Strip<'_, T>) {
         let &Self { isa, tiles, cuts, groups, rows, block, first } = self;
         let (cols, vectors) = (out.cols(), Tile::<I>::vectors(rows));
         for start in (0..rows).step_by(block) {
@@ -204,15 +202,15 @@ impl<I: Isa> Written<'_, I> {
 }
 
 /// Step 4, for some rows of neighbouring groups.
-struct Write<'a, I: Isa, T: Element, S, const GROUPS: usize> {
-    store: S,
+struct Write<'a, I: Isa, T: Element, const GROUPS: usize> {
+    store: Stores<'a>,
     out: Strip<'a, T>,
     rows: [&'a [I::I8]; GROUPS],
     cuts: [I::I8; GROUPS],
     start: usize,
 }
 
-impl<I: Isa, T: Element, S: Store, const GROUPS: usize> Job<I> for Write<'_, I, T, S, GROUPS> {
+impl<I: Isa, T: Element, const GROUPS: usize> Job<I> for Write<'_, I, T, GROUPS> {
     type Output = ();
 
     #[inline(always)]
@@ -224,7 +222,12 @@ impl<I: Isa, T: Element, S: Store, const GROUPS: usize> Job<I> for Write<'_, I, 
         }
         let number = rows[0].len();
         let rows = rows.map(|rows| &rows[..number]);
-        out.write::<I, i8>(isa, store, BelowEach { rows, thresholds }, start);
+        let rows = BelowEach { rows, thresholds };
+        if GROUPS == 1 {
+            out.write_group::<I, i8>(isa, store, rows, start);
+        } else {
+            out.write_whole::<I, i8, WORD>(isa, store, rows, start);
+        }
     }
 }
 

@@ -95,7 +95,7 @@ impl<'a, T> Columns<'a, T> {
 
 /// A range of columns of all rows, to read. A slice of a row would be checked against the whole.
 #[derive(Clone, Copy)]
-pub(crate) struct Rows<'a, T> {
+pub struct Rows<'a, T> {
     first: *const T,
     rows: usize,
     cols: usize,

@@ -2,7 +2,6 @@
 
 #[cfg(target_arch = "aarch64")]
 use super::Neon;
-use super::Portable;
 #[cfg(target_arch = "x86_64")]
 use super::{Avx2, Avx512};
 use crate::{Error, Result};
@@ -14,7 +13,8 @@ pub(crate) const VARIABLE: &str = "BIHALF_CPU_ISA";
 /// The instruction sets that this build knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Detected {
-    Portable(Portable),
+    /// None of them.
+    Portable,
     #[cfg(target_arch = "x86_64")]
     Avx2(Avx2),
     #[cfg(target_arch = "x86_64")]
@@ -23,11 +23,11 @@ pub enum Detected {
     Neon(Neon),
 }
 
-/// Evaluates an expression with the token of a [`Detected`].
+/// Evaluates an expression with the token of a [`Detected`], or another one where there is none.
 macro_rules! on_detected {
-    ($detected:expr, $isa:ident => $work:expr) => {
+    ($detected:expr, $isa:ident => $work:expr, portable => $plain:expr) => {
         match $detected {
-            $crate::cpu::simd::Detected::Portable($isa) => $work,
+            $crate::cpu::simd::Detected::Portable => $plain,
             #[cfg(target_arch = "x86_64")]
             $crate::cpu::simd::Detected::Avx2($isa) => $work,
             #[cfg(target_arch = "x86_64")]
@@ -68,13 +68,13 @@ fn best() -> Detected {
     ["avx512", "avx2", "neon"]
         .into_iter()
         .find_map(|name| named(name).ok())
-        .unwrap_or(Detected::Portable(Portable))
+        .unwrap_or(Detected::Portable)
 }
 
 /// The instruction set of that name; the name itself if it is unknown or the machine has it not.
 fn named(name: &str) -> Result<Detected, String> {
     let detected = match name {
-        "portable" => Some(Detected::Portable(Portable)),
+        "portable" => Some(Detected::Portable),
         #[cfg(target_arch = "x86_64")]
         "avx2" => Avx2::detect().map(Detected::Avx2),
         #[cfg(target_arch = "x86_64")]

@@ -1,6 +1,6 @@
 //! Elements as floats of a vector, and signs as elements.
 
-use super::{Floats, Isa, LANES, Lane, Of, Ordered, Store, Vector};
+use super::{Floats, Isa, LANES, Lane, Of, Ordered, Rows, Store, Vector};
 use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 
@@ -12,9 +12,20 @@ pub trait Loads: Copy {
 
     /// Whether different values stay different.
     const EXACT: bool = true;
+
+    /// Rows of `f32`, if that is what they are.
+    #[inline(always)]
+    fn as_floats(_: Rows<'_, Self>) -> Option<Rows<'_, f32>> {
+        None
+    }
 }
 
 impl Loads for f32 {
+    #[inline(always)]
+    fn as_floats(rows: Rows<'_, Self>) -> Option<Rows<'_, f32>> {
+        Some(rows)
+    }
+
     #[inline(always)]
     fn floats<I: Isa>(isa: I, from: &[Self]) -> I::F32 {
         Ordered::load(isa, from)

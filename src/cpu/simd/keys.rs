@@ -22,6 +22,8 @@ pub trait Lane: bytemuck::Pod + Ord + Default + Send + Sync + std::fmt::Debug {
 pub trait KeyLane: Lane {
     /// How many integers `to`, which is not less, lies behind.
     fn steps(self, to: Self) -> u64;
+    /// The same number with the other sign.
+    fn negated(self) -> Self;
     /// A number of the type.
     fn of(number: i16) -> Self;
     /// The same numbers.
@@ -53,6 +55,10 @@ macro_rules! key {
             #[inline(always)]
             fn steps(self, to: Self) -> u64 {
                 u64::from(to.wrapping_sub(self) as $unsigned)
+            }
+            #[inline(always)]
+            fn negated(self) -> Self {
+                self.wrapping_neg()
             }
             #[inline(always)]
             fn of(number: i16) -> Self {
@@ -88,6 +94,8 @@ pub trait KeyLanes {
 pub trait Keyed<K: KeyLane>: Copy {
     /// The keys of the first elements of a slice.
     fn keys<I: Isa>(isa: I, from: &[Self]) -> Of<I, K>;
+    /// The key.
+    fn to_key(self) -> K;
     /// The canonical value of a key: +0 for zeros, the quiet NaN for NaN.
     fn of_key(key: K) -> Self;
 }
@@ -163,6 +171,16 @@ fn keys_of_bits<I: Isa, V: Vector<Isa = I>>(isa: I, bits: V, infinity: V::Lane, 
     is_nan.select(V::splat(isa, nan), magnitude.negate_where_negative(bits))
 }
 
+/// The same of one lane of a type.
+macro_rules! key_of_bits {
+    ($lane:ident, $bits:expr, $infinity:expr, $nan:expr) => {{
+        let bits: $lane = $bits;
+        let magnitude = bits & $lane::MAX;
+        let key = if bits < 0 { -magnitude } else { magnitude };
+        if magnitude > $infinity { $nan } else { key }
+    }};
+}
+
 /// Keys of `f32`s.
 #[inline(always)]
 pub(crate) fn keys_of<I: Isa>(isa: I, floats: I::F32) -> I::I32 {
@@ -192,6 +210,11 @@ macro_rules! keyed_by_own_bits {
                 keys_of_bits(isa, bits, $float::INFINITY.to_bits() as $lane, $lane::MAX)
             }
             #[inline(always)]
+            fn to_key(self) -> $lane {
+                let infinity = $float::INFINITY.to_bits() as $lane;
+                key_of_bits!($lane, self.to_bits() as $lane, infinity, $lane::MAX)
+            }
+            #[inline(always)]
             fn of_key(key: $lane) -> Self {
                 if key == $lane::MAX { $float::NAN } else { float_of!($float, $lane, key) }
             }
@@ -217,6 +240,11 @@ macro_rules! keyed_by_16_bits {
                 keys_of_bits(isa, bits, $float::INFINITY.to_bits() as i16, i16::MAX)
             }
             #[inline(always)]
+            fn to_key(self) -> i16 {
+                let infinity = $float::INFINITY.to_bits() as i16;
+                key_of_bits!(i16, self.to_bits() as i16, infinity, i16::MAX)
+            }
+            #[inline(always)]
             fn of_key(key: i16) -> Self {
                 let sign = key & i16::MIN;
                 if key == i16::MAX {
@@ -232,6 +260,10 @@ macro_rules! keyed_by_16_bits {
                 let bits = isa.load_upper(from.reinterpret_cast());
                 let infinity = i32::from($float::INFINITY.to_bits()) << 16;
                 keys_of_bits(isa, bits, infinity, i32::from(i16::MAX) << 16)
+            }
+            #[inline(always)]
+            fn to_key(self) -> i32 {
+                i32::from(<Self as Keyed<i16>>::to_key(self)) << 16
             }
             #[inline(always)]
             fn of_key(key: i32) -> Self {

@@ -1,9 +1,9 @@
 //! Vectors of 16 columns: one generic algorithm, several instruction sets.
 //!
-//! A lane is a column. Algorithms are written once over [`Isa`], [`Vector`] and [`Floats`]. The portable
-//! implementation ([`portable`]) is plain arrays; the others are `std::arch`, a vector of as many
-//! registers as 16 columns take ([`Two`]). Which one runs is decided once, at run time, by what the
-//! machine has; `BIHALF_CPU_ISA` forces it.
+//! A lane is a column. Algorithms are written once over [`Isa`], [`Vector`] and [`Floats`], which
+//! `std::arch` implements: a vector is as many registers as 16 columns take ([`Two`]). Which set runs is
+//! decided once, at run time, by what the machine has; `BIHALF_CPU_ISA` forces it. Where there is none,
+//! each operation has plain code of its own.
 //!
 //! Why `std::arch`, and no crate of vectors: the narrowing, sign and half-precision conversions here,
 //! stores past the caches and masks in registers of their own are not what such crates agree on, and
@@ -38,7 +38,6 @@ mod elements;
 mod keys;
 #[cfg(target_arch = "aarch64")]
 mod neon;
-mod portable;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod registers;
 mod room;
@@ -49,7 +48,8 @@ mod two;
 pub(crate) use avx2::Avx2;
 #[cfg(target_arch = "x86_64")]
 pub(crate) use avx512::Avx512;
-pub(crate) use columns::{Columns, Rows};
+pub(crate) use columns::Columns;
+pub use columns::Rows;
 pub use detect::Detected;
 pub(crate) use detect::{detected, on_detected};
 pub use elements::{FloatLane, Loads, Reals, Signed};
@@ -57,10 +57,9 @@ pub(crate) use keys::keys_of;
 pub use keys::{KeyLane, KeyLanes, Keyed, Lane, Slotted};
 #[cfg(target_arch = "aarch64")]
 pub(crate) use neon::Neon;
-pub(crate) use portable::Portable;
 pub(crate) use room::Room;
 pub use store::Store;
-pub(crate) use store::{Cached, past_caches};
+pub(crate) use store::{Cached, Stores, past_caches};
 pub use two::Two;
 
 use half::f16;
@@ -173,8 +172,6 @@ pub trait Ordered: Copy + Send + Sync + 'static {
 
     /// Lanes: of a whole vector [`LANES`].
     const LANES: usize;
-    /// Whether it is a register or several, so that long sequences on them are worth unrolling.
-    const IN_REGISTERS: bool = true;
 
     /// The same value in all lanes.
     fn splat(isa: Self::Isa, value: Self::Lane) -> Self;

@@ -34,6 +34,13 @@ impl Store for PastCaches<'_> {
     }
 }
 
+/// Which of the two, known when a call runs: code for both is only where it is stored.
+#[derive(Clone, Copy)]
+pub(crate) enum Stores<'a> {
+    Cached,
+    PastCaches(PastCaches<'a>),
+}
+
 /// Calls `work` with stores past the caches, which are done when this returns.
 pub(crate) fn past_caches<I: Isa, R>(isa: I, work: impl FnOnce(PastCaches<'_>) -> R) -> R {
     /// Settles even if the work panics.

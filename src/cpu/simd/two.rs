@@ -14,7 +14,6 @@ impl<V: Ordered> Ordered for Two<V> {
     type Register = V::Register;
 
     const LANES: usize = 2 * V::LANES;
-    const IN_REGISTERS: bool = V::IN_REGISTERS;
 
     #[inline(always)]
     fn splat(isa: V::Isa, value: V::Lane) -> Self {

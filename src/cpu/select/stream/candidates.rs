@@ -2,9 +2,7 @@
 
 use super::bracket::Bracket;
 use super::{BLOCK, PART};
-use crate::Element;
-use crate::cpu::simd::{Isa, Rows};
-use crate::element::Key;
+use crate::cpu::simd::Isa;
 use std::ops::Range;
 
 /// Bits of a place: the row, the column and whether it was written as a one.
@@ -15,45 +13,46 @@ const COLUMN_BITS: u32 = PART.trailing_zeros();
 pub(super) const MOST_ROWS: usize = 1 << ROW_BITS;
 
 /// Candidates from the next one to those whose cache lines are asked for, which are those of a few
-/// blocks; and how many keys or rows of 32 bits a line holds.
+/// blocks; and how many places a line holds.
 const AHEAD: Range<usize> = 128..160;
 const LINE: usize = 16;
 
 /// Positions of a row's candidates that are written without a branch.
 const AT_LEAST: usize = 4;
 
-/// Keys and places.
-pub(super) struct Candidates<'a, K> {
-    keys: &'a mut [K],
+/// Values, of whatever type as `f64`, so that one code does for all of them, and places.
+pub(super) struct Candidates<'a> {
+    values: &'a mut [f64],
     places: &'a mut [u32],
     len: usize,
     /// Of the block's candidates: rows and columns.
     positions: [u16; BLOCK * PART + AT_LEAST],
 }
 
-impl<'a, K: Key> Candidates<'a, K> {
+impl<'a> Candidates<'a> {
     /// Bytes of one.
-    pub(super) const BYTES: usize = size_of::<K>() + size_of::<u32>();
+    pub(super) const BYTES: usize = size_of::<f64>() + size_of::<u32>();
 
     /// None yet. Takes room for `room` from the scratch memory.
     pub(super) fn new(scratch: &'a mut [u64], room: usize) -> (Self, &'a mut [u64]) {
-        let (keys, rest) = scratch.split_at_mut(room * size_of::<K>() / 8);
+        let (values, rest) = scratch.split_at_mut(room * size_of::<f64>() / 8);
         let (places, rest) = rest.split_at_mut(room * size_of::<u32>() / 8);
-        let (keys, places) = (bytemuck::cast_slice_mut(keys), bytemuck::cast_slice_mut(places));
-        (Self { keys, places, len: 0, positions: [0; BLOCK * PART + AT_LEAST] }, rest)
+        let (values, places) = (bytemuck::cast_slice_mut(values), bytemuck::cast_slice_mut(places));
+        (Self { values, places, len: 0, positions: [0; BLOCK * PART + AT_LEAST] }, rest)
     }
 
     /// Whether there are more than there is room for.
     pub(super) fn overflowed(&self) -> bool {
-        self.len > self.keys.len()
+        self.len > self.values.len()
     }
 
     /// Notes the elements of a block, whose rows are those from `start` on, that have a bit in `inside`.
+    /// `value` is that of a row of the block and a column.
     #[inline(always)]
-    pub(super) fn note<I: Isa, T: Element<Key = K>>(
+    pub(super) fn note<I: Isa>(
         &mut self,
         isa: I,
-        block: Rows<'_, T>,
+        value: impl Fn(usize, usize) -> f64,
         bracket: &Bracket,
         start: usize,
         inside: [u64; BLOCK],
@@ -73,27 +72,27 @@ impl<'a, K: Key> Candidates<'a, K> {
                 word != 0
             } {}
         }
-        let keys = self.keys.get_mut(self.len..).unwrap_or_default();
+        let values = self.values.get_mut(self.len..).unwrap_or_default();
         let places = self.places.get_mut(self.len..).unwrap_or_default();
         for ahead in AHEAD.step_by(LINE) {
-            isa.prefetch(keys.as_ptr().wrapping_add(ahead));
+            isa.prefetch(values.as_ptr().wrapping_add(ahead));
             isa.prefetch(places.as_ptr().wrapping_add(ahead));
         }
         let first = (start << COLUMN_BITS) as u32;
-        for ((key, place), &position) in keys.iter_mut().zip(places).zip(&positions[..len]) {
+        for ((kept, place), &position) in values.iter_mut().zip(places).zip(&positions[..len]) {
             let (row, column) = (usize::from(position) / PART, usize::from(position) % PART);
-            let value = block.row(row)[column];
-            let less = bracket.middle[column] > value.to_f64() as f32;
-            *key = value.key();
+            let value = value(row, column);
+            let less = bracket.middle[column] > value as f32;
+            *kept = value;
             *place = (first + u32::from(position)) << 1 | u32::from(!less);
         }
         self.len += len;
     }
 
     /// Those that there was room for.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (K, u32)> {
-        let len = self.len.min(self.keys.len());
-        self.keys[..len].iter().copied().zip(self.places[..len].iter().copied())
+    pub(super) fn iter(&self) -> impl Iterator<Item = (f64, u32)> {
+        let len = self.len.min(self.values.len());
+        self.values[..len].iter().copied().zip(self.places[..len].iter().copied())
     }
 }
 

@@ -24,8 +24,7 @@ use super::emit::Strip;
 use super::source::Source;
 use super::tile::Tiles;
 use crate::Element;
-use crate::cpu::simd::{Cached, Isa, Store, past_caches};
-use crate::element::Key;
+use crate::cpu::simd::{Isa, Stores, past_caches};
 use bracket::Bracket;
 pub(super) use bracket::Sample;
 use candidates::Candidates;
@@ -68,12 +67,12 @@ pub(super) fn sample(rows: usize, ones: usize) -> Option<Sample> {
 }
 
 /// 64-bit words of scratch memory for a range of columns.
-pub(super) fn scratch_words<K: Key>((rows, cols): (usize, usize)) -> usize {
+pub(super) fn scratch_words((rows, cols): (usize, usize)) -> usize {
     if !ROWS.contains(&rows) {
         return 0;
     }
     let parts = cols.div_ceil(PART).min(WIDE);
-    rows * ROOM * (parts * Candidates::<K>::BYTES + Lists::<K>::BYTES) / 8
+    rows * ROOM * (parts * Candidates::BYTES + Lists::BYTES) / 8
 }
 
 /// Columns of a matrix, and what is known of them.
@@ -81,7 +80,7 @@ struct Part<'a, T: Element> {
     source: Source<'a, T>,
     bracket: Bracket,
     counts: Counts,
-    candidates: Candidates<'a, T::Key>,
+    candidates: Candidates<'a>,
     /// From the first sweep on.
     narrow: Option<Narrow>,
 }
@@ -135,9 +134,11 @@ fn parts<I: Isa, T: Element>(
     // Of several parts each has its turn: they fill lines if the first one does.
     let whole_lines = out.part(0, PART.min(cols)).fills_lines();
     if rows * cols * size_of::<T>() >= LARGE && whole_lines {
-        past_caches(isa, |store| stream(isa, store, parts, (ones, sample), &mut out));
+        past_caches(isa, |store| {
+            stream(isa, Stores::PastCaches(store), parts, (ones, sample), &mut out);
+        });
     } else {
-        stream(isa, Cached, parts, (ones, sample), &mut out);
+        stream(isa, Stores::Cached, parts, (ones, sample), &mut out);
     }
     let mut missed = [0; WIDE];
     for (p, part) in parts.iter_mut().flatten().enumerate() {
@@ -156,7 +157,7 @@ fn parts<I: Isa, T: Element>(
 /// Step 2.
 fn stream<I: Isa, T: Element>(
     isa: I,
-    store: impl Store,
+    store: Stores<'_>,
     parts: &mut [Option<Part<'_, T>>],
     (ones, sample): (usize, &Sample),
     out: &mut Strip<'_, T>,
@@ -200,7 +201,7 @@ impl<T: Element> Part<'_, T> {
     /// Narrows the brackets after a sweep of some rows. `of` are all rows, ones and rows of the sample.
     fn narrow(&mut self, of: (usize, usize, usize), rows: usize) {
         let Self { bracket, counts, candidates, .. } = self;
-        let narrow = self.narrow.get_or_insert_with(|| Narrow::new::<T>(of, bracket, candidates));
+        let narrow = self.narrow.get_or_insert_with(|| Narrow::new(of, bracket, candidates));
         narrow.narrow(rows, counts, bracket);
     }
 
@@ -210,7 +211,7 @@ impl<T: Element> Part<'_, T> {
         isa: I,
         ones: usize,
         mut out: Strip<'_, T>,
-        lists: &mut Lists<'_, T::Key>,
+        lists: &mut Lists<'_>,
     ) -> u64 {
         let width = self.source.cols();
         let all = u64::MAX >> (PART - width);
@@ -237,14 +238,12 @@ impl<T: Element> Part<'_, T> {
         }
         let wanted = (&inside[..width], &need[..width]);
         let boundaries = self.candidates.settle(isa, &self.bracket, wanted, lists, &mut out);
-        let boundaries = boundaries.map(T::from_key);
         for c in 0..width {
-            let boundary = boundaries[c].to_f64() as f32;
-            if self.bracket.is_narrowed(c) && !self.bracket.holds(c, boundary) {
+            if self.bracket.is_narrowed(c) && !self.bracket.holds(c, boundaries[c] as f32) {
                 missed |= 1 << c;
             }
         }
-        out.write_values(all, |c| boundaries[c]);
+        out.write_values(all, |c| T::from_f64(boundaries[c] + 0.0));
         for ties in [missing, surplus] {
             missed |= ties.write(isa, &self.source, &mut out);
         }

@@ -9,7 +9,6 @@ use super::PART;
 use super::bracket::Bracket;
 use super::candidates::{Candidates, column};
 use super::pass::Counts;
-use crate::Element;
 use crate::cpu::select::GROUP;
 
 /// Standard deviations of the boundary's place, to either side.
@@ -45,16 +44,16 @@ pub(super) struct Narrow {
 
 impl Narrow {
     /// After the first sweep.
-    pub(super) fn new<T: Element>(
+    pub(super) fn new(
         (rows, ones, sampled): (usize, usize, usize),
         bracket: &Bracket,
-        candidates: &Candidates<'_, T::Key>,
+        candidates: &Candidates<'_>,
     ) -> Self {
         let mut places = [Places::default(); PART];
-        for (key, place) in candidates.iter().take(LOOKED_AT) {
+        for (value, place) in candidates.iter().take(LOOKED_AT) {
             let c = column(place);
             let (low, high) = bracket.ends(c);
-            places[c].add((T::from_key(key).to_f64() - low) / (high - low));
+            places[c].add((value - low) / (high - low));
         }
         let least = |c: usize| match places[c].grain() {
             Some(grain) if !bracket.exact[c / GROUP] => {

@@ -1,16 +1,17 @@
 //! Step 2, for some rows of a part.
 
 use super::bracket::Bracket;
+use super::candidates::Candidates;
 use super::{BLOCK, GROUPS, PART, Part};
 use crate::Element;
 use crate::cpu::select::GROUP;
 use crate::cpu::select::compare::Compared;
 use crate::cpu::select::emit::Strip;
-use crate::cpu::simd::{Isa, Job, Ordered, Rows, Store, Vector};
+use crate::cpu::simd::{Isa, Job, Ordered, Rows, Stores, Vector};
 use std::ops::Range;
 
-pub(super) struct Pass<'a, 'b, T: Element, S> {
-    pub store: S,
+pub(super) struct Pass<'a, 'b, T: Element> {
+    pub store: Stores<'a>,
     pub part: &'a mut Part<'b, T>,
     pub out: Strip<'a, T>,
     /// At most [`BLOCK`].
@@ -19,49 +20,96 @@ pub(super) struct Pass<'a, 'b, T: Element, S> {
     pub next: usize,
 }
 
-impl<I: Isa, T: Element, S: Store> Job<I> for Pass<'_, '_, T, S> {
+impl<I: Isa, T: Element> Job<I> for Pass<'_, '_, T> {
     type Output = ();
 
     #[inline(always)]
     fn run(self, isa: I) {
-        let (source, rows) = (self.part.source, self.rows.clone());
-        let (width, window) = (source.cols(), source.window(0, PART));
-        match window.plain(width) {
-            // The same for a number of columns that the compiler knows.
-            Some(plain) if width == PART => self.block(isa, plain.range(rows), PART),
-            Some(plain) if width % GROUP == 0 => self.block(isa, plain.range(rows), width),
-            _ => {
-                let mut copies = [[T::default(); PART]; BLOCK];
-                for (r, copy) in copies[..rows.len()].iter_mut().enumerate() {
-                    isa.prefetch(window.address(self.next + r));
-                    let mut row = [T::default(); PART];
-                    copy.copy_from_slice(window.row(rows.start + r, PART, &mut row));
+        let Self { store, part, mut out, rows, next } = self;
+        let (width, window) = (part.source.cols(), part.source.window(0, PART));
+        let (start, lanes) = (rows.start, width.next_multiple_of(GROUP));
+        let plain = window.plain(lanes);
+        let mut copies;
+        let floats = plain.and_then(T::as_floats);
+        let block = match floats {
+            Some(floats) => floats.range(rows),
+            None => {
+                copies = [[0.0; PART]; BLOCK];
+                let mut copy = [T::default(); PART];
+                for (r, floats) in copies[..rows.len()].iter_mut().enumerate() {
+                    isa.prefetch(window.address(next + r));
+                    let row = window.row(start + r, lanes, &mut copy);
+                    for first in (0..lanes).step_by(GROUP) {
+                        T::floats(isa, &row[first..]).store(&mut floats[first..]);
+                    }
                 }
-                let block = Rows::new(copies.as_flattened(), (rows.len(), PART), PART);
-                Self { next: rows.start, ..self }.block(isa, block, width);
+                Rows::new(copies.as_flattened(), (rows.len(), PART), PART)
             }
+        };
+        // In elements: none where there is nothing more to ask for.
+        let ahead = if floats.is_none() { 0 } else { (next - start) * block.stride() };
+        let Part { bracket, counts, candidates, .. } = part;
+        let inside = isa.run(Compare { block, ahead, bracket, counts, width });
+        let below = Below { block, middle: &bracket.middle };
+        // The same for a number of columns that the compiler knows.
+        if width == PART {
+            out.write_whole::<I, i32, PART>(isa, store, below, start);
+        } else {
+            out.write::<I, i32>(isa, store, below, start);
+        }
+        if T::EXACT {
+            isa.run(Note { block, bracket, candidates, start, inside });
+        } else {
+            let value = |r: usize, c: usize| window.get(start + r, c).to_f64();
+            candidates.note(isa, value, bracket, start, inside);
         }
     }
 }
 
-impl<T: Element, S: Store> Pass<'_, '_, T, S> {
-    /// The rows, as they lie or copied.
+/// Counts the elements of a block. A bit for each one inside the bracket.
+struct Compare<'a> {
+    block: Rows<'a, f32>,
+    ahead: usize,
+    bracket: &'a Bracket,
+    counts: &'a mut Counts,
+    /// Columns that exist.
+    width: usize,
+}
+
+impl<I: Isa> Job<I> for Compare<'_> {
+    type Output = [u64; BLOCK];
+
     #[inline(always)]
-    fn block<I: Isa>(self, isa: I, block: Rows<'_, T>, width: usize) {
-        let Self { store, part, mut out, rows, next } = self;
-        let Part { bracket, counts, candidates, .. } = part;
+    fn run(self, isa: I) -> [u64; BLOCK] {
+        let Self { block, ahead, bracket, counts, width } = self;
         let mut inside = [[0; GROUPS]; BLOCK];
-        // In elements: none where there is nothing more to ask for.
-        let ahead = (next - rows.start) * block.stride();
         for first in (0..width).step_by(GROUP) {
             counts.compare(isa, (block, ahead), bracket, first, &mut inside);
         }
-        let below = Below { block, middle: &bracket.middle };
-        out.write::<I, i32>(isa, store, below, rows.start);
         let exist = u64::MAX >> (PART - width);
         let word = |bits: u64, group: u16| bits << GROUP | u64::from(group);
-        let inside = inside.map(|groups| groups.into_iter().rev().fold(0, word) & exist);
-        candidates.note(isa, block, bracket, rows.start, inside);
+        inside.map(|groups| groups.into_iter().rev().fold(0, word) & exist)
+    }
+}
+
+/// Notes the elements inside the bracket, of types whose values are those of `f32`.
+struct Note<'a, 'b> {
+    block: Rows<'a, f32>,
+    bracket: &'a Bracket,
+    candidates: &'a mut Candidates<'b>,
+    /// The first row.
+    start: usize,
+    inside: [u64; BLOCK],
+}
+
+impl<I: Isa> Job<I> for Note<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self, isa: I) {
+        let Self { block, bracket, candidates, start, inside } = self;
+        let value = |r: usize, c: usize| f64::from(block.row(r)[c]);
+        candidates.note(isa, value, bracket, start, inside);
     }
 }
 
@@ -80,10 +128,10 @@ impl Counts {
 
     /// Adds those of a block, of the group of columns from `first` on. Each element inside gets a bit.
     #[inline(always)]
-    fn compare<I: Isa, T: Element>(
+    fn compare<I: Isa>(
         &mut self,
         isa: I,
-        (block, ahead): (Rows<'_, T>, usize),
+        (block, ahead): (Rows<'_, f32>, usize),
         bracket: &Bracket,
         first: usize,
         bits: &mut [[u16; GROUPS]; BLOCK],
@@ -94,7 +142,7 @@ impl Counts {
         for (row, bits) in block.iter().zip(bits) {
             let row = &row[first..];
             isa.prefetch(row.as_ptr().wrapping_add(ahead));
-            let value = T::floats(isa, row);
+            let value = I::F32::load(isa, row);
             // Nothing is greater than NaN.
             let below = high.gt(value);
             let within = below.and(value.gt(low));
@@ -115,12 +163,12 @@ fn add<I: Isa>(isa: I, sums: &mut [u32], counts: I::I32) {
 
 /// Elements below the middle of the bracket.
 #[derive(Clone, Copy)]
-struct Below<'a, T: Copy> {
-    block: Rows<'a, T>,
+struct Below<'a> {
+    block: Rows<'a, f32>,
     middle: &'a [f32; PART],
 }
 
-impl<I: Isa, T: Element> Compared<I> for Below<'_, T> {
+impl<I: Isa> Compared<I> for Below<'_> {
     type Mask = I::I32;
 
     #[inline(always)]
@@ -131,7 +179,7 @@ impl<I: Isa, T: Element> Compared<I> for Below<'_, T> {
     #[inline(always)]
     fn less(&mut self, isa: I, r: usize, g: usize) -> I::I32 {
         // Nothing is greater than NaN.
-        let value = T::floats(isa, &self.block.row(r)[GROUP * g..]);
+        let value = I::F32::load(isa, &self.block.row(r)[GROUP * g..]);
         I::F32::load(isa, &self.middle[GROUP * g..]).gt(value)
     }
 }

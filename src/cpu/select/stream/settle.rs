@@ -6,7 +6,6 @@ use super::candidates::{Candidates, column, is_one, row, with_sign};
 use crate::Element;
 use crate::cpu::select::emit::Strip;
 use crate::cpu::simd::Isa;
-use crate::element::Key;
 
 /// Standard deviations of the boundary's place among the candidates, to either side.
 const DEVIATIONS: f64 = 5.0;
@@ -14,7 +13,7 @@ const DEVIATIONS: f64 = 5.0;
 /// Elements that are changed at a time.
 const AT_ONCE: usize = 32;
 
-impl<K: Key> Candidates<'_, K> {
+impl Candidates<'_> {
     /// Writes the candidates that were written wrong, and returns each column's boundary: `need` of
     /// its `counts` candidates are ones. Columns that do not exist have no `need`.
     ///
@@ -22,14 +21,14 @@ impl<K: Key> Candidates<'_, K> {
     /// are not, and those around are listed and selected. Around is what a bracket that became narrower
     /// still holds; in others it is where the boundary would be if elements lay evenly. Where that was
     /// wrong, all candidates of the column are listed.
-    pub(super) fn settle<I: Isa, T: Element<Key = K>>(
+    pub(super) fn settle<I: Isa, T: Element>(
         &self,
         isa: I,
         bracket: &Bracket,
         (counts, need): (&[u32], &[usize]),
-        lists: &mut Lists<'_, K>,
+        lists: &mut Lists<'_>,
         out: &mut Strip<'_, T>,
-    ) -> [K; PART] {
+    ) -> [f64; PART] {
         let mut columns = [Listed::default(); PART];
         let mut starts = [0; PART];
         let mut start = 0;
@@ -37,44 +36,44 @@ impl<K: Key> Candidates<'_, K> {
             let count = counts[c] as usize;
             let ends = (bracket.low[c], bracket.high[c]);
             let window = if bracket.is_narrowed(c) {
-                (T::from_f64(ends.0.into()).key(), T::from_f64(ends.1.into()).key())
+                (ends.0.into(), ends.1.into())
             } else {
-                window::<T>(ends, count, need[c])
+                window(ends, count, need[c])
             };
             columns[c] = Listed { window, next: start as u32, above: 0 };
             starts[c] = start;
             start += count;
         }
         let mut changes = Changes::new();
-        for (key, place) in self.iter() {
+        for (value, place) in self.iter() {
             let column = &mut columns[column(place)];
-            let one = key > column.window.1;
-            let around = !one & (key >= column.window.0);
-            lists.set(column.next as usize, key, place);
+            let one = value > column.window.1;
+            let around = !one & (value >= column.window.0);
+            lists.set(column.next as usize, value, place);
             column.next += u32::from(around);
             column.above += u32::from(one);
             changes.note(isa, (place, one), !around & (one != is_one(place)), out);
         }
         changes.make(isa, out);
         let unlucky = self.list_unlucky(&starts, need, &mut columns, lists);
-        // No number has the greatest key.
-        let mut boundaries = [everything().1; PART];
+        // No number equals NaN.
+        let mut boundaries = [f64::NAN; PART];
         for (c, column) in columns[..need.len()].iter().enumerate() {
             let Listed { next, above, .. } = *column;
             let listed = starts[c]..next as usize;
-            let (keys, places) = (&lists.keys[listed.clone()], &lists.places[listed]);
+            let (values, places) = (&lists.values[listed.clone()], &lists.places[listed]);
             // Of equal elements the first rows are ones.
-            let (key, last) = if need[c] == 0 {
-                (everything().1, None)
+            let (value, last) = if need[c] == 0 {
+                (f64::NAN, None)
             } else {
-                boundary((keys, places), need[c] - above as usize, lists.spare)
+                boundary((values, places), need[c] - above as usize, lists.spare)
             };
-            for (&other, &place) in keys.iter().zip(places) {
-                let one = other > key || other == key && Some(row(place)) <= last;
+            for (&other, &place) in values.iter().zip(places) {
+                let one = other > value || other == value && Some(row(place)) <= last;
                 let changed = one != is_one(place) || unlucky >> c & 1 == 1;
                 changes.note(isa, (place, one), changed, out);
             }
-            boundaries[c] = key;
+            boundaries[c] = value;
         }
         changes.make(isa, out);
         boundaries
@@ -86,8 +85,8 @@ impl<K: Key> Candidates<'_, K> {
         &self,
         starts: &[usize; PART],
         need: &[usize],
-        columns: &mut [Listed<K>; PART],
-        lists: &mut Lists<'_, K>,
+        columns: &mut [Listed; PART],
+        lists: &mut Lists<'_>,
     ) -> u64 {
         let mut unlucky = 0;
         for c in 0..need.len() {
@@ -102,11 +101,11 @@ impl<K: Key> Candidates<'_, K> {
         if unlucky == 0 {
             return 0;
         }
-        for (key, place) in self.iter() {
+        for (value, place) in self.iter() {
             let c = column(place);
             if unlucky >> c & 1 == 1 {
                 let column = &mut columns[c];
-                lists.set(column.next as usize, key, place);
+                lists.set(column.next as usize, value, place);
                 column.next += 1;
             }
         }
@@ -155,50 +154,49 @@ impl Changes {
 
 /// The candidates of a column that are listed.
 #[derive(Clone, Copy, Default)]
-struct Listed<K> {
-    /// The least and the greatest key.
-    window: (K, K),
+struct Listed {
+    /// The least and the greatest value.
+    window: (f64, f64),
     /// Where the next one is listed. There is room for all candidates of the column.
     next: u32,
-    /// Keys greater than those.
+    /// f64s greater than those.
     above: u32,
 }
 
 /// Room for listed candidates.
-pub(super) struct Lists<'a, K> {
-    keys: &'a mut [K],
+pub(super) struct Lists<'a> {
+    values: &'a mut [f64],
     places: &'a mut [u32],
-    /// For what is selected of a column, keys or places.
+    /// For what is selected of a column, values or places.
     spare: &'a mut [u64],
 }
 
-impl<'a, K: Key> Lists<'a, K> {
+impl<'a> Lists<'a> {
     /// Bytes of one.
-    pub(super) const BYTES: usize = size_of::<K>() + size_of::<u32>() + Self::SPARE;
-    const SPARE: usize =
-        if size_of::<K>() > size_of::<u32>() { size_of::<K>() } else { size_of::<u32>() };
+    pub(super) const BYTES: usize = size_of::<f64>() + size_of::<u32>() + Self::SPARE;
+    const SPARE: usize = size_of::<f64>();
 
     /// Takes room for `room` from the scratch memory.
     pub(super) fn new(scratch: &'a mut [u64], room: usize) -> (Self, &'a mut [u64]) {
-        let (keys, rest) = scratch.split_at_mut(room * size_of::<K>() / 8);
+        let (values, rest) = scratch.split_at_mut(room * size_of::<f64>() / 8);
         let (places, rest) = rest.split_at_mut(room * size_of::<u32>() / 8);
         let (spare, rest) = rest.split_at_mut(room * Self::SPARE / 8);
-        let (keys, places) = (bytemuck::cast_slice_mut(keys), bytemuck::cast_slice_mut(places));
-        (Self { keys, places, spare }, rest)
+        let (values, places) = (bytemuck::cast_slice_mut(values), bytemuck::cast_slice_mut(places));
+        (Self { values, places, spare }, rest)
     }
 
     #[inline(always)]
-    fn set(&mut self, i: usize, key: K, place: u32) {
-        (self.keys[i], self.places[i]) = (key, place);
+    fn set(&mut self, i: usize, value: f64, place: u32) {
+        (self.values[i], self.places[i]) = (value, place);
     }
 }
 
-fn everything<K: Key>() -> (K, K) {
-    (K::default(), K::default().reversed())
+fn everything() -> (f64, f64) {
+    (f64::NEG_INFINITY, f64::INFINITY)
 }
 
-/// Keys around the expected place of the `need`-th greatest of `count` in a bracket.
-fn window<T: Element>(ends: (f32, f32), count: usize, need: usize) -> (T::Key, T::Key) {
+/// f64s around the expected place of the `need`-th greatest of `count` in a bracket.
+fn window(ends: (f32, f32), count: usize, need: usize) -> (f64, f64) {
     let (least, greatest) = everything();
     if need == 0 {
         return (greatest, greatest);
@@ -209,28 +207,29 @@ fn window<T: Element>(ends: (f32, f32), count: usize, need: usize) -> (T::Key, T
     let share = need as f64 / count as f64;
     let margin = DEVIATIONS * (share * (1.0 - share) / count as f64).sqrt();
     let (low, high) = (f64::from(ends.0), f64::from(ends.1));
-    let at = |share: f64| T::from_f64(high - (high - low) * share).key();
+    let at = |share: f64| high - (high - low) * share;
     let window = (at(share + margin), at(share - margin));
     if window.0 <= window.1 { window } else { (least, greatest) }
 }
 
-/// The least of the `need` greatest keys, of which there is at least one, and the last row of those that
+/// The least of the `need` greatest values, of which there is at least one, and the last row of those that
 /// equal it and are among them.
-fn boundary<K: Key>(
-    (keys, places): (&[K], &[u32]),
+fn boundary(
+    (values, places): (&[f64], &[u32]),
     need: usize,
     spare: &mut [u64],
-) -> (K, Option<usize>) {
-    let sorted: &mut [K] = &mut bytemuck::cast_slice_mut(spare)[..keys.len()];
-    sorted.copy_from_slice(keys);
-    let (_, &mut key, greater) = sorted.select_nth_unstable(keys.len() - need);
-    let ties = need - greater.iter().filter(|&&other| other > key).count();
-    let equal = &mut bytemuck::cast_slice_mut(spare)[..keys.len()];
+) -> (f64, Option<usize>) {
+    let sorted: &mut [f64] = &mut bytemuck::cast_slice_mut(spare)[..values.len()];
+    sorted.copy_from_slice(values);
+    let (_, &mut value, greater) =
+        sorted.select_nth_unstable_by(values.len() - need, f64::total_cmp);
+    let ties = need - greater.iter().filter(|&&other| other > value).count();
+    let equal = &mut bytemuck::cast_slice_mut(spare)[..values.len()];
     let mut len = 0;
-    for (&other, &place) in keys.iter().zip(places) {
+    for (&other, &place) in values.iter().zip(places) {
         equal[len] = place;
-        len += usize::from(other == key);
+        len += usize::from(other == value);
     }
     let (_, &mut last, _) = equal[..len].select_nth_unstable(ties - 1);
-    (key, Some(row(last)))
+    (value, Some(row(last)))
 }
