@@ -4,9 +4,10 @@
 //! |---|---|
 //! | `NVCC` | the compiler, which must then be there; else `bin/nvcc` of `CUDA_HOME` or `CUDA_PATH`, nvcc of `PATH`, `/usr/local/cuda/bin/nvcc` |
 //! | `NVCC_CCBIN` | the host compiler that nvcc calls (nvcc's own variable) |
-//! | `BIHALF_CUDA_ARCHS` | architectures to compile for, as `80,90`; else `CUDA_COMPUTE_CAP`; else all that are known |
-//! | `BIHALF_CUDA_PTX` | architectures to add PTX of; the lowest one's is always there |
+//! | `BIHALF_CUDA_ARCHS` | architectures to compile machine code for, as `80,90`, or `none`; else `CUDA_COMPUTE_CAP`; else all that are known |
+//! | `BIHALF_CUDA_PTX` | architectures to keep PTX of; else the lowest one's and, from 9.0 on, that of 9.0 |
 //! | `BIHALF_CUDA_LINEINFO` | 1: keep source lines, for profilers and for the messages of the emulator |
+//! | `BIHALF_CUDA_COMPRESS` | 0: do not compress. What CUDA 12 compresses takes a driver of 525 or newer, what CUDA 13 does 580, as the toolkits do |
 //! | `BIHALF_REQUIRE_NVCC` | 1: a missing nvcc is an error, not a warning |
 //!
 //! Without nvcc the crate builds and its CUDA calls return `Error::KernelsNotBuilt`.
@@ -23,6 +24,9 @@ const ARCHITECTURES: [u32; 7] = [75, 80, 86, 89, 90, 100, 120];
 /// Where the kernels' source or the headers' becomes another. Architectures between two of these are
 /// compiled to the same PTX once, which is more than half of the work.
 const SOURCES: [u32; 4] = [75, 80, 90, 100];
+
+/// The first one whose blocks form clusters.
+const CLUSTERS: u32 = 90;
 
 fn main() {
     println!("cargo:rustc-check-cfg=cfg(bihalf_kernels)");
@@ -151,21 +155,21 @@ fn sources() -> Vec<PathBuf> {
 
 fn flags(nvcc: &Path) -> Vec<String> {
     // No contraction to FMA: the host rounds every operation by itself, and so must the device.
-    // No compression: drivers of every version and plain tools can read the PTX.
     let mut flags: Vec<String> =
-        ["-fatbin", "-std=c++17", "-fmad=false", "-no-compress", "-Xptxas=-v"]
-            .map(String::from)
-            .into();
+        ["-fatbin", "-std=c++17", "-fmad=false", "-Xptxas=-v"].map(String::from).into();
     if variable("BIHALF_CUDA_LINEINFO").is_some_and(|value| value != "0") {
         flags.push("-lineinfo".into());
     }
+    // By default nvcc compresses PTX alone; machine code takes five times as much without.
+    let compress = variable("BIHALF_CUDA_COMPRESS").is_none_or(|value| value != "0");
+    flags.push(if compress { "-Xfatbin=-compress-all" } else { "-no-compress" }.into());
 
     let archs = architectures(nvcc);
-    let lowest = *archs.first().expect("an architecture");
-    let mut ptx = numbers("BIHALF_CUDA_PTX").unwrap_or_default();
-    ptx.push(lowest);
-    ptx.sort();
-    ptx.dedup();
+    let ptx = numbers("BIHALF_CUDA_PTX").unwrap_or_else(|| {
+        let lowest = archs.first().copied().unwrap_or(ARCHITECTURES[0]);
+        let in_clusters = archs.iter().any(|&arch| arch > CLUSTERS).then_some(CLUSTERS);
+        [lowest].into_iter().chain(in_clusters).collect()
+    });
     for arch in archs {
         let source = SOURCES.into_iter().rfind(|&source| source <= arch).unwrap_or(arch);
         flags.push(format!("-gencode=arch=compute_{source},code=sm_{arch}"));
@@ -176,8 +180,11 @@ fn flags(nvcc: &Path) -> Vec<String> {
     flags
 }
 
-/// What to compile for, ascending.
+/// What to compile machine code for, ascending.
 fn architectures(nvcc: &Path) -> Vec<u32> {
+    if variable("BIHALF_CUDA_ARCHS").is_some_and(|value| value == "none") {
+        return Vec::new();
+    }
     let wanted = numbers("BIHALF_CUDA_ARCHS").or_else(|| numbers("CUDA_COMPUTE_CAP"));
     let (known, _) = output(Command::new(nvcc).arg("--list-gpu-code"))
         .unwrap_or_else(|error| panic!("nvcc cannot list its architectures\n{error}"));
