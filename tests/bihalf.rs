@@ -171,10 +171,7 @@ fn tall_equals_the_oracle<T: Element + Guard>(
             let _context = Context::new::<T, Cuda>(cuda, (shape, pattern, seed, k));
             let u: Vec<T> = pattern.fill(shape, seed);
             let input = Input::new(cuda, &u, shape, LAYS[n % 4]);
-            let expected = naive::bihalf_of_many_rows(&u, cols, k);
-            if rows < 1000 {
-                assert_eq!(expected, naive::bihalf(&u, rows, cols, k));
-            }
+            let expected = naive::bihalf(&u, rows, cols, k);
             let mut dense = Guarded::<Cuda, T>::new(cuda, shape);
             let mut codes = GuardedCodes::new(cuda, shape);
             let mut cut = guarded_row::<Cuda, T>(cuda, cols);

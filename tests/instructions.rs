@@ -1,21 +1,19 @@
 //! Machine instructions of every kernel on every architecture, against the table in
 //! `kernels/instructions.txt`, and the counts that the design promises.
 //!
-//! Needs cuobjdump (`BIHALF_CUOBJDUMP`, which `scripts/cuda_env.sh` sets). The table holds for one
-//! release of nvcc. After a change of a kernel, `BIHALF_WRITE_RESOURCES=1 cargo test --features cuda
-//! instructions` writes it anew: read the difference before committing it.
+//! To compare machine code needs cuobjdump (`BIHALF_CUOBJDUMP`, which `scripts/cuda_env.sh` sets).
 
-use crate::common::device::say;
-use crate::resources::{MAY_SPILL, assert_table, release};
-use std::collections::{BTreeMap, BTreeSet};
+use crate::machine_code::{ARCHITECTURES, MachineCode, head, table};
+use crate::resources::MAY_SPILL;
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::io::{BufRead, BufReader};
 use std::ops::RangeInclusive;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
-const FATBIN: &str = env!("BIHALF_FATBIN");
+const FILE: &str = "kernels/instructions.txt";
 const TABLE: &str = include_str!("../kernels/instructions.txt");
-const ARCHITECTURES: [u32; 7] = [75, 80, 86, 89, 90, 100, 120];
 
 /// Kernels of which a tile takes the same way whatever the values, and the rows of a column that a
 /// thread loads and stores: the table holds the fewest instructions of such a way.
@@ -89,9 +87,9 @@ impl Instruction {
 /// By kernel.
 type Code = BTreeMap<String, Vec<Instruction>>;
 
-fn disassemble(cuobjdump: &str, arch: u32) -> Code {
+fn disassemble(cuobjdump: &str, fatbin: &Path, arch: u32) -> Code {
     let mut command = Command::new(cuobjdump);
-    command.args(["-sass", "-arch", &format!("sm_{arch}"), FATBIN]).stdout(Stdio::piped());
+    command.args(["-sass", "-arch", &format!("sm_{arch}")]).arg(fatbin).stdout(Stdio::piped());
     let mut child = command.spawn().expect("cuobjdump starts");
     let (mut code, mut kernel) = (Code::new(), String::new());
     for line in BufReader::new(child.stdout.take().unwrap()).lines() {
@@ -235,10 +233,10 @@ fn counts(kernel: &str, code: &[Instruction]) -> Vec<(&'static str, usize)> {
     counts
 }
 
-type Counts = BTreeMap<(String, &'static str), BTreeMap<u32, usize>>;
+type Counts = BTreeMap<(String, String), BTreeMap<u32, usize>>;
 
 fn text(counts: &Counts) -> String {
-    let mut text = format!("# nvcc {}\n# on", release());
+    let mut text = format!("{}\n# on", head());
     ARCHITECTURES.iter().for_each(|arch| write!(text, " sm_{arch}").unwrap());
     text.push_str(
         "; full_tile, guarded_tile: the fewest instructions of a thread that stores all its rows\n",
@@ -246,7 +244,8 @@ fn text(counts: &Counts) -> String {
     for ((kernel, what), of_arch) in counts {
         write!(text, "{kernel:34} {what:16}").unwrap();
         for arch in ARCHITECTURES {
-            let is_compiled = counts[&(kernel.clone(), "instructions")].contains_key(&arch);
+            let is_compiled =
+                counts[&(kernel.clone(), "instructions".to_owned())].contains_key(&arch);
             match of_arch.get(&arch).copied().or(is_compiled.then_some(0)) {
                 Some(count) => write!(text, " {count:5}").unwrap(),
                 None => text.push_str("     -"),
@@ -257,29 +256,40 @@ fn text(counts: &Counts) -> String {
     text
 }
 
-#[test]
-fn instructions_are_those_of_the_table_and_as_few_as_promised() {
-    let Ok(cuobjdump) = std::env::var("BIHALF_CUOBJDUMP") else {
-        say("instructions: SKIPPED: BIHALF_CUOBJDUMP names no cuobjdump");
-        return;
-    };
-    let archs: BTreeSet<u32> = crate::resources::architectures();
-    if archs != BTreeSet::from(ARCHITECTURES) {
-        say(&format!("instructions: SKIPPED: kernels are compiled for {archs:?} only"));
-        return;
+/// What a text tells; what its kernel has none of is left out there.
+fn of_text(text: &str) -> Counts {
+    let mut counts = Counts::new();
+    for line in text.lines().filter(|line| !line.starts_with('#')) {
+        let mut words = line.split_whitespace().map(str::to_owned);
+        let mut word = || words.next().expect("a word");
+        let of_arch = counts.entry((word(), word())).or_default();
+        for arch in ARCHITECTURES {
+            of_arch.extend(word().parse().ok().map(|count: usize| (arch, count)));
+        }
     }
+    counts
+}
+
+fn of_code(code: &MachineCode) -> Counts {
+    let cuobjdump = std::env::var("BIHALF_CUOBJDUMP").expect("BIHALF_CUOBJDUMP names a cuobjdump");
     let mut all = Counts::new();
     for arch in ARCHITECTURES {
-        for (kernel, code) in disassemble(&cuobjdump, arch) {
+        for (kernel, code) in disassemble(&cuobjdump, &code.fatbin, arch) {
             for (what, count) in counts(&kernel, &code) {
-                all.entry((kernel.clone(), what)).or_default().insert(arch, count);
+                all.entry((kernel.clone(), what.to_owned())).or_default().insert(arch, count);
             }
         }
     }
-    assert_table("kernels/instructions.txt", TABLE, &text(&all));
+    all
+}
 
-    let of = |kernel: &str, what: &'static str, arch| all[&(kernel.to_owned(), what)][&arch];
-    for ((kernel, _), of_arch) in all.iter().filter(|((_, what), _)| *what == "local") {
+#[test]
+fn instructions_are_those_of_the_table_and_as_few_as_promised() {
+    let Some(text) = table(FILE, TABLE, |code| text(&of_code(code))) else { return };
+    let all = of_text(&text);
+
+    let of = |kernel: &str, what: &str, arch| all[&(kernel.to_owned(), what.to_owned())][&arch];
+    for ((kernel, _), of_arch) in all.iter().filter(|((_, what), _)| what == "local") {
         for (arch, count) in of_arch {
             let may = MAY_SPILL.contains(&(kernel.as_str(), *arch));
             assert!(may || *count == 0, "{kernel} on sm_{arch} uses local memory");

@@ -137,7 +137,7 @@ fn many_rows_of<T: Element>(turn: usize, shape: (usize, usize), k: usize) {
 #[track_caller]
 fn matches_the_oracle<T: Element>(u: &[T], shape: (usize, usize), lay: Lay, k: usize) {
     let (rows, cols) = shape;
-    let expected = naive::bihalf_of_many_rows(u, cols, k);
+    let expected = naive::bihalf(u, rows, cols, k);
     let input = Input::new(&Cpu, u, shape, lay);
     // At a cache line's start or not: large outputs are written past the caches in whole lines.
     let mut dense = vec![T::default(); rows * cols + 64];

@@ -11,6 +11,8 @@ mod instructions;
 mod isa;
 mod loss;
 mod loss_packed;
+#[cfg(bihalf_kernels)]
+mod machine_code;
 mod matrix;
 mod plan;
 mod properties;

@@ -1,15 +1,11 @@
 //! What ptxas gave every kernel on every architecture, against the table in `kernels/resources.txt`.
-//!
-//! The table holds for one release of nvcc. After a change of a kernel,
-//! `BIHALF_WRITE_RESOURCES=1 cargo test --features cuda resources` writes it anew: read the difference
-//! before committing it.
 
-use crate::common::device::say;
+use crate::machine_code::{ARCHITECTURES, MachineCode, head, table};
 use bihalf::plan::{DType, Kernel, Limits};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
-const REPORT: &str = include_str!(env!("BIHALF_PTXAS_REPORT"));
+const FILE: &str = "kernels/resources.txt";
 const TABLE: &str = include_str!("../kernels/resources.txt");
 
 /// Kernels that may use local memory: `(kernel, architecture)`, each with its reason in the list.
@@ -44,10 +40,10 @@ fn number_before(line: &str, phrase: &str) -> Option<u32> {
     line[..line.find(phrase)?].split_whitespace().next_back()?.parse().ok()
 }
 
-fn report() -> Table {
+fn of_report(code: &MachineCode) -> Table {
     let mut table = Table::new();
     let (mut kernel, mut stack, mut spills) = (None, 0, 0);
-    for line in REPORT.lines() {
+    for line in code.report.lines() {
         if let Some(rest) = line.split("Compiling entry function '").nth(1) {
             let name = rest.split('\'').next().expect("a name");
             let arch = rest.split("'sm_").nth(1).and_then(|arch| arch.split('\'').next());
@@ -67,15 +63,11 @@ fn report() -> Table {
     table
 }
 
-pub fn release() -> &'static str {
-    REPORT.lines().next().expect("the release of nvcc")
-}
-
 /// One line a kernel: registers on each architecture, then static shared memory, then what of stack
 /// and spills there is.
 fn text(table: &Table) -> String {
-    let archs: BTreeSet<u32> = table.keys().map(|(_, arch)| *arch).collect();
-    let mut text = format!("# nvcc {}\n# registers of a thread on", release());
+    let archs = ARCHITECTURES;
+    let mut text = format!("{}\n# registers of a thread on", head());
     archs.iter().for_each(|arch| write!(text, " sm_{arch}").unwrap());
     text.push_str("; static shared memory of a block; stack and spills, where there are any\n");
     let kernels: BTreeSet<&str> = table.keys().map(|(kernel, _)| kernel.as_str()).collect();
@@ -102,9 +94,31 @@ fn text(table: &Table) -> String {
     text
 }
 
+/// The table that a text is of; what all architectures have of shared memory is that of the one with most.
+fn of_text(text: &str) -> Table {
+    let mut table = Table::new();
+    for line in text.lines().filter(|line| !line.starts_with('#')) {
+        let mut words = line.split_whitespace();
+        let kernel = words.next().expect("a kernel");
+        let registers = ARCHITECTURES.map(|_| words.next().expect("registers").parse().ok());
+        let number =
+            |word: Option<&str>| word.and_then(|word| word.parse().ok()).expect("a number");
+        let shared = number(words.next());
+        for (arch, registers) in ARCHITECTURES.into_iter().zip(registers) {
+            let Some(registers) = registers else { continue };
+            let behind = line.split_once(&format!("sm_{arch}: stack ")).map(|(_, behind)| behind);
+            let local = |word| behind.map_or(0, |words| number(words.split_whitespace().nth(word)));
+            let resources = Resources { registers, stack: local(0), spills: local(3), shared };
+            table.insert((kernel.to_owned(), arch), resources);
+        }
+    }
+    table
+}
+
 #[test]
-fn kernels_use_no_local_memory_and_fit_a_multiprocessor() {
-    let table = report();
+fn resources_are_those_of_the_table_and_fit_a_multiprocessor() {
+    let Some(text) = table(FILE, TABLE, |code| text(&of_report(code))) else { return };
+    let table = of_text(&text);
     assert!(!table.is_empty());
     for ((name, arch), Resources { registers, stack, spills, shared }) in table {
         let (kernel, dtype) = find(&name);
@@ -125,50 +139,4 @@ fn find(symbol: &str) -> (Kernel, DType) {
     let kernels = Kernel::ALL.iter().flat_map(|&kernel| DType::ALL.map(|dtype| (kernel, dtype)));
     let mut found = kernels.filter(|(kernel, dtype)| kernel.symbol(*dtype) == symbol);
     found.next().unwrap_or_else(|| panic!("{symbol} is not in `plan::Kernel`"))
-}
-
-#[test]
-fn resources_are_those_of_the_table() {
-    assert_table("kernels/resources.txt", TABLE, &text(&report()));
-}
-
-/// What the kernels were compiled for.
-pub fn architectures() -> BTreeSet<u32> {
-    report().keys().map(|(_, arch)| *arch).collect()
-}
-
-/// Compares a table of this build's numbers with the file that keeps them, or writes the file.
-#[track_caller]
-pub fn assert_table(file: &str, kept: &str, now: &str) {
-    if std::env::var_os("BIHALF_WRITE_RESOURCES").is_some() {
-        let path = format!("{}/{file}", env!("CARGO_MANIFEST_DIR"));
-        std::fs::write(path, now).expect("the table");
-        return;
-    }
-    let of = kept.lines().next().unwrap_or_default().trim_start_matches("# nvcc ");
-    let archs = architectures();
-    if of != release() || archs.len() != 7 {
-        say(&format!(
-            "{file}: SKIPPED: the table is of nvcc {of} and 7 architectures, not of nvcc {} and \
-             {archs:?}",
-            release()
-        ));
-        return;
-    }
-    let differences: Vec<String> = kept
-        .lines()
-        .zip(now.lines())
-        .filter(|(old, new)| old != new)
-        .map(|(old, new)| format!("old {old}\nnew {new}\n"))
-        .collect();
-    let lines = (kept.lines().count(), now.lines().count());
-    assert!(
-        differences.is_empty() && lines.0 == lines.1,
-        "{file} has {} lines, this build {}; {} differ (BIHALF_WRITE_RESOURCES=1 writes the file \
-         anew):\n{}",
-        lines.0,
-        lines.1,
-        differences.len(),
-        differences.concat()
-    );
 }

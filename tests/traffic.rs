@@ -8,7 +8,7 @@
 use crate::common::device::{self, say};
 use crate::common::naive;
 use crate::common::patterns::Pattern;
-use crate::resources::assert_table;
+use crate::machine_code::{assert_table, release};
 use bihalf::cuda::{Cuda, DeviceMut, DeviceRef};
 use bihalf::half::f16;
 use bihalf::{Backend, Element, Matrix, Ones, Order, Outputs, PackedCodes, Pull, Signs};
@@ -239,13 +239,18 @@ fn traffic_is_that_of_the_table_and_as_little_as_promised() {
         say("traffic: SKIPPED: only the emulator counts");
         return;
     }
+    let of = TABLE.lines().next().unwrap_or_default().trim_start_matches("# nvcc ");
+    if of != release() {
+        say(&format!("kernels/traffic.txt: SKIPPED: is of nvcc {of}, not of {}", release()));
+        return;
+    }
     let file = format!("{}/traffic-{}", env!("CARGO_TARGET_TMPDIR"), std::process::id());
     let test = "traffic::traffic_is_that_of_the_table_and_as_little_as_promised";
     let env = [("CUDAEMU_STATS", &file[..]), ("CUDAEMU_CC", "90"), ("CUDAEMU_THREADS", "1")];
     let said = device::child(test, &env);
     std::fs::remove_file(&file).unwrap();
 
-    let mut table = format!("# nvcc {}\n", crate::resources::release());
+    let mut table = format!("# nvcc {}\n", release());
     table.push_str(
         "# operation                      launches instructions barriers     read sectors  written \
          sectors conflicts\n",

@@ -13,16 +13,18 @@ pub fn canonical(x: f64) -> f64 {
     if x.is_nan() { f64::NAN } else { x + 0.0 }
 }
 
-/// Place of each element in its sorted column: how many elements of the column come before it.
+/// Place of each element in its sorted column: a stable sort of the column's rows.
 pub fn rank<T: Element>(u: &[T], rows: usize, cols: usize, desc: bool) -> Vec<u32> {
     let mut ranks = vec![0; rows * cols];
     for j in 0..cols {
         let column: Vec<f64> = (0..rows).map(|i| u[i * cols + j].to_f64()).collect();
-        for (i, &x) in column.iter().enumerate() {
-            let first = |y: f64| if desc { less(x, y) } else { less(y, x) };
-            let equal = |y: f64| !less(x, y) && !less(y, x);
-            let before = |&(r, &y): &(usize, &f64)| first(y) || (r < i && equal(y));
-            ranks[i * cols + j] = column.iter().enumerate().filter(before).count() as u32;
+        let mut sorted: Vec<usize> = (0..rows).collect();
+        sorted.sort_by(|&m, &n| {
+            let (x, y) = if desc { (column[n], column[m]) } else { (column[m], column[n]) };
+            less(y, x).cmp(&less(x, y))
+        });
+        for (place, i) in sorted.into_iter().enumerate() {
+            ranks[i * cols + j] = place as u32;
         }
     }
     ranks
@@ -41,21 +43,6 @@ pub fn argsort(ranks: &[u32], cols: usize) -> Vec<u32> {
 pub fn bihalf<T: Element>(u: &[T], rows: usize, cols: usize, ones: usize) -> Vec<f64> {
     let ranks = rank(u, rows, cols, true);
     ranks.into_iter().map(|r| if (r as usize) < ones { 1.0 } else { -1.0 }).collect()
-}
-
-/// The same by a stable sort of each column, where thousands of rows are too many to compare all
-/// pairs.
-pub fn bihalf_of_many_rows<T: Element>(u: &[T], cols: usize, ones: usize) -> Vec<f64> {
-    let mut b = vec![-1.0; u.len()];
-    for j in 0..cols {
-        let mut column: Vec<usize> = (j..u.len()).step_by(cols).collect();
-        column.sort_by(|&m, &n| {
-            let (x, y) = (u[m].to_f64(), u[n].to_f64());
-            less(x, y).cmp(&less(y, x)) // the greater one first
-        });
-        column[..ones].iter().for_each(|&n| b[n] = 1.0);
-    }
-    b
 }
 
 /// +1 where u > -t.
@@ -161,4 +148,19 @@ pub fn average_precision(ranked: &[bool], k: usize) -> f64 {
     let precision =
         |&at: &usize| ranked[..=at].iter().filter(|&&r| r).count() as f64 / (at + 1) as f64;
     if hits.is_empty() { 0.0 } else { hits.iter().map(precision).sum::<f64>() / hits.len() as f64 }
+}
+
+#[test]
+fn ranks_are_how_many_elements_of_the_column_come_before() {
+    let u = [0.5, f64::NAN, -0.0, 0.5, 0.0, -1.0, f64::INFINITY, -f64::NAN, 0.5, f64::NEG_INFINITY];
+    for desc in [false, true] {
+        let before = |(i, x): (usize, f64)| {
+            let first = |y: f64| if desc { less(x, y) } else { less(y, x) };
+            let equal = |y: f64| !less(x, y) && !less(y, x);
+            let others = u.iter().enumerate();
+            others.filter(|&(r, &y)| first(y) || r < i && equal(y)).count() as u32
+        };
+        let expected: Vec<u32> = u.into_iter().enumerate().map(before).collect();
+        assert_eq!(rank(&u, u.len(), 1, desc), expected, "descending: {desc}");
+    }
 }
