@@ -11,24 +11,21 @@ need cargo "install Rust 1.89 or later (https://rustup.rs)"
 need cc "install a C compiler, for instance the package gcc or clang"
 
 . scripts/cuda_env.sh
+. scripts/step.sh
 
-# The core with overflow checks and debug assertions: units, every promise on the CPU and on CUDA,
-# documentation.
-cargo test --locked --package bihalf --features cuda
+# The core and the candle adapter with overflow checks and debug assertions: units, every promise on the
+# CPU and on CUDA, examples, documentation. Together, so that both are compiled once.
+step cargo test --locked --package bihalf --package bihalf-candle --features bihalf/cuda
 # The CUDA promises again, on part of the cases each, as other devices and other schedules have it.
 run() {
-    echo
-    echo "== CUDA tests, run $1: ${*:2} =="
-    env BIHALF_TEST_ONLY_CUDA="$1" "${@:2}" \
-        cargo test --quiet --locked --package bihalf --features cuda --test ops -- \
+    step env BIHALF_TEST_ONLY_CUDA="$1" "${@:2}" cargo test --quiet --locked \
+        --package bihalf --package bihalf-candle --features bihalf/cuda --test ops -- \
         rank bihalf sign codes relax loss cuda threshold torch
 }
 run 1 CUDAEMU_CC=75 CUDAEMU_BLOCK_ORDER=reverse
 run 2 CUDAEMU_CC=90 CUDAEMU_SEED=1
 run 3 CUDAEMU_CC=80 CUDAEMU_SEED=2 CUDAEMU_STREAMS=eager
 # The promises of the CPU without the thread pool; instruction sets do not depend on it.
-cargo test --locked --package bihalf --no-default-features --lib --test ops -- --skip isa::
-# The emulator itself.
-cargo test --locked --package cuda-emulator
-# The candle adapter and its example, in the profile in which the example is run.
-cargo test --locked --release --package bihalf-candle
+step cargo test --locked --package bihalf --no-default-features --lib --test ops -- --skip isa::
+# The emulator itself, if it has changed.
+step scripts/emulator_tests.sh

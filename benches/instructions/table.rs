@@ -7,7 +7,7 @@ use std::fmt::Write;
 use std::process::{Command, ExitCode};
 
 const TABLE: &str = include_str!("../instructions.txt");
-const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/instructions.txt");
+const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../instructions.txt");
 
 /// What a cell may grow by.
 const GROWTH: f64 = 1.03;

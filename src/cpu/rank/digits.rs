@@ -49,7 +49,7 @@ pub(super) fn sort<'a, K: KeyLane>(
         *pair = upper_pair(key, row);
     }
     let (sorted, others) = match pairs.len() {
-        ..=SMALL => {
+        rows if rows <= SMALL => {
             pairs.sort_unstable();
             (pairs, others)
         }
