@@ -13,9 +13,9 @@ const COLUMN_BITS: u32 = PART.trailing_zeros();
 pub(super) const MOST_ROWS: usize = 1 << ROW_BITS;
 
 /// Candidates from the next one to those whose cache lines are asked for, which are those of a few
-/// blocks; and how many places a line holds.
+/// blocks; and how many values a line holds.
 const AHEAD: Range<usize> = 128..160;
-const LINE: usize = 16;
+const LINE: usize = 8;
 
 /// Positions of a row's candidates that are written without a branch.
 const AT_LEAST: usize = 4;
