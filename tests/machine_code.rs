@@ -1,8 +1,8 @@
 //! Machine code of the kernels, for the tables in `kernels/` of what it needs and consists of.
 //!
-//! To compile it takes minutes, so it is done only where a table was not written of these sources and this
-//! release of nvcc: its first line says of which it was. `BIHALF_WRITE_RESOURCES=1` compiles and writes the
-//! tables anew; read the difference before committing it.
+//! Compiling it takes minutes, so it happens only when the first line of a table names other sources or
+//! another release of nvcc. `BIHALF_WRITE_RESOURCES=1` compiles and rewrites the tables; read the diff
+//! before you commit it.
 
 use crate::common::device::say;
 use std::path::{Path, PathBuf};
@@ -35,7 +35,7 @@ pub fn head() -> String {
     format!("# nvcc {}, sources {:016x}", release(), digest())
 }
 
-/// Whether tables are to be written anew.
+/// Whether to rewrite the tables.
 fn writes() -> bool {
     std::env::var_os("BIHALF_WRITE_RESOURCES").is_some()
 }
@@ -91,7 +91,7 @@ fn compiled() -> &'static MachineCode {
         let said = String::from_utf8_lossy(&output.stdout);
         let errors = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "machine code is not compiled: {errors}");
-        // What the build script told cargo: `["NAME","VALUE"]`.
+        // A variable that the build script set, as cargo reports it: `["NAME","VALUE"]`.
         let path = |name: &str| {
             let behind = said.split_once(&format!("[\"{name}\",\"")).expect(name).1;
             PathBuf::from(behind.split('"').next().expect("a path"))

@@ -5,23 +5,17 @@ use super::digits::sort;
 use super::source::Source;
 use super::{Form, GROUP, Large, Task};
 use crate::Element;
-use crate::cpu::simd::{Detected, Isa, Job, Ordered, on_detected};
-
-/// Elements from one column's keys to the next one's: no power of two, whose lines would share a
-/// set of the cache.
-fn stride(rows: usize) -> usize {
-    rows.next_multiple_of(GROUP) + GROUP
-}
+use crate::cpu::simd::{Detected, Isa, Job, Ordered, column_stride, on_detected};
 
 /// 64-bit words of scratch memory for one thread.
 pub(super) fn scratch_words<T: Element>((rows, cols): (usize, usize)) -> usize {
     let keys_of_word = size_of::<u64>() / size_of::<Large<T>>();
-    2 * rows + stride(rows) / keys_of_word * cols.min(GROUP)
+    2 * rows + column_stride(rows) / keys_of_word * cols.min(GROUP)
 }
 
 pub(super) fn run<T: Element>(isa: Detected, task: Task<'_, T>) {
     let Task { u, order, form, first, mut out, scratch } = task;
-    let (rows, stride) = (u.rows(), stride(u.rows()));
+    let (rows, stride) = (u.rows(), column_stride(u.rows()));
     let (pairs, columns) = scratch.split_at_mut(2 * rows);
     let (pairs, others) = pairs.split_at_mut(rows);
     let columns = bytemuck::cast_slice_mut::<u64, Large<T>>(columns);

@@ -9,17 +9,11 @@ use super::emit::Strip;
 use super::source::Window;
 use super::{GROUP, Small, Task};
 use crate::Element;
-use crate::cpu::simd::{KeyLane, Keyed, Lane};
+use crate::cpu::simd::{KeyLane, Keyed, Lane, column_stride};
 
 /// 64-bit words of scratch memory for a range of columns: their keys.
 pub(super) fn scratch_words<T: Element>((rows, cols): (usize, usize)) -> usize {
-    (stride(rows) * cols.min(GROUP)).div_ceil(size_of::<u64>() / size_of::<Small<T>>())
-}
-
-/// Elements from one column's keys to the next one's: no power of two, whose lines would share a set of
-/// the cache.
-fn stride(rows: usize) -> usize {
-    rows.next_multiple_of(GROUP) + GROUP
+    (column_stride(rows) * cols.min(GROUP)).div_ceil(size_of::<u64>() / size_of::<Small<T>>())
 }
 
 /// All columns of the source. `scratch` has [`scratch_words`].
@@ -38,7 +32,7 @@ fn group<T: Element>(
     mut out: Strip<'_, T>,
     keys: &mut [Small<T>],
 ) {
-    let (rows, stride) = (window.rows(), stride(window.rows()));
+    let (rows, stride) = (window.rows(), column_stride(window.rows()));
     let mut copy = [T::default(); GROUP];
     for i in 0..rows {
         let row = &window.row(i, GROUP, &mut copy)[..window.width()];
@@ -56,7 +50,7 @@ fn group<T: Element>(
     }
 }
 
-/// The least of the `ones` greatest keys, of which there is at least one, and how many equal it.
+/// The `ones`-th greatest key, and how many of the `ones` greatest equal it. `ones` is at least 1.
 fn boundary<K: KeyLane>(keys: &mut [K], ones: usize) -> (K, u32) {
     let (_, &mut key, others) = keys.select_nth_unstable(keys.len() - ones);
     let ties = others.iter().filter(|&&other| other == key).count();

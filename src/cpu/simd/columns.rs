@@ -1,8 +1,15 @@
 //! Columns of a matrix: to write, divided among threads, and to read, without a check for each row.
 
+use super::LANES;
 use crate::MatMut;
 use std::marker::PhantomData;
 use std::ops::Range;
+
+/// Elements from the start of one gathered column to the start of the next: not a power of two, since then
+/// the columns' cache lines would share a set.
+pub(crate) fn column_stride(rows: usize) -> usize {
+    rows.next_multiple_of(LANES) + LANES
+}
 
 /// A range of columns of all rows, borrowed exclusively.
 ///

@@ -48,8 +48,8 @@ mod two;
 pub(crate) use avx2::Avx2;
 #[cfg(target_arch = "x86_64")]
 pub(crate) use avx512::Avx512;
-pub(crate) use columns::Columns;
 pub use columns::Rows;
+pub(crate) use columns::{Columns, column_stride};
 pub use detect::Detected;
 pub(crate) use detect::{detected, on_detected};
 pub use elements::{FloatLane, Loads, Reals, Signed};

@@ -47,7 +47,7 @@ impl<'a> Candidates<'a> {
     }
 
     /// Notes the elements of a block, whose rows are those from `start` on, that have a bit in `inside`.
-    /// `value` is that of a row of the block and a column.
+    /// `value(r, c)` returns the element in row `r` of the block and column `c`.
     #[inline(always)]
     pub(super) fn note<I: Isa>(
         &mut self,

@@ -159,7 +159,7 @@ struct Listed {
     window: (f64, f64),
     /// Where the next one is listed. There is room for all candidates of the column.
     next: u32,
-    /// f64s greater than those.
+    /// How many values are greater than those.
     above: u32,
 }
 
@@ -195,7 +195,7 @@ fn everything() -> (f64, f64) {
     (f64::NEG_INFINITY, f64::INFINITY)
 }
 
-/// f64s around the expected place of the `need`-th greatest of `count` in a bracket.
+/// Values around the expected place of the `need`-th greatest of `count` in a bracket.
 fn window(ends: (f32, f32), count: usize, need: usize) -> (f64, f64) {
     let (least, greatest) = everything();
     if need == 0 {
@@ -212,8 +212,8 @@ fn window(ends: (f32, f32), count: usize, need: usize) -> (f64, f64) {
     if window.0 <= window.1 { window } else { (least, greatest) }
 }
 
-/// The least of the `need` greatest values, of which there is at least one, and the last row of those that
-/// equal it and are among them.
+/// The `need`-th greatest value, and the last row of the elements that equal it and are ones. `need` is at
+/// least 1.
 fn boundary(
     (values, places): (&[f64], &[u32]),
     need: usize,
