@@ -27,7 +27,7 @@ fn forward_equals_the_oracle<T: Element + Guard, B: Backend>(backend: &B) {
             Ones::Count(rows.min(1)),
             Ones::Fraction(0.3),
         ];
-        for (n, pattern) in cases_of_pairs(backend, &ALL, shape, seed) {
+        for (n, pattern) in cases::<T, _>(backend, &ALL, shape, seed) {
             let turn = n + seed as usize;
             let ones =
                 if turn.is_multiple_of(2) { Ones::Half } else { ones[turn / 2 % ones.len()] };
@@ -166,7 +166,7 @@ fn tall_equals_the_oracle<T: Element + Guard>(
 ) {
     for (seed, &shape) in (0..).zip(shapes) {
         let (rows, cols) = shape;
-        for (n, pattern) in cases(cuda, &ALL, shape, seed) {
+        for (n, pattern) in cases::<T, _>(cuda, &ALL, shape, seed) {
             let k = [rows / 2, 1, rows - 1, rows / 3, 0, rows][n % 6];
             let _context = Context::new::<T, Cuda>(cuda, (shape, pattern, seed, k));
             let u: Vec<T> = pattern.fill(shape, seed);
@@ -334,7 +334,7 @@ fn backward_equals_the_formula<T: Element + Guard, B: Backend>(backend: &B) {
         let (_, cols) = shape;
         let lay = LAYS[seed as usize % LAYS.len()];
         let pulls = pulls(shape);
-        for (n, pattern) in cases(backend, &ALL, shape, seed) {
+        for (n, pattern) in cases::<T, _>(backend, &ALL, shape, seed) {
             let (pull, c) = pulls[n % pulls.len()];
             let _context = Context::new::<T, B>(backend, (shape, pattern, seed, pull, lay));
             let u: Vec<T> = pattern.fill(shape, seed);

@@ -7,7 +7,7 @@ use bihalf::{Backend, Codes, CodesRef, Element, Error, MatRef, PackedCodes};
 fn packing_equals_the_oracle<T: Element + Guard, B: Backend>(backend: &B) {
     for (seed, shape) in (1..).zip(shapes()) {
         let (rows, cols) = shape;
-        for (n, pattern) in cases(backend, &ALL, shape, seed) {
+        for (n, pattern) in cases::<T, _>(backend, &ALL, shape, seed) {
             let lay = LAYS[(n + seed as usize) % LAYS.len()];
             let _context = Context::new::<T, B>(backend, (shape, pattern, seed, lay));
             let dense: Vec<T> = pattern.fill(shape, seed);

@@ -11,7 +11,7 @@ fn packed_losses_equal_the_oracle<T: Element + Guard, B: Backend>(backend: &B) {
     for (seed, shape) in (1..).zip(shapes()) {
         let (rows, cols) = shape;
         let mut ws = backend.workspace::<T>(rows, cols).unwrap();
-        for (n, pattern) in cases(backend, &FINITE, shape, seed) {
+        for (n, pattern) in cases::<T, _>(backend, &FINITE, shape, seed) {
             let lay = LAYS[(n + seed as usize) % LAYS.len()];
             let _context = Context::new::<T, B>(backend, (shape, pattern, seed, lay));
             let features: Vec<T> = pattern.fill((rows, 9), seed);
@@ -62,7 +62,7 @@ fn packed_backward_equals_the_formula<T: Element + Guard, B: Backend>(backend: &
         let pulls = pulls(shape);
         let of_slopes =
             [Pattern::Random, Pattern::Denormals, Pattern::SignedZeros, Pattern::WithNan];
-        for (n, pattern) in cases(backend, &ALL, shape, seed) {
+        for (n, pattern) in cases::<T, _>(backend, &ALL, shape, seed) {
             let (pull, c) = pulls[n % pulls.len()];
             let _context = Context::new::<T, B>(backend, (shape, pattern, seed, pull, lay));
             let u: Vec<T> = pattern.fill(shape, seed);
@@ -142,7 +142,7 @@ fn both_ways<T: Element + Guard, B: Backend>(
 
 fn packed_is_the_same_as_dense<T: Element + Guard, B: Backend>(backend: &B) {
     for (seed, shape) in (1..).zip([(1, 3), (2, 1), (2, 64), (5, 7), (6, 32), (9, 65), (33, 100)]) {
-        for (n, pattern) in cases(backend, &ALL, shape, seed) {
+        for (n, pattern) in cases::<T, _>(backend, &ALL, shape, seed) {
             let pull = [Pull::new(6.0), Pull::new(0.0)][n % 2];
             let _context = Context::new::<T, B>(backend, (shape, pattern, seed, pull));
             let x: Vec<T> = pattern.fill((shape.0, 6), seed);

@@ -20,7 +20,7 @@ fn tolerance<T: Element>() -> f64 {
 fn relax_equals_the_formula<T: Element + Guard, B: Backend>(backend: &B) {
     for (seed, shape) in (1..).zip(shapes()) {
         let lay = LAYS[seed as usize % LAYS.len()];
-        for (n, pattern) in cases(backend, &FINITE, shape, seed) {
+        for (n, pattern) in cases::<T, _>(backend, &FINITE, shape, seed) {
             let beta = [1.0, 0.25, 2.0, 1.0][n];
             let _context = Context::new::<T, B>(backend, (shape, pattern, seed, beta, lay));
             let u: Vec<T> = pattern.fill(shape, seed);

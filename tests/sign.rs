@@ -7,7 +7,7 @@ use bihalf::{Backend, Element, Error, Outputs, Pull};
 fn sign_equals_the_oracle<T: Element + Guard, B: Backend>(backend: &B) {
     for (seed, shape) in (1..).zip(shapes()) {
         let (rows, cols) = shape;
-        for (n, pattern) in cases(backend, &ALL, shape, seed) {
+        for (n, pattern) in cases::<T, _>(backend, &ALL, shape, seed) {
             let lay = LAYS[(n + seed as usize) % LAYS.len()];
             let u: Vec<T> = pattern.fill(shape, seed);
             let input = Input::new(backend, &u, shape, lay);

@@ -47,6 +47,10 @@ pub fn further_run() -> Option<usize> {
 
 fn device() -> Option<&'static Device> {
     let find = || {
+        if std::env::var_os("BIHALF_CPU_ISA").is_some() {
+            say("CUDA tests are SKIPPED: BIHALF_CPU_ISA is set, so it is the CPU that is tested");
+            return None;
+        }
         let required = std::env::var_os("BIHALF_REQUIRE_GPU").is_some_and(|value| value != "0");
         let emulated = !required && load_emulator_unless_there_is_a_driver();
         match open() {

@@ -7,7 +7,7 @@ pub mod patterns;
 
 use bihalf::half::{bf16, f16};
 use bihalf::{Backend, CodesMut, Element, Matrix, PackedCodes, Pull, Scalar};
-use patterns::Pattern;
+use patterns::{Pattern, Rng};
 use std::fmt::Debug;
 
 /// Calls a generic body, `fn body<B: Backend>(backend: &B)`, on every backend that is there.
@@ -58,61 +58,42 @@ pub fn shapes() -> impl Iterator<Item = (usize, usize)> {
     narrow.chain(flat)
 }
 
-/// The patterns to try on a shape, numbered. The emulator takes a thousand times as long as a
-/// device: there a fifth of them is tried on matrices above 3000 elements, and one above 10,000,
-/// another one for the next shape.
-pub fn cases<'a, B: Backend>(
+/// The patterns to try on a shape with a type, numbered: all of them on a CPU or a device. The
+/// emulator takes a thousand times as long as a device. There a fifth of them is tried, or a single
+/// one on matrices above 3000 elements, each shape and type its own: a kernel runs on many shapes,
+/// and so meets all patterns. `BIHALF_TEST=long` leaves none out.
+///
+/// Further runs, which only try another schedule or capability, share these cases among them.
+pub fn cases<'a, T: Element, B: Backend>(
     backend: &B,
     patterns: &'a [Pattern],
     (rows, cols): (usize, usize),
     seed: u64,
-) -> impl Iterator<Item = (usize, Pattern)> + use<'a, B> {
-    one_in(patterns, seed, slowness(backend, rows * cols))
-}
-
-/// As [`cases`], where the oracle compares all pairs of rows, which takes seconds for thousands of
-/// rows: there a quarter of the patterns is tried at most.
-pub fn cases_of_pairs<'a, B: Backend>(
-    backend: &B,
-    patterns: &'a [Pattern],
-    (rows, cols): (usize, usize),
-    seed: u64,
-) -> impl Iterator<Item = (usize, Pattern)> + use<'a, B> {
-    let quadratic = if rows > 1000 { 4 } else { 1 };
-    one_in(patterns, seed, slowness(backend, rows * cols).max(quadratic))
-}
-
-/// One in `every` patterns, but one at least. Further runs, which only try another schedule, take a
-/// sixth of those, each run another sixth: of a shape with less than six, one or none.
-fn one_in(
-    patterns: &[Pattern],
-    seed: u64,
-    every: usize,
-) -> impl Iterator<Item = (usize, Pattern)> + use<'_> {
-    let every = every.min(patterns.len());
-    #[cfg(feature = "cuda")]
-    let (every, run) = match device::further_run() {
-        Some(run) => (every * 6, run),
-        None => (every, 0),
+) -> impl Iterator<Item = (usize, Pattern)> + use<'a, T, B> {
+    let every = match rows * cols {
+        _ if !is_slow(backend) => 1,
+        0..=3000 => patterns.len().min(5),
+        _ => patterns.len(),
     };
+    // By chance: what else a test varies with the number shall not go with the pattern.
+    let first = Rng::new(4 * seed + T::DTYPE as u64).below(every);
+    let chosen = patterns.iter().copied().enumerate().skip(first).step_by(every);
+    #[cfg(feature = "cuda")]
+    let run = device::further_run();
     #[cfg(not(feature = "cuda"))]
-    let run = 0;
-    let all = patterns.iter().copied().enumerate();
-    all.filter(move |(n, _)| (n + seed as usize + run).is_multiple_of(every))
+    let run: Option<usize> = None;
+    let mine = move |at: usize| run.is_none_or(|run| (at + seed as usize + run).is_multiple_of(3));
+    chosen.enumerate().filter(move |&(at, _)| mine(at)).map(|(_, case)| case)
 }
 
-/// One in how many cases a backend has the time for.
-fn slowness<B: Backend>(backend: &B, elements: usize) -> usize {
+/// Whether a backend takes too long for all cases.
+fn is_slow<B: Backend>(backend: &B) -> bool {
     #[cfg(feature = "cuda")]
     if device::is_emulated(backend) {
-        return match elements {
-            0..=3000 => 1,
-            3001..=10_000 => 5,
-            _ => usize::MAX,
-        };
+        return !std::env::var("BIHALF_TEST").is_ok_and(|which| which == "long");
     }
-    let _ = (backend, elements);
-    1
+    let _ = backend;
+    false
 }
 
 /// Pulls, each with the factor of `U - B` on a matrix of this shape.

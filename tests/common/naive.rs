@@ -39,10 +39,22 @@ pub fn argsort(ranks: &[u32], cols: usize) -> Vec<u32> {
     rows
 }
 
-/// +1 for the `ones` elements of each column that come first in descending order, as `f64`.
+/// +1 for the `ones` elements of each column that come first in descending order, equal ones by row,
+/// as `f64`.
 pub fn bihalf<T: Element>(u: &[T], rows: usize, cols: usize, ones: usize) -> Vec<f64> {
-    let ranks = rank(u, rows, cols, true);
-    ranks.into_iter().map(|r| if (r as usize) < ones { 1.0 } else { -1.0 }).collect()
+    let mut b = vec![-1.0; rows * cols];
+    for j in 0..cols {
+        let mut column: Vec<_> = (0..rows).map(|i| (u[i * cols + j].to_f64(), i)).collect();
+        if (1..rows).contains(&ones) {
+            column.select_nth_unstable_by(ones, |&(x, m), &(y, n)| {
+                less(x, y).cmp(&less(y, x)).then(m.cmp(&n))
+            });
+        }
+        for &(_, i) in &column[..ones] {
+            b[i * cols + j] = 1.0;
+        }
+    }
+    b
 }
 
 /// +1 where u > -t.
@@ -162,5 +174,17 @@ fn ranks_are_how_many_elements_of_the_column_come_before() {
         };
         let expected: Vec<u32> = u.into_iter().enumerate().map(before).collect();
         assert_eq!(rank(&u, u.len(), 1, desc), expected, "descending: {desc}");
+    }
+}
+
+#[test]
+fn ones_are_the_elements_of_the_least_descending_ranks() {
+    for pattern in super::patterns::ALL {
+        let u: Vec<f64> = pattern.fill((40, 3), 1);
+        let ranks = rank(&u, 40, 3, true);
+        for ones in 0..=40 {
+            let least = ranks.iter().map(|&rank| if (rank as usize) < ones { 1.0 } else { -1.0 });
+            assert_eq!(bihalf(&u, 40, 3, ones), least.collect::<Vec<_>>(), "{pattern:?} {ones}");
+        }
     }
 }
