@@ -5,7 +5,7 @@
 //! | `NVCC` | the compiler, which must then be there; else `bin/nvcc` of `CUDA_HOME` or `CUDA_PATH`, nvcc of `PATH`, `/usr/local/cuda/bin/nvcc` |
 //! | `NVCC_CCBIN` | the host compiler that nvcc calls (nvcc's own variable) |
 //! | `BIHALF_CUDA_ARCHS` | architectures to compile machine code for, as `80,90`, or `none`; else `CUDA_COMPUTE_CAP`; else all that are known |
-//! | `BIHALF_CUDA_PTX` | architectures to keep PTX of; else the lowest one's and, from 9.0 on, that of 9.0 |
+//! | `BIHALF_CUDA_PTX` | architectures to keep PTX of; else that of the lowest one and, if some are below 9.0 and some are not, of 9.0 |
 //! | `BIHALF_CUDA_LINEINFO` | 1: keep source lines, for profilers and for the messages of the emulator |
 //! | `BIHALF_CUDA_COMPRESS` | 0: do not compress. What CUDA 12 compresses takes a driver of 525 or newer, what CUDA 13 does 580, as the toolkits do |
 //! | `BIHALF_REQUIRE_NVCC` | 1: a missing nvcc is an error, not a warning |
@@ -167,8 +167,9 @@ fn flags(nvcc: &Path) -> Vec<String> {
     let archs = architectures(nvcc);
     let ptx = numbers("BIHALF_CUDA_PTX").unwrap_or_else(|| {
         let lowest = archs.first().copied().unwrap_or(ARCHITECTURES[0]);
-        let in_clusters = archs.iter().any(|&arch| arch > CLUSTERS).then_some(CLUSTERS);
-        [lowest].into_iter().chain(in_clusters).collect()
+        let highest = archs.last().copied().unwrap_or(lowest);
+        let clusters = (lowest < CLUSTERS && CLUSTERS <= highest).then_some(CLUSTERS);
+        [lowest].into_iter().chain(clusters).collect()
     });
     for arch in archs {
         let source = SOURCES.into_iter().rfind(|&source| source <= arch).unwrap_or(arch);

@@ -123,6 +123,26 @@ fn sizes_around_networks_tiles_and_vectors_match_the_oracle() {
     }
 }
 
+/// Few and small enough for Miri, which looks at each access to memory, knows no vector instructions
+/// and so takes plain code.
+#[test]
+fn small_matrices_match_the_oracle() {
+    fn of<T: Element>(turn: usize, shape: (usize, usize)) {
+        for k in [1, shape.0.div_ceil(2), shape.0] {
+            for pattern in [Pattern::WithNan, Pattern::SignedZeros, Pattern::FewDistinct] {
+                let _context = Context::new::<T, Cpu>(&Cpu, (shape, pattern, turn, k));
+                let u: Vec<T> = pattern.fill(shape, turn as u64);
+                matches_the_oracle(&u, shape, LAYS[turn % LAYS.len()], k);
+            }
+        }
+    }
+    for (turn, shape) in [(1, 1), (7, 3), (33, 17), (70, 18)].into_iter().enumerate() {
+        of::<f32>(turn, shape);
+        of::<f64>(turn + 1, shape);
+        of::<f16>(turn + 2, shape);
+    }
+}
+
 /// Several tiles side by side, their last one not full; a sample of the rows for the brackets; more
 /// rows than lanes of 16 bits can count.
 const MANY_ROWS: [(usize, usize); 3] = [(2049, 84), (16_384, 33), (40_001, 17)];

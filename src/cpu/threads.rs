@@ -47,11 +47,17 @@ pub(crate) fn for_each_chunk<T: Send>(
     let size = size.max(1);
     #[cfg(feature = "rayon")]
     if work >= PARALLEL_FROM {
-        data.par_chunks_mut(size).enumerate().for_each(|(i, chunk)| f(i, chunk));
-        return;
+        return share(data, size, &f);
     }
     let _ = work;
     data.chunks_mut(size).enumerate().for_each(|(i, chunk)| f(i, chunk));
+}
+
+/// The chunks, shared among threads. Compiled once for a type, not for each loop: what rayon needs
+/// around a loop is many times as large as the loops here, and programs compile it once more.
+#[cfg(feature = "rayon")]
+fn share<T: Send>(data: &mut [T], size: usize, f: &(dyn Fn(usize, &mut [T]) + Sync)) {
+    data.par_chunks_mut(size).enumerate().for_each(|(i, chunk)| f(i, chunk));
 }
 
 /// Like [`for_each_chunk`] where an element takes as little time as in Bi-half.
@@ -74,13 +80,21 @@ pub(crate) fn for_each_chunk_pair<T: Send, U: Send>(
     let (left_size, right_size) = (left_size.max(1), right_size.max(1));
     #[cfg(feature = "rayon")]
     if work >= PARALLEL_FROM {
-        let right = right.par_chunks_mut(right_size);
-        let pairs = left.par_chunks_mut(left_size).zip(right);
-        pairs.enumerate().for_each(|(i, (l, r))| f(i, l, r));
-        return;
+        return share_pairs((left, left_size), (right, right_size), &f);
     }
     let _ = work;
     let pairs = left.chunks_mut(left_size).zip(right.chunks_mut(right_size));
+    pairs.enumerate().for_each(|(i, (l, r))| f(i, l, r));
+}
+
+/// As [`share`].
+#[cfg(feature = "rayon")]
+fn share_pairs<T: Send, U: Send>(
+    (left, left_size): (&mut [T], usize),
+    (right, right_size): (&mut [U], usize),
+    f: &(dyn Fn(usize, &mut [T], &mut [U]) + Sync),
+) {
+    let pairs = left.par_chunks_mut(left_size).zip(right.par_chunks_mut(right_size));
     pairs.enumerate().for_each(|(i, (l, r))| f(i, l, r));
 }
 

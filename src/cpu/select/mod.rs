@@ -27,8 +27,6 @@ mod refine;
 mod search;
 mod source;
 mod stream;
-#[cfg(test)]
-mod tests;
 mod tile;
 
 pub use emit::Strip;
