@@ -87,12 +87,16 @@ pub(crate) fn for_each_chunk_pair<T: Send, U: Send>(
     pairs.enumerate().for_each(|(i, (l, r))| f(i, l, r));
 }
 
+/// What is done with the `i`-th chunks of two buffers.
+#[cfg(feature = "rayon")]
+type OnPair<'a, T, U> = dyn Fn(usize, &mut [T], &mut [U]) + Sync + 'a;
+
 /// As [`share`].
 #[cfg(feature = "rayon")]
 fn share_pairs<T: Send, U: Send>(
     (left, left_size): (&mut [T], usize),
     (right, right_size): (&mut [U], usize),
-    f: &(dyn Fn(usize, &mut [T], &mut [U]) + Sync),
+    f: &OnPair<'_, T, U>,
 ) {
     let pairs = left.par_chunks_mut(left_size).zip(right.par_chunks_mut(right_size));
     pairs.enumerate().for_each(|(i, (l, r))| f(i, l, r));

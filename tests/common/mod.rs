@@ -60,8 +60,8 @@ pub fn shapes() -> impl Iterator<Item = (usize, usize)> {
 
 /// The patterns to try on a shape with a type, numbered: all of them on a CPU or a device. The
 /// emulator takes a thousand times as long as a device. There a fifth of them is tried, or a single
-/// one on matrices above 3000 elements, each shape and type its own: a kernel runs on many shapes,
-/// and so meets all patterns. `BIHALF_TEST=long` leaves none out.
+/// one on matrices above 3000 elements, another one for each shape and type: a kernel runs on many
+/// shapes, and so meets many patterns. `BIHALF_TEST=long` leaves none out.
 ///
 /// Further runs, which only try another schedule or capability, share these cases among them.
 pub fn cases<'a, T: Element, B: Backend>(
