@@ -14,7 +14,8 @@ need cc "install a C compiler, for instance the package gcc or clang"
 . scripts/step.sh
 
 # The core and the candle adapter with overflow checks and debug assertions: units, every promise on the
-# CPU and on CUDA, examples, documentation. Together, so that both are compiled once.
+# CPU and on CUDA (where that is the emulator, as a device of capability 8.0 that does all in order),
+# examples, documentation. Together, so that both are compiled once.
 step cargo test --locked --package bihalf --package bihalf-candle --features bihalf/cuda
 # The CUDA promises again, on part of the cases each, as other devices and other schedules have it.
 run() {
@@ -22,9 +23,8 @@ run() {
         --package bihalf --package bihalf-candle --features bihalf/cuda --test ops -- \
         rank bihalf sign codes relax loss cuda threshold torch
 }
-run 1 CUDAEMU_CC=75 CUDAEMU_BLOCK_ORDER=reverse
+run 1 CUDAEMU_CC=75 CUDAEMU_BLOCK_ORDER=reverse CUDAEMU_STREAMS=eager
 run 2 CUDAEMU_CC=90 CUDAEMU_SEED=1
-run 3 CUDAEMU_CC=80 CUDAEMU_SEED=2 CUDAEMU_STREAMS=eager
 # Without the thread pool, which one file knows of: each operation gives what its documentation says, and
 # allocates nothing. That results do not depend on threads is tested above.
 step cargo test --locked --package bihalf --no-default-features --test allocations

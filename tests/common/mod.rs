@@ -63,7 +63,7 @@ pub fn shapes() -> impl Iterator<Item = (usize, usize)> {
 /// one on matrices above 3000 elements, another one for each shape and type: a kernel runs on many
 /// shapes, and so meets many patterns. `BIHALF_TEST=long` leaves none out.
 ///
-/// Further runs, which only try another schedule or capability, share these cases among them.
+/// Further runs, which only try another schedule or capability, take a third of these each.
 pub fn cases<'a, T: Element, B: Backend>(
     backend: &B,
     patterns: &'a [Pattern],
