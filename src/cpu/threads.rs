@@ -53,8 +53,9 @@ pub(crate) fn for_each_chunk<T: Send>(
     data.chunks_mut(size).enumerate().for_each(|(i, chunk)| f(i, chunk));
 }
 
-/// The chunks, shared among threads. Compiled once for a type, not for each loop: what rayon needs
-/// around a loop is many times as large as the loops here, and programs compile it once more.
+/// Calls `f` for each chunk, on all threads. Compiled once for each type, not once for each loop: what
+/// rayon puts around a loop is many times as large as the loops here, and every program that links
+/// this crate compiles it again.
 #[cfg(feature = "rayon")]
 fn share<T: Send>(data: &mut [T], size: usize, f: &(dyn Fn(usize, &mut [T]) + Sync)) {
     data.par_chunks_mut(size).enumerate().for_each(|(i, chunk)| f(i, chunk));
@@ -87,11 +88,11 @@ pub(crate) fn for_each_chunk_pair<T: Send, U: Send>(
     pairs.enumerate().for_each(|(i, (l, r))| f(i, l, r));
 }
 
-/// What is done with the `i`-th chunks of two buffers.
+/// What is called with the `i`-th chunks of two buffers.
 #[cfg(feature = "rayon")]
 type OnPair<'a, T, U> = dyn Fn(usize, &mut [T], &mut [U]) + Sync + 'a;
 
-/// As [`share`].
+/// Like [`share`] over two buffers in step.
 #[cfg(feature = "rayon")]
 fn share_pairs<T: Send, U: Send>(
     (left, left_size): (&mut [T], usize),
