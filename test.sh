@@ -13,9 +13,9 @@ need cc "install a C compiler, for instance the package gcc or clang"
 . scripts/cuda_env.sh
 . scripts/step.sh
 
-# The core and the candle adapter with overflow checks and debug assertions: units, every promise on the
-# CPU and on CUDA (where that is the emulator, as a device of capability 8.0 that does all in order),
-# examples, documentation. Together, so that both are compiled once.
+# The core and the candle adapter with overflow checks and debug assertions: units, every promise on
+# the CPU and on CUDA (where that is the emulator, as a device of capability 8.0 that does all in
+# order), examples, documentation. Together, so that both are compiled once.
 step cargo test --locked --package bihalf --package bihalf-candle --features bihalf/cuda
 # The CUDA promises again, on part of the cases each, as other devices and other schedules have it.
 run() {
@@ -25,8 +25,8 @@ run() {
 }
 run 1 CUDAEMU_CC=75 CUDAEMU_BLOCK_ORDER=reverse CUDAEMU_STREAMS=eager
 run 2 CUDAEMU_CC=90 CUDAEMU_SEED=1
-# Without the thread pool, which one file knows of: each operation gives what its documentation says, and
-# allocates nothing. That results do not depend on threads is tested above.
+# Without the thread pool, which one file knows of: each operation gives what its documentation
+# says, and allocates nothing. That results do not depend on threads is tested above.
 step cargo test --locked --package bihalf --no-default-features --test allocations
 step cargo test --locked --package bihalf --no-default-features --doc
 # The emulator itself, if it has changed.

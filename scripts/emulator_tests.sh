@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs the emulator's own tests, unless nothing in its folder has changed since they passed: then
-# cuda-emulator/tested.sha256 has the digest of what is there. A run that passes writes it; commit it.
-# With --always they run in any case.
+# cuda-emulator/tested.sha256 has the digest of what is there. A run that passes writes it; commit
+# it. With --always they run in any case.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -94,7 +94,8 @@ fn text(table: &Table) -> String {
     text
 }
 
-/// The table that a text is of; what all architectures have of shared memory is that of the one with most.
+/// The table that a text is of; what all architectures have of shared memory is that of the one
+/// with most.
 fn of_text(text: &str) -> Table {
     let mut table = Table::new();
     for line in text.lines().filter(|line| !line.starts_with('#')) {

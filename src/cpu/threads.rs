@@ -53,9 +53,9 @@ pub(crate) fn for_each_chunk<T: Send>(
     data.chunks_mut(size).enumerate().for_each(|(i, chunk)| f(i, chunk));
 }
 
-/// Calls `f` for each chunk, on all threads. Compiled once for each type, not once for each loop: what
-/// rayon puts around a loop is many times as large as the loops here, and every program that links
-/// this crate compiles it again.
+/// Calls `f` for each chunk, on all threads. Compiled once for each type, not once for each loop:
+/// what rayon puts around a loop is many times as large as the loops here, and every program that
+/// links this crate compiles it again.
 #[cfg(feature = "rayon")]
 fn share<T: Send>(data: &mut [T], size: usize, f: &(dyn Fn(usize, &mut [T]) + Sync)) {
     data.par_chunks_mut(size).enumerate().for_each(|(i, chunk)| f(i, chunk));

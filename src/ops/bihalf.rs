@@ -51,10 +51,10 @@
 //!   to it as rows are read; the few elements between them are listed. What is larger than caches is
 //!   written past them.
 //!   Extra memory for each thread: 4 KB, and 16 M bytes for each 16 of its columns, at most 128 M and
-//!   above 16,384 rows 64 M; from 65,536 rows 48 M for each 64 columns, at most 384 M, and 80 M more.
-//!   Data with many equal values take up to about three times as long as data without.
-//!   The portable form gathers 16 columns and selects in each by itself, about ten times as slow; extra
-//!   memory for each thread: the keys of 16 columns.
+//!   above 16,384 rows 64 M; from 65,536 rows 48 M for each 64 columns, at most 384 M, and 80 M
+//!   more. Data with many equal values take up to about three times as long as data without.
+//!   The portable form gathers 16 columns and selects in each by itself, about ten times as slow;
+//!   extra memory for each thread: the keys of 16 columns.
 //! - **Backward** on the CPU: O(M K), no extra memory, one pass. `B` may be packed: then 12 bytes an
 //!   element are moved for `f32` rather than 16.
 //! - **Threads** share columns (backward: rows) from 2^18 elements on.

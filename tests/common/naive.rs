@@ -39,8 +39,8 @@ pub fn argsort(ranks: &[u32], cols: usize) -> Vec<u32> {
     rows
 }
 
-/// +1 for the `ones` elements of each column that come first in descending order, equal ones by row,
-/// as `f64`.
+/// +1 for the `ones` elements of each column that come first in descending order, equal ones by
+/// row, as `f64`.
 pub fn bihalf<T: Element>(u: &[T], rows: usize, cols: usize, ones: usize) -> Vec<f64> {
     let mut b = vec![-1.0; rows * cols];
     for j in 0..cols {

@@ -5,8 +5,8 @@ use crate::MatMut;
 use std::marker::PhantomData;
 use std::ops::Range;
 
-/// Elements from the start of one gathered column to the start of the next: not a power of two, since then
-/// the columns' cache lines would share a set.
+/// Elements from the start of one gathered column to the start of the next: not a power of two,
+/// since then the columns' cache lines would share a set.
 pub(crate) fn column_stride(rows: usize) -> usize {
     rows.next_multiple_of(LANES) + LANES
 }

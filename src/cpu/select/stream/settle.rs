@@ -212,8 +212,8 @@ fn window(ends: (f32, f32), count: usize, need: usize) -> (f64, f64) {
     if window.0 <= window.1 { window } else { (least, greatest) }
 }
 
-/// The `need`-th greatest value, and the last row of the elements that equal it and are ones. `need` is at
-/// least 1.
+/// The `need`-th greatest value, and the last row of the elements that equal it and are ones.
+/// `need` is at least 1.
 fn boundary(
     (values, places): (&[f64], &[u32]),
     need: usize,
