@@ -12,6 +12,7 @@
 //!
 //! Without nvcc the crate builds and its CUDA calls return `Error::KernelsNotBuilt`.
 
+use std::collections::BTreeSet;
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
@@ -191,7 +192,7 @@ fn architectures(nvcc: &Path) -> Vec<u32> {
         .unwrap_or_else(|error| panic!("nvcc cannot list its architectures\n{error}"));
     let known: Vec<u32> =
         known.lines().filter_map(|line| line.trim().strip_prefix("sm_")?.parse().ok()).collect();
-    let mut archs = match wanted {
+    let archs = match wanted {
         Some(wanted) => {
             let unknown: Vec<_> = wanted.iter().filter(|arch| !known.contains(arch)).collect();
             assert!(
@@ -203,12 +204,10 @@ fn architectures(nvcc: &Path) -> Vec<u32> {
         None => ARCHITECTURES.into_iter().filter(|arch| known.contains(arch)).collect(),
     };
     assert!(!archs.is_empty(), "this nvcc knows none of {ARCHITECTURES:?}, only {known:?}");
-    archs.sort();
-    archs.dedup();
     archs
 }
 
-/// The numbers of a variable such as `80,90`, `8.0` or `sm_80`.
+/// The numbers of a variable such as `80,90`, `8.0` or `sm_80`, ascending, each once.
 fn numbers(name: &str) -> Option<Vec<u32>> {
     let value = variable(name)?;
     let number = |part: &str| {
@@ -217,7 +216,8 @@ fn numbers(name: &str) -> Option<Vec<u32>> {
             .parse()
             .unwrap_or_else(|_| panic!("{name}={value:?}: expected numbers such as 80,90"))
     };
-    Some(value.split([',', ';', ' ']).filter(|part| !part.is_empty()).map(number).collect())
+    let parts = value.split([',', ';', ' ']).filter(|part| !part.is_empty());
+    Some(parts.map(number).collect::<BTreeSet<_>>().into_iter().collect())
 }
 
 /// A folder that all profiles of this build share.

@@ -22,8 +22,9 @@ fn passes(isa: &str, tests: &[&str]) {
     assert!(!output.contains(" 0 passed"), "{isa}: no test was run");
 }
 
-const PROMISES: [&str; 7] = [
+const PROMISES: [&str; 8] = [
     "isa::sizes",
+    "isa::small",
     "rank::sizes",
     "rank::rank_takes_nan",
     "bihalf::every",
@@ -43,7 +44,7 @@ fn avx2_keeps_all_promises() {
     if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
         passes("avx2", &PROMISES);
     } else {
-        eprintln!("avx2_keeps_all_promises: SKIPPED: this machine has no AVX2 with FMA");
+        say("avx2_keeps_all_promises: SKIPPED: this machine has no AVX2 with FMA");
     }
 }
 
@@ -56,7 +57,7 @@ fn avx512_keeps_all_promises() {
     if has {
         passes("avx512", &PROMISES);
     } else {
-        eprintln!("avx512_keeps_all_promises: SKIPPED: this machine has no AVX-512");
+        say("avx512_keeps_all_promises: SKIPPED: this machine has no AVX-512");
     }
 }
 
@@ -123,8 +124,8 @@ fn sizes_around_networks_tiles_and_vectors_match_the_oracle() {
     }
 }
 
-/// Few and small enough for Miri, which looks at each access to memory, knows no vector instructions
-/// and so takes plain code.
+/// Few and small enough for Miri, which looks at each access to memory, knows no vector
+/// instructions and so takes plain code.
 #[test]
 fn small_matrices_match_the_oracle() {
     fn of<T: Element>(turn: usize, shape: (usize, usize)) {

@@ -1,10 +1,10 @@
 //! Machine code of the kernels, for the tables in `kernels/` of what it needs and consists of.
 //!
-//! Compiling it takes minutes, so it happens only when the first line of a table names other sources or
-//! another release of nvcc. `BIHALF_WRITE_RESOURCES=1` compiles and rewrites the tables; read the diff
-//! before you commit it.
+//! Compiling it takes minutes, so it happens only when the first line of a table names other
+//! sources; a table of another release of nvcc is not compared. `BIHALF_WRITE_RESOURCES=1` compiles
+//! and rewrites the tables; read the diff before you commit it.
 
-use crate::common::device::say;
+use crate::common::say;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -40,6 +40,18 @@ fn writes() -> bool {
     std::env::var_os("BIHALF_WRITE_RESOURCES").is_some()
 }
 
+/// Whether this nvcc's numbers can be compared with a table, in a file that has `kept` now; if
+/// not, says so. A table that is written anew may be of any.
+pub fn is_of_this_nvcc(file: &str, kept: &str) -> bool {
+    let head = kept.lines().next().unwrap_or_default();
+    let of = head.trim_start_matches("# nvcc ").split(',').next().unwrap_or_default();
+    let is = writes() || of == release();
+    if !is {
+        say(&format!("{file}: SKIPPED: is of nvcc {of}, not of {}", release()));
+    }
+    is
+}
+
 /// Of the kernels' sources and of how they are compiled (FNV-1a).
 fn digest() -> u64 {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -55,19 +67,17 @@ fn digest() -> u64 {
     })
 }
 
-/// The table to check, in a file that has `kept` now: that one if it is of these sources, else what `text`
-/// makes of machine code that is compiled now, which must not differ.
+/// The table to check, in a file that has `kept` now: that one if it is of these sources, else what
+/// `text` makes of machine code that is compiled now, which must not differ.
 #[track_caller]
 pub fn table(file: &str, kept: &str, text: impl FnOnce(&MachineCode) -> String) -> Option<String> {
-    let of = kept.lines().next().unwrap_or_default();
+    if !is_of_this_nvcc(file, kept) {
+        return None;
+    }
     if !writes() {
-        if of == head() {
+        if kept.lines().next() == Some(&head()) {
             say(&format!("{file}: is of these sources and nvcc {}: not compiled again", release()));
             return Some(kept.to_owned());
-        }
-        if !of.starts_with(&format!("# nvcc {},", release())) {
-            say(&format!("{file}: SKIPPED: is not of nvcc {}, but: {of}", release()));
-            return None;
         }
         say(&format!("{file}: sources have changed: machine code is compiled"));
     }

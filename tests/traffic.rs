@@ -5,15 +5,15 @@
 //! kernel, `BIHALF_WRITE_RESOURCES=1 cargo test --features cuda traffic` writes it anew: read the
 //! difference before committing it.
 
-use crate::common::device::{self, say};
-use crate::common::naive;
 use crate::common::patterns::Pattern;
-use crate::machine_code::{assert_table, release};
+use crate::common::{device, naive, say};
+use crate::machine_code::{assert_table, is_of_this_nvcc, release};
 use bihalf::cuda::{Cuda, DeviceMut, DeviceRef};
 use bihalf::half::f16;
 use bihalf::{Backend, Element, Matrix, Ones, Order, Outputs, PackedCodes, Pull, Signs};
 use std::fmt::Write;
 
+const FILE: &str = "kernels/traffic.txt";
 const TABLE: &str = include_str!("../kernels/traffic.txt");
 
 /// Counts of all launches of a call.
@@ -239,9 +239,7 @@ fn traffic_is_that_of_the_table_and_as_little_as_promised() {
         say("traffic: SKIPPED: only the emulator counts");
         return;
     }
-    let of = TABLE.lines().next().unwrap_or_default().trim_start_matches("# nvcc ");
-    if of != release() {
-        say(&format!("kernels/traffic.txt: SKIPPED: is of nvcc {of}, not of {}", release()));
+    if !is_of_this_nvcc(FILE, TABLE) {
         return;
     }
     let file = format!("{}/traffic-{}", env!("CARGO_TARGET_TMPDIR"), std::process::id());
@@ -258,5 +256,5 @@ fn traffic_is_that_of_the_table_and_as_little_as_promised() {
     for row in said.lines().filter_map(|line| line.strip_prefix("row ")) {
         writeln!(table, "{row}").unwrap();
     }
-    assert_table("kernels/traffic.txt", TABLE, &table);
+    assert_table(FILE, TABLE, &table);
 }

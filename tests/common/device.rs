@@ -3,10 +3,10 @@
 
 #![allow(unsafe_code)]
 
+pub use super::say;
 use bihalf::cuda::{self, Cuda, Kernels};
 use bihalf::cudarc::driver::CudaContext;
 use bihalf::{Backend, Error};
-use std::io::Write;
 use std::process::Command;
 use std::sync::{Arc, OnceLock};
 
@@ -90,11 +90,6 @@ fn load_emulator_unless_there_is_a_driver() -> bool {
     }
     let executable = std::env::current_exe().expect("the test's executable");
     load(executable.with_file_name("libcuda_emulator.so").as_os_str())
-}
-
-/// Says something whether the test passes or not: the test runner holds back what `eprintln!` says.
-pub fn say(what: &str) {
-    writeln!(std::io::stderr(), "{what}").expect("standard error");
 }
 
 /// Whether this process is the one that a test has started for itself, with settings of its own.

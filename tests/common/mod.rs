@@ -120,6 +120,13 @@ pub enum Lay {
 
 pub const LAYS: [Lay; 4] = [Lay::Dense, Lay::Padded, Lay::Transposed, Lay::Aligned];
 
+/// Says something whether the test passes or not: the test runner holds back what `eprintln!` says.
+#[cfg(any(feature = "cuda", target_arch = "x86_64"))]
+pub fn say(what: &str) {
+    use std::io::Write;
+    writeln!(std::io::stderr(), "{what}").expect("standard error");
+}
+
 /// Tells what was being tested when a test panics.
 pub struct Context(String);
 
