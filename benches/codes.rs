@@ -28,7 +28,7 @@ pub fn bench(c: &mut Criterion) {
         let (mut ours, mut theirs) = (vec![0.0; rows * cols], vec![0.0; rows * cols]);
         pack_into(u, codes.as_mut()).unwrap();
         let bytes = pack_loop(&data, cols);
-        assert_eq!(codes.to_bytes(), bytes);
+        assert_eq!(codes.to_bytes().unwrap(), bytes);
         let packed = codes.clone();
         let unpack = |dense: &mut [f32]| {
             unpack_into(black_box(packed.as_ref()), MatMut::new(dense, rows, cols).unwrap())

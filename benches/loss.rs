@@ -100,7 +100,7 @@ fn from_codes(
     u: MatRef<'_, f32>,
 ) {
     let codes = Codes::from_dense(u).unwrap();
-    let signs = codes.to_dense::<f32>();
+    let signs = codes.to_dense::<f32>().unwrap();
     let b = MatRef::new(&signs, rows, k).unwrap();
     let (gamma, pull) = (6.0, Pull::new(6.0));
     let mut slopes = vec![0.0; slopes_len(rows)];

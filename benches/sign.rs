@@ -28,7 +28,7 @@ pub fn bench(c: &mut Criterion) {
         packed(&mut codes);
         by_loop(&data, &mut theirs);
         assert_eq!(ours, theirs);
-        assert_eq!(codes.to_dense::<f32>(), theirs);
+        assert_eq!(codes.to_dense::<f32>().unwrap(), theirs);
 
         let mut g = group(c, "sign", rows * cols);
         g.bench_function(id("cpu", shape), |b| b.iter(|| dense(&mut ours)));

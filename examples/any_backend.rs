@@ -107,7 +107,7 @@ fn train<B: Backend>(backend: &B) -> Result<()> {
 
     let words = backend.download(&buffers.codes)?;
     let codes = CodesRef::new(&words, ITEMS, BITS)?;
-    let ones = bihalf::ops::stats::ones(codes);
+    let ones = bihalf::ops::stats::ones(codes)?;
     assert!(ones.iter().all(|&n| n as usize == ITEMS / 2), "a bit is not balanced");
     println!("each of {BITS} bits is +1 for {} of {ITEMS} items", ITEMS / 2);
     Ok(())

@@ -6,7 +6,9 @@
 //! Words lie in memory in little-endian byte order on every machine: the byte view is the file
 //! format.
 
-use crate::{Element, Error, MatRef, Result, Storage};
+use crate::memory::allocate;
+use crate::ops::check_length;
+use crate::{Element, Error, MatMut, MatRef, Result, Storage};
 
 /// Bits in a word.
 pub const WORD_BITS: usize = u64::BITS as usize;
@@ -115,17 +117,29 @@ impl<'a> CodesRef<'a> {
     }
 
     /// The codes as bytes, each row `bits.div_ceil(8)` bytes: the format of binary indexes.
-    pub fn to_bytes(&self) -> Vec<u8> {
-        let row = self.bits.div_ceil(8);
-        (0..self.rows)
-            .flat_map(|i| &bytemuck::cast_slice::<_, u8>(self.row(i))[..row])
-            .copied()
-            .collect()
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`] when there is no memory for them.
+    pub fn to_bytes(&self) -> Result<Vec<u8>> {
+        let row_bytes = self.bits.div_ceil(8);
+        let mut bytes = allocate((self.rows, row_bytes), 0)?;
+        if self.bits > 0 {
+            let words = self.words().chunks(words_per_row(self.bits));
+            for (to, from) in bytes.chunks_mut(row_bytes).zip(words) {
+                to.copy_from_slice(&bytemuck::cast_slice(from)[..row_bytes]);
+            }
+        }
+        Ok(bytes)
     }
 
     /// The codes as +1 and -1, row-major.
-    pub fn to_dense<T: Element>(&self) -> Vec<T> {
-        (0..self.rows).flat_map(|i| self.row_bits(i).map(T::plus_or_minus_one)).collect()
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`] when there is no memory for them.
+    pub fn to_dense<T: Element>(&self) -> Result<Vec<T>> {
+        let mut dense = allocate(self.shape(), T::default())?;
+        crate::cpu::codes::unpack(*self, MatMut::new(&mut dense, self.rows, self.bits)?);
+        Ok(dense)
     }
 }
 
@@ -154,8 +168,8 @@ impl<'a> CodesMut<'a> {
 ///
 /// let b = [1.0f32, -1.0, 1.0, -1.0, -1.0, 1.0];
 /// let codes = Codes::from_dense(MatRef::new(&b, 2, 3)?)?;
-/// assert_eq!(codes.to_bytes(), [0b101, 0b100]);
-/// assert_eq!(codes.as_ref().to_dense::<f32>(), b);
+/// assert_eq!(codes.to_bytes()?, [0b101, 0b100]);
+/// assert_eq!(codes.to_dense::<f32>()?, b);
 /// # Ok::<(), bihalf::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -169,15 +183,15 @@ impl Codes {
     /// `rows` codes of `bits` zero bits (all -1).
     ///
     /// # Errors
-    /// [`Error::TooLarge`] when the size overflows.
+    /// [`Error::TooLarge`] when there is no memory for them.
     pub fn zeros(rows: usize, bits: usize) -> Result<Self> {
-        Ok(Self { words: vec![0; checked_words(rows, bits)?], rows, bits })
+        Ok(Self { words: allocate((rows, words_per_row(bits)), 0)?, rows, bits })
     }
 
     /// Bit 1 wherever the element is greater than 0; 0, negative values and NaN give bit 0.
     ///
     /// # Errors
-    /// [`Error::TooLarge`] when the size overflows.
+    /// As [`sign`](crate::ops::sign).
     pub fn from_dense<T: Element>(dense: MatRef<'_, T>) -> Result<Self> {
         crate::ops::sign::forward_packed(dense)
     }
@@ -186,15 +200,13 @@ impl Codes {
     ///
     /// # Errors
     /// [`Error::Length`] when the number of bytes is not `rows * bits.div_ceil(8)`,
-    /// [`Error::PadBits`] when a bit behind the last one of a row is set.
+    /// [`Error::PadBits`] when a bit behind the last one of a row is set, [`Error::TooLarge`] when
+    /// there is no memory for the codes.
     pub fn from_bytes(bytes: &[u8], rows: usize, bits: usize) -> Result<Self> {
-        let mut codes = Self::zeros(rows, bits)?;
         let row_bytes = bits.div_ceil(8);
-        let expected = rows * row_bytes;
-        if bytes.len() != expected {
-            let (what, why) = ("bytes", "rows * ceil(bits / 8)");
-            return Err(Error::Length { what, why, expected, got: bytes.len() });
-        }
+        let expected = rows.saturating_mul(row_bytes);
+        check_length("bytes", "rows * ceil(bits / 8)", expected, bytes.len())?;
+        let mut codes = Self::zeros(rows, bits)?;
         if bits == 0 {
             return Ok(codes);
         }
@@ -242,12 +254,18 @@ impl Codes {
     }
 
     /// See [`CodesRef::to_bytes`].
-    pub fn to_bytes(&self) -> Vec<u8> {
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`].
+    pub fn to_bytes(&self) -> Result<Vec<u8>> {
         self.as_ref().to_bytes()
     }
 
     /// See [`CodesRef::to_dense`].
-    pub fn to_dense<T: Element>(&self) -> Vec<T> {
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`].
+    pub fn to_dense<T: Element>(&self) -> Result<Vec<T>> {
         self.as_ref().to_dense()
     }
 }

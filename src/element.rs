@@ -60,6 +60,8 @@ pub trait Real:
     fn of(value: f64) -> Self;
     /// Hyperbolic tangent.
     fn tanh(self) -> Self;
+    /// Neither NaN nor infinite.
+    fn is_finite(self) -> bool;
 }
 
 pub(crate) mod sealed {
@@ -156,6 +158,10 @@ macro_rules! ieee {
 
             fn tanh(self) -> Self {
                 <$float>::tanh(self)
+            }
+
+            fn is_finite(self) -> bool {
+                <$float>::is_finite(self)
             }
         }
 

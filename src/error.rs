@@ -41,10 +41,10 @@ pub enum Error {
         known: &'static str,
     },
 
-    /// Shape and strides, or an allocation that follows from a shape, do not fit in `usize`.
+    /// Shape and strides do not fit in `usize`, or there is no memory for what follows from a shape.
     #[error(
-        "a {rows} x {cols} matrix with strides ({row_stride}, {col_stride}) does not fit in the \
-         address space; split it into smaller batches"
+        "a {rows} x {cols} matrix with strides ({row_stride}, {col_stride}), or what a call on \
+         it needs, does not fit in memory; split it into smaller batches"
     )]
     TooLarge {
         /// Rows asked for.
@@ -151,7 +151,9 @@ pub enum Error {
     },
 
     /// Text that is not a saved [`Threshold`](crate::ops::threshold::Threshold).
-    #[error("line {line} of a saved threshold: {message}")]
+    #[error(
+        "line {line} of a saved threshold: {message}; save the threshold anew, or restore the file"
+    )]
     Parse {
         /// 1-based line.
         line: usize,

@@ -21,7 +21,7 @@
 //!
 //! // At inference: sign(U), one bit a bit.
 //! let codes = ops::sign::forward_packed(u)?;
-//! assert_eq!(codes.to_bytes(), [0b01, 0b01, 0b01, 0b01]);
+//! assert_eq!(codes.to_bytes()?, [0b01, 0b01, 0b01, 0b01]);
 //! # Ok::<(), bihalf::Error>(())
 //! ```
 //!
@@ -59,6 +59,7 @@ pub mod cuda;
 mod element;
 mod error;
 mod matrix;
+mod memory;
 pub mod ops;
 pub mod plan;
 mod workspace;

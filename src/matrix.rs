@@ -1,6 +1,7 @@
 //! Borrowed matrix views: a buffer, a shape and strides. Lengths, overflow and overlap are
 //! checked here, once; past a constructor a view is right.
 
+use crate::memory::allocate;
 use crate::{Error, Result};
 
 /// Something that holds a known number of elements: a slice here, a device slice elsewhere.
@@ -237,8 +238,18 @@ impl<'a, T: Copy> MatRef<'a, T> {
     }
 
     /// The elements, row by row, without gaps.
-    pub fn to_vec(&self) -> Vec<T> {
-        (0..self.rows()).flat_map(|i| self.row(i)).collect()
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`] when there is no memory for them.
+    pub fn to_vec(&self) -> Result<Vec<T>>
+    where
+        T: Default,
+    {
+        let mut elements = allocate(self.shape(), T::default())?;
+        for (i, row) in elements.chunks_mut(self.cols().max(1)).enumerate() {
+            row.iter_mut().zip(self.row(i)).for_each(|(to, from)| *to = from);
+        }
+        Ok(elements)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::codes::words_per_row;
 use crate::cpu::simd::Detected;
-use crate::{Element, cpu};
+use crate::{Element, Layout, Result, cpu, memory, ops};
 
 /// Scratch memory of the operations that need some (`rank`, `argsort`, Bi-half forward).
 ///
@@ -31,14 +31,17 @@ impl Workspace {
     /// A workspace with all that calls on `rows` x `cols` matrices of `T` need.
     ///
     /// # Errors
-    /// [`Error::TooLarge`](crate::Error::TooLarge) when `rows * cols` overflows;
+    /// [`Error::TooManyRows`](crate::Error::TooManyRows);
+    /// [`Error::TooLarge`](crate::Error::TooLarge) when there is no memory for it;
     /// [`Error::InstructionSet`](crate::Error::InstructionSet), see [`bihalf`](crate::ops::bihalf).
-    pub fn for_shape<T: Element>(rows: usize, cols: usize) -> crate::Result<Self> {
-        crate::Layout::new(rows, cols, cols, 1)?;
-        let isa = cpu::simd::detected()?;
+    pub fn for_shape<T: Element>(rows: usize, cols: usize) -> Result<Self> {
         let mut ws = Self::new();
-        ws.tiles_and_codes::<T>(isa, (rows, cols));
-        ws.orders::<T>((rows, cols));
+        if Layout::new(rows, cols, cols, 1)?.is_empty() {
+            return Ok(ws);
+        }
+        ops::check_rows(rows)?;
+        ws.tiles_and_codes::<T>(cpu::simd::detected()?, (rows, cols))?;
+        ws.orders::<T>((rows, cols))?;
         Ok(ws)
     }
 
@@ -49,8 +52,12 @@ impl Workspace {
 
     /// Scratch memory of Bi-half's forward.
     #[inline]
-    pub(crate) fn tiles<T: Element>(&mut self, isa: Detected, shape: (usize, usize)) -> &mut [u64] {
-        self.at_least(cpu::select::scratch_words::<T>(isa, shape))
+    pub(crate) fn tiles<T: Element>(
+        &mut self,
+        isa: Detected,
+        shape: (usize, usize),
+    ) -> Result<&mut [u64]> {
+        self.at_least(cpu::select::scratch_words::<T>(isa, shape), shape)
     }
 
     /// The same, and room for packed codes.
@@ -58,21 +65,23 @@ impl Workspace {
         &mut self,
         isa: Detected,
         (rows, cols): (usize, usize),
-    ) -> (&mut [u64], &mut [u64]) {
+    ) -> Result<(&mut [u64], &mut [u64])> {
         let tiles = cpu::select::scratch_words::<T>(isa, (rows, cols));
-        self.at_least(tiles + rows * words_per_row(cols)).split_at_mut(tiles)
+        let codes = rows.saturating_mul(words_per_row(cols));
+        let words = self.at_least(tiles.saturating_add(codes), (rows, cols))?;
+        Ok(words.split_at_mut(tiles))
     }
 
     /// Scratch memory of ranks and argsort.
-    pub(crate) fn orders<T: Element>(&mut self, shape: (usize, usize)) -> &mut [u64] {
-        self.at_least(cpu::rank::scratch_words::<T>(shape))
+    pub(crate) fn orders<T: Element>(&mut self, shape: (usize, usize)) -> Result<&mut [u64]> {
+        self.at_least(cpu::rank::scratch_words::<T>(shape), shape)
     }
 
     #[inline]
-    fn at_least(&mut self, len: usize) -> &mut [u64] {
+    fn at_least(&mut self, len: usize, shape: (usize, usize)) -> Result<&mut [u64]> {
         if self.words.len() < len {
-            self.words.resize(len, 0);
+            memory::resize(&mut self.words, len, 0, shape)?;
         }
-        &mut self.words[..len]
+        Ok(&mut self.words[..len])
     }
 }

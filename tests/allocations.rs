@@ -19,10 +19,12 @@ struct Counting;
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATIONS.with(|n| n.set(n.get() + 1));
+        // SAFETY: the caller keeps the rules of this function, which are those of the other.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: as in `alloc`; the pointer came from there.
         unsafe { System.dealloc(pointer, layout) }
     }
 }
@@ -42,6 +44,37 @@ fn the_allocator_counts() {
     let before = ALLOCATIONS.get();
     drop(std::hint::black_box(vec![1u8; 100]));
     assert!(ALLOCATIONS.get() > before);
+}
+
+/// Sides, options and lengths are looked at before there is memory for a result.
+#[test]
+fn refusals_come_before_allocations() {
+    let u = MatRef::with_strides(&[1.0f32], 1 << 31, 2, 0, 0).unwrap();
+    let small = MatRef::with_strides(&[1.0f32], 1 << 12, 1 << 12, 0, 0).unwrap();
+    let tall = MatRef::with_strides(&[1.0f32], 1 << 33, 2, 0, 0).unwrap();
+    let zero = MatRef::<f32>::new(&[], 0, 1 << 12).unwrap();
+    let pull = Pull::new(f64::NAN);
+    ops::bihalf::forward(zero, Ones::Half).unwrap(); // reads the environment, once
+    assert_allocates_nothing("refusals", || {
+        assert!(ops::bihalf::forward(u, Ones::Half).is_err());
+        assert!(ops::bihalf::forward_packed(u, Ones::Half).is_err());
+        assert!(ops::bihalf::forward(small, Ones::Count(1 << 13)).is_err());
+        assert!(ops::bihalf::forward(small, Ones::Fraction(2.0)).is_err());
+        assert!(ops::bihalf::backward(small, Signs::Dense(small), small, pull).is_err());
+        assert!(ops::stats::transport_cost(u).is_err());
+        assert!(ops::threshold::median(u).is_err());
+        assert!(ops::threshold::median(zero).is_err());
+        assert!(ops::rank::rank(tall, Order::Ascending).is_err());
+        assert!(ops::rank::argsort(tall, Order::Ascending).is_err());
+        assert!(ops::sign::forward(tall).is_err());
+        assert!(ops::sign::forward_packed(tall).is_err());
+        assert!(ops::sign::forward_shifted(small, &[0.0]).is_err());
+        assert!(ops::sign::backward(small, None, small, pull).is_err());
+        assert!(ops::relax::forward(small, -1.0).is_err());
+        assert!(ops::relax::backward(small, -1.0, small).is_err());
+        assert!(ops::loss::entropy_penalty_with_grad(small, f64::NAN).is_err());
+        assert!(Codes::from_bytes(&[], 1 << 20, 64).is_err());
+    });
 }
 
 #[test]

@@ -31,10 +31,10 @@ fn forward_equals_the_oracle<T: Element + Guard, B: Backend>(backend: &B) {
             let turn = n + seed as usize;
             let ones =
                 if turn.is_multiple_of(2) { Ones::Half } else { ones[turn / 2 % ones.len()] };
-            let lay = LAYS[turn % LAYS.len()];
+            let lay = VIEWS[(turn + turn / VIEWS.len()) % VIEWS.len()];
             let _context = Context::new::<T, B>(backend, (shape, pattern, seed, ones, lay));
 
-            let u: Vec<T> = pattern.fill(shape, seed);
+            let u: Vec<T> = lay.fill(pattern, shape, seed);
             let k = ones.count(rows).unwrap();
             let expected = naive::bihalf(&u, rows, cols, k);
 
@@ -332,13 +332,13 @@ fn any_subset_of_outputs_may_be_asked_for() {
 fn backward_equals_the_formula<T: Element + Guard, B: Backend>(backend: &B) {
     for (seed, shape) in (1..).zip(shapes()) {
         let (_, cols) = shape;
-        let lay = LAYS[seed as usize % LAYS.len()];
+        let lay = VIEWS[seed as usize % VIEWS.len()];
         let pulls = pulls(shape);
         for (n, pattern) in cases::<T, _>(backend, &ALL, shape, seed) {
             let (pull, c) = pulls[n % pulls.len()];
             let _context = Context::new::<T, B>(backend, (shape, pattern, seed, pull, lay));
-            let u: Vec<T> = pattern.fill(shape, seed);
-            let b: Vec<f64> = naive::sign(&pattern.fill::<T>(shape, seed + 1), cols, None);
+            let u: Vec<T> = lay.fill(pattern, shape, seed);
+            let b: Vec<f64> = naive::sign(&lay.fill::<T>(pattern, shape, seed + 1), cols, None);
             let grad: Vec<T> = Pattern::Random.fill(shape, seed + 2);
             let expected = naive::pull(&u, &b, &grad, c);
             let input = Input::new(backend, &u, shape, lay);

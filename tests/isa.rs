@@ -94,9 +94,10 @@ fn sizes_of<T: Element>(turn: usize, shape: (usize, usize)) {
     let k = if turn.is_multiple_of(4) { rows / 2 } else { k };
     let pattern = ALL[turn % ALL.len()];
     let _context = Context::new::<T, Cpu>(&Cpu, (shape, pattern, turn, k));
-    let u: Vec<T> = pattern.fill(shape, turn as u64);
+    let lay = VIEWS[turn % VIEWS.len()];
+    let u: Vec<T> = lay.fill(pattern, shape, turn as u64);
     let expected = naive::bihalf(&u, rows, cols, k);
-    let input = Input::new(&Cpu, &u, shape, LAYS[turn % LAYS.len()]);
+    let input = Input::new(&Cpu, &u, shape, lay);
     let mut dense = vec![T::default(); rows * cols];
     let mut codes = Codes::zeros(rows, cols).unwrap();
     let out =
@@ -132,8 +133,9 @@ fn small_matrices_match_the_oracle() {
         for k in [1, shape.0.div_ceil(2), shape.0] {
             for pattern in [Pattern::WithNan, Pattern::SignedZeros, Pattern::FewDistinct] {
                 let _context = Context::new::<T, Cpu>(&Cpu, (shape, pattern, turn, k));
-                let u: Vec<T> = pattern.fill(shape, turn as u64);
-                matches_the_oracle(&u, shape, LAYS[turn % LAYS.len()], k);
+                let lay = VIEWS[turn % VIEWS.len()];
+                let u: Vec<T> = lay.fill(pattern, shape, turn as u64);
+                matches_the_oracle(&u, shape, lay, k);
             }
         }
     }
@@ -151,7 +153,8 @@ const MANY_ROWS: [(usize, usize); 3] = [(2049, 84), (16_384, 33), (40_001, 17)];
 fn many_rows_of<T: Element>(turn: usize, shape: (usize, usize), k: usize) {
     let pattern = ALL[turn % ALL.len()];
     let _context = Context::new::<T, Cpu>(&Cpu, (shape, pattern, turn, k));
-    matches_the_oracle::<T>(&pattern.fill(shape, turn as u64), shape, LAYS[turn % LAYS.len()], k);
+    let lay = VIEWS[turn % VIEWS.len()];
+    matches_the_oracle::<T>(&lay.fill(pattern, shape, turn as u64), shape, lay, k);
 }
 
 /// Every form of the output.

@@ -22,10 +22,10 @@ fn losses_equal_the_oracle<T: Element + Guard, B: Backend>(backend: &B) {
         let (relative, absolute) = tolerance::<T>();
         let mut ws = backend.workspace::<T>(rows, cols).unwrap();
         for (n, pattern) in cases::<T, _>(backend, &FINITE, shape, seed) {
-            let lay = LAYS[(n + seed as usize) % LAYS.len()];
+            let lay = VIEWS[(n + seed as usize) % VIEWS.len()];
             let _context = Context::new::<T, B>(backend, (shape, pattern, seed, lay));
-            let features: Vec<f32> = pattern.fill((rows, 5), seed);
-            let dense: Vec<T> = pattern.fill(shape, seed + 1);
+            let features: Vec<f32> = lay.fill(pattern, (rows, 5), seed);
+            let dense: Vec<T> = lay.fill(pattern, shape, seed + 1);
             let (x, b) = (naive::rows_of(&features, rows, 5), naive::rows_of(&dense, rows, cols));
             let x_in = Input::new(backend, &features, (rows, 5), lay);
             let b_in = Input::new(backend, &dense, shape, lay);
@@ -236,24 +236,6 @@ fn zero_vectors<B: Backend>(backend: &B) {
 #[test]
 fn zero_vectors_have_cosine_zero_and_no_gradient() {
     on_each_backend!(zero_vectors);
-}
-
-fn tiny_and_huge_vectors<B: Backend>(backend: &B) {
-    for scale in [1e-200, 1.0, 1e150] {
-        let b = [scale, 0.0, 0.0, scale].map(|v| v + scale);
-        let (value, _) = cosine_with_grad(backend, 2, &[1.0f64, 0.0, 0.0, 1.0], &b);
-        let expected = (naive::cosine(&[2.0, 1.0], &[1.0, 2.0])).powi(2);
-        if scale > 1e-160 {
-            assert_relative_eq!(value, expected, max_relative = 1e-12);
-        } else {
-            assert_eq!(value, 0.0, "squares below the range of f64 count as zero vectors");
-        }
-    }
-}
-
-#[test]
-fn tiny_and_huge_vectors_keep_their_angle() {
-    on_each_backend!(tiny_and_huge_vectors);
 }
 
 fn refusals<B: Backend>(backend: &B) {

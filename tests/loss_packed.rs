@@ -12,9 +12,9 @@ fn packed_losses_equal_the_oracle<T: Element + Guard, B: Backend>(backend: &B) {
         let (rows, cols) = shape;
         let mut ws = backend.workspace::<T>(rows, cols).unwrap();
         for (n, pattern) in cases::<T, _>(backend, &FINITE, shape, seed) {
-            let lay = LAYS[(n + seed as usize) % LAYS.len()];
+            let lay = VIEWS[(n + seed as usize) % VIEWS.len()];
             let _context = Context::new::<T, B>(backend, (shape, pattern, seed, lay));
-            let features: Vec<T> = pattern.fill((rows, 9), seed);
+            let features: Vec<T> = lay.fill(pattern, (rows, 9), seed);
             let b = naive::sign(&pattern.fill::<f32>(shape, seed + 1), cols, None);
             let features_in = Input::new(backend, &features, (rows, 9), lay);
             let codes = InputCodes::new(backend, &b, shape);
@@ -58,14 +58,14 @@ fn packed_losses_and_slopes_match_the_oracle() {
 fn packed_backward_equals_the_formula<T: Element + Guard, B: Backend>(backend: &B) {
     for (seed, shape) in (1..).zip(shapes()) {
         let (rows, cols) = shape;
-        let lay = LAYS[seed as usize % LAYS.len()];
+        let lay = VIEWS[seed as usize % VIEWS.len()];
         let pulls = pulls(shape);
         let of_slopes =
             [Pattern::Random, Pattern::Denormals, Pattern::SignedZeros, Pattern::WithNan];
         for (n, pattern) in cases::<T, _>(backend, &ALL, shape, seed) {
             let (pull, c) = pulls[n % pulls.len()];
             let _context = Context::new::<T, B>(backend, (shape, pattern, seed, pull, lay));
-            let u: Vec<T> = pattern.fill(shape, seed);
+            let u: Vec<T> = lay.fill(pattern, shape, seed);
             let b = naive::sign(&Pattern::Random.fill::<f32>(shape, seed + 1), cols, None);
             let pairs = (1, loss::slopes_len(rows));
             let slopes: Vec<f64> = of_slopes[n % of_slopes.len()].fill(pairs, seed + 2);
@@ -289,7 +289,7 @@ fn packed_and_dense_codes_give_the_same_loss() {
         let x = MatRef::new(&x, rows, 9).unwrap();
         let dense: Vec<f32> = Pattern::Random.fill((rows, bits), 2);
         let codes = Codes::from_dense(MatRef::new(&dense, rows, bits).unwrap()).unwrap();
-        let dense: Vec<f32> = codes.to_dense();
+        let dense: Vec<f32> = codes.to_dense().unwrap();
         let of_dense = loss::cosine(x, Signs::Dense(MatRef::new(&dense, rows, bits).unwrap()));
         let of_codes = loss::cosine::<_, f32>(x, Signs::Packed(codes.as_ref()));
         let of_dense = of_dense.unwrap();

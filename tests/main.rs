@@ -6,6 +6,7 @@ mod bihalf;
 mod codes;
 #[cfg(feature = "cuda")]
 mod cuda;
+mod extremes;
 #[cfg(bihalf_kernels)]
 mod instructions;
 mod isa;

@@ -136,7 +136,7 @@ proptest! {
     #[test]
     fn packed_codes_come_back_from_bytes((rows, cols, data) in matrix()) {
         let codes = Codes::from_dense(MatRef::new(&data, rows, cols).unwrap()).unwrap();
-        prop_assert_eq!(&Codes::from_bytes(&codes.to_bytes(), rows, cols).unwrap(), &codes);
+        prop_assert_eq!(&Codes::from_bytes(&codes.to_bytes().unwrap(), rows, cols).unwrap(), &codes);
     }
 
     #[test]

@@ -14,9 +14,9 @@ fn ranks_and_argsort_equal_the_oracle<T: Element, B: Backend>(backend: &B) {
         for (n, pattern) in cases::<T, _>(backend, &ALL, shape, seed) {
             let turn = n + seed as usize;
             let (order, desc) = ORDERS[turn % 2];
-            let lay = LAYS[turn / 2 % LAYS.len()];
+            let lay = VIEWS[turn / 2 % VIEWS.len()];
             let _context = Context::new::<T, B>(backend, (shape, pattern, seed, order, lay));
-            let u: Vec<T> = pattern.fill(shape, seed);
+            let u: Vec<T> = lay.fill(pattern, shape, seed);
             let input = Input::new(backend, &u, shape, lay);
             let expected = naive::rank(&u, rows, cols, desc);
 
@@ -119,10 +119,10 @@ fn rows_on_the_cpu() -> impl Iterator<Item = usize> {
 }
 
 #[track_caller]
-fn assert_sorts_on_the_cpu<T: Element>(u: &[T], shape: (usize, usize), turn: usize) {
+fn assert_sorts_on_the_cpu<T: Element>(u: &[T], shape: (usize, usize), lay: Lay, turn: usize) {
     let (rows, cols) = shape;
     let (order, desc) = ORDERS[turn % 2];
-    let input = Input::new(&Cpu, u, shape, LAYS[turn % LAYS.len()]);
+    let input = Input::new(&Cpu, u, shape, lay);
     let mut ws = Workspace::for_shape::<T>(rows, cols).unwrap();
 
     let mut out = Guarded::<Cpu, u32>::new(&Cpu, shape);
@@ -137,7 +137,8 @@ fn assert_sorts_on_the_cpu<T: Element>(u: &[T], shape: (usize, usize), turn: usi
 
 fn sizes_of<T: Element>(turn: usize, shape: (usize, usize), pattern: Pattern) {
     let _context = Context::new::<T, Cpu>(&Cpu, (shape, pattern, turn));
-    assert_sorts_on_the_cpu::<T>(&pattern.fill(shape, turn as u64), shape, turn);
+    let lay = VIEWS[turn % VIEWS.len()];
+    assert_sorts_on_the_cpu::<T>(&lay.fill(pattern, shape, turn as u64), shape, lay, turn);
 }
 
 /// The last shapes are shared among threads, one of them with fewer columns than are gathered
@@ -165,7 +166,7 @@ fn close_values<T: Element>(step: f64, seed: u64) {
             let mut rng = Rng::new(seed + turn as u64);
             let mut value = || 1.0 + step * rng.below(steps) as f64;
             let u: Vec<T> = (0..rows * cols).map(|_| T::from_f64(value())).collect();
-            assert_sorts_on_the_cpu(&u, (rows, cols), turn);
+            assert_sorts_on_the_cpu(&u, (rows, cols), LAYS[turn % LAYS.len()], turn);
         }
     }
 }

@@ -19,11 +19,11 @@ fn tolerance<T: Element>() -> f64 {
 
 fn relax_equals_the_formula<T: Element + Guard, B: Backend>(backend: &B) {
     for (seed, shape) in (1..).zip(shapes()) {
-        let lay = LAYS[seed as usize % LAYS.len()];
+        let lay = VIEWS[seed as usize % VIEWS.len()];
         for (n, pattern) in cases::<T, _>(backend, &FINITE, shape, seed) {
             let beta = [1.0, 0.25, 2.0, 1.0][n];
             let _context = Context::new::<T, B>(backend, (shape, pattern, seed, beta, lay));
-            let u: Vec<T> = pattern.fill(shape, seed);
+            let u: Vec<T> = lay.fill(pattern, shape, seed);
             let grad: Vec<T> = Pattern::Random.fill(shape, seed + 1);
             let input = Input::new(backend, &u, shape, lay);
 

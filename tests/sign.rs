@@ -8,8 +8,8 @@ fn sign_equals_the_oracle<T: Element + Guard, B: Backend>(backend: &B) {
     for (seed, shape) in (1..).zip(shapes()) {
         let (rows, cols) = shape;
         for (n, pattern) in cases::<T, _>(backend, &ALL, shape, seed) {
-            let lay = LAYS[(n + seed as usize) % LAYS.len()];
-            let u: Vec<T> = pattern.fill(shape, seed);
+            let lay = VIEWS[(n + seed as usize) % VIEWS.len()];
+            let u: Vec<T> = lay.fill(pattern, shape, seed);
             let input = Input::new(backend, &u, shape, lay);
             // Shifts of the same pattern meet -u exactly, where patterns have few values.
             let t: Vec<T> = pattern.fill((1, cols), seed + 1);

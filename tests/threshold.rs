@@ -118,37 +118,81 @@ fn saved_thresholds_come_back_exactly() {
     assert_eq!(Threshold::load(&file[..]).unwrap(), empty);
 }
 
-#[test]
-fn damaged_files_are_errors_that_name_the_line() {
+fn saved() -> String {
     let mut threshold = Threshold::new(2, 0.5).unwrap();
-    threshold.update(MatRef::new(&[0.5f32, 2.0], 1, 2).unwrap(), &mut Workspace::new()).unwrap();
+    let batch = MatRef::new(&[1234567.875f64, -2.5e-300], 1, 2).unwrap();
+    threshold.update(batch, &mut Workspace::new()).unwrap();
     let mut file = Vec::new();
     threshold.save(&mut file).unwrap();
-    let text = String::from_utf8(file).unwrap();
-    let lines: Vec<&str> = text.lines().collect();
-    assert_eq!(lines.len(), 6);
-    for keep in 0..6 {
-        let error = Threshold::load(lines[..keep].join("\n").as_bytes()).unwrap_err();
-        assert!(matches!(error, Error::Parse { line, .. } if line == keep + 1), "{keep}: {error}");
+    String::from_utf8(file).unwrap()
+}
+
+#[test]
+fn a_file_cut_at_any_byte_is_an_error_that_names_the_line() {
+    let file = saved();
+    Threshold::load(file.as_bytes()).unwrap();
+    for len in 0..file.len() {
+        let part = &file[..len];
+        let error = Threshold::load(part.as_bytes()).unwrap_err();
+        let last = part.matches('\n').count() + 1;
+        assert!(matches!(error, Error::Parse { line, .. } if line == last), "{len}: {error}");
+        assert!(error.to_string().contains("restore the file"), "a remedy: {error}");
     }
-    for (at, wrong) in [
-        (0, "another file"),
-        (1, "decay 1.5"),
-        (1, "decay"),
-        (2, "batches -1"),
-        (3, "cols 1"),
-        (3, "cols 3"),
-        (4, "nan"),
-        (5, "inf"),
-        (5, "two"),
+}
+
+#[test]
+fn damaged_files_are_errors_that_name_the_line() {
+    let file = saved();
+    let lines: Vec<&str> = file.lines().collect();
+    assert_eq!(lines.len(), 7);
+    for (at, wrong, line) in [
+        (0, "another file", 1),
+        (1, "decay 1", 2),
+        (1, "decay 1.5", 2),
+        (1, "decay", 2),
+        (2, "batches -1", 3),
+        (3, "cols 1", 6),
+        (3, "cols 3", 7),
+        (3, "cols 18446744073709551615", 7),
+        (4, "nan", 5),
+        (5, "inf", 6),
+        (5, "two", 6),
+        (5, "1\n2", 7),
+        (6, "end\nend", 8),
     ] {
         let mut lines = lines.clone();
         lines[at] = wrong;
-        let error = Threshold::load(lines.join("\n").as_bytes()).unwrap_err();
-        assert!(matches!(error, Error::Parse { .. }), "{wrong}: {error}");
+        let error = Threshold::load((lines.join("\n") + "\n").as_bytes()).unwrap_err();
+        assert!(matches!(error, Error::Parse { line: l, .. } if l == line), "{wrong}: {error}");
     }
-    let error = Threshold::load(&[0xff, 0xfe, b'\n'][..]).unwrap_err();
-    assert!(matches!(error, Error::Io(_)), "{error}");
+}
+
+/// As much of the input as helps is repeated, and no more of it is read.
+#[test]
+fn files_of_another_kind_are_errors_of_one_short_line() {
+    let endless = || std::io::repeat(b'x');
+    let binary = std::io::Cursor::new([0xff, 0xfe, 0, b'\n', 0x80]);
+    let long_number = saved().replace("1234567.875", &"9".repeat(5000));
+    for from in [
+        &mut endless() as &mut dyn std::io::Read,
+        &mut binary.clone(),
+        &mut "\n".as_bytes(),
+        &mut long_number.as_bytes(),
+    ] {
+        let error = Threshold::load(from).unwrap_err();
+        let message = error.to_string();
+        assert!(matches!(error, Error::Parse { .. }), "{message}");
+        assert!(message.len() < 500 && !message.contains('\n'), "{message}");
+    }
+}
+
+/// As an editor on Windows may leave it.
+#[test]
+fn line_ends_of_either_kind_are_read() {
+    let file = saved();
+    let other = file.replace('\n', "\r\n");
+    let load = |file: &str| Threshold::load(file.as_bytes()).unwrap();
+    assert_eq!(load(&other), load(&file));
 }
 
 #[test]

@@ -109,6 +109,9 @@ pub trait BihalfExt {
     /// Of an odd number of rows, `floor(rows / 2)` become +1; among equal values the lower row
     /// goes first. The gradient is `dU = dB + gamma / (rows * cols) * (U - B)`.
     ///
+    /// For training only: signs depend on the whole batch, and a single row becomes -1 throughout.
+    /// Encode with [`to_codes`](Self::to_codes), training data too.
+    ///
     /// ```
     /// use bihalf_candle::BihalfExt;
     /// use candle_core::{Device, Tensor};
@@ -188,7 +191,7 @@ pub trait BihalfExt {
     ///
     /// # fn main() -> candle_core::Result<()> {
     /// let codes = Tensor::new(&[[0.5f32, -2.0, 7.0]], &Device::Cpu)?.to_codes()?;
-    /// assert_eq!(codes.to_bytes(), [0b101]);
+    /// assert_eq!(codes.to_bytes()?, [0b101]);
     /// # Ok(())
     /// # }
     /// ```

@@ -206,7 +206,7 @@ mod tests {
         };
         // (x - 1) / 2 = (1, 1.5) and (-1, 0); U = (1, 0.5, 3) and (-1, -1, -0.5).
         let codes = layer.encode(array![[3.0, 4.0], [-1.0, 1.0]].view()).unwrap();
-        assert_eq!(codes.to_bytes(), [0b111, 0b000]);
+        assert_eq!(codes.to_bytes().unwrap(), [0b111, 0b000]);
     }
 
     #[test]

@@ -38,12 +38,12 @@ impl Scores {
             Labels::Single(&dataset.queries.labels),
             Labels::Single(&dataset.database.labels),
         )?;
-        let entropy = stats::bit_entropy(database.as_ref());
+        let entropy = stats::bit_entropy(database.as_ref())?;
         Ok(Self {
             map_at_top: retrieval.mean_average_precision_at(top(dataset))?,
-            expected_map: retrieval.expected_mean_average_precision(),
+            expected_map: retrieval.expected_mean_average_precision()?,
             bit_entropy: entropy.iter().sum::<f64>() / entropy.len() as f64,
-            distinct_codes: stats::distinct(database.as_ref()),
+            distinct_codes: stats::distinct(database.as_ref())?,
         })
     }
 }
@@ -93,7 +93,7 @@ pub fn save_and_verify(
     let layer_file = folder.join(format!("{}.safetensors", method.name()));
     let codes_file = folder.join(format!("{}_database_codes.npy", method.name()));
     layer.save(&layer_file)?;
-    npy::write_bytes(&codes_file, codes.rows(), &codes.to_bytes())?;
+    npy::write_bytes(&codes_file, codes.rows(), &codes.to_bytes()?)?;
 
     let encoded = HashLayer::load(&layer_file)?.encode(dataset.database.features.view())?;
     let stored = npy::read_bytes(&codes_file)?;

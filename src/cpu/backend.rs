@@ -1,6 +1,7 @@
 //! The host as a backend: the functions of `ops/` on slices.
 
 use crate::element::Scalar;
+use crate::memory::allocate;
 use crate::ops;
 use crate::{
     Backend, CodesMut, CodesRef, Element, MatMut, MatRef, Ones, Order, Outputs, Pull, Result,
@@ -23,15 +24,17 @@ impl Backend for Cpu {
     }
 
     fn upload<T: Scalar>(&self, host: &[T]) -> Result<Vec<T>> {
-        Ok(host.to_vec())
+        let mut buffer = allocate((1, host.len()), T::default())?;
+        buffer.copy_from_slice(host);
+        Ok(buffer)
     }
 
     fn zeros<T: Scalar>(&self, len: usize) -> Result<Vec<T>> {
-        ops::allocate((1, len), T::default())
+        allocate((1, len), T::default())
     }
 
     fn download<T: Scalar>(&self, buffer: &Vec<T>) -> Result<Vec<T>> {
-        Ok(buffer.clone())
+        self.upload(buffer)
     }
 
     fn slice<T: Scalar>(buffer: &Vec<T>) -> &[T] {

@@ -20,8 +20,16 @@ pub(crate) fn forward<T: Element>(
     out: &mut Outputs<'_, T>,
     threshold: Option<&mut [T]>,
     ws: &mut Workspace,
-) {
-    forward_with(isa, u, ones, out, threshold, ws.tiles::<T>(isa, u.shape()));
+) -> Result<()> {
+    let scratch = if has_cut(u, ones) { ws.tiles::<T>(isa, u.shape())? } else { &mut [] };
+    forward_with(isa, u, ones, out, threshold, scratch);
+    Ok(())
+}
+
+/// Whether anything becomes +1; else no memory is needed.
+#[inline]
+fn has_cut<T>(u: MatRef<'_, T>, ones: usize) -> bool {
+    ones > 0 && !u.layout().is_empty()
 }
 
 #[inline]
@@ -36,7 +44,7 @@ fn forward_with<T: Element>(
     if let Some(counts) = out.counts.take() {
         counts.fill(ones as u32);
     }
-    if ones == 0 || u.layout().is_empty() {
+    if !has_cut(u, ones) {
         super::emit::write(u.rows(), std::mem::replace(out, Outputs::none()), |_, _| false);
         if let Some(threshold) = threshold {
             threshold.fill(T::nan());
@@ -53,8 +61,8 @@ pub(crate) fn kth_largest<T: Element>(
     k: usize,
     out: &mut [T],
     ws: &mut Workspace,
-) {
-    forward(isa, u, k, &mut Outputs::none(), Some(out), ws);
+) -> Result<()> {
+    forward(isa, u, k, &mut Outputs::none(), Some(out), ws)
 }
 
 /// Mean squared distance of each column to its half-half target, in the order of the rows.
@@ -65,7 +73,11 @@ pub(crate) fn transport_cost<T: Element>(
     ws: &mut Workspace,
 ) -> Result<()> {
     let (rows, cols) = u.shape();
-    let (tiles, words) = ws.tiles_and_codes::<T>(isa, u.shape());
+    if u.layout().is_empty() {
+        out.fill(f64::NAN);
+        return Ok(());
+    }
+    let (tiles, words) = ws.tiles_and_codes::<T>(isa, u.shape())?;
     let mut codes = CodesMut::new(words, rows, cols)?;
     let mut packed = Outputs::none().codes(codes.reborrow());
     forward_with(isa, u, rows / 2, &mut packed, None, tiles);

@@ -1,7 +1,7 @@
 //! Unpacking and counting of packed codes on the CPU.
 
 use super::threads::for_each_row;
-use crate::codes::WORD_BITS;
+use crate::codes::{WORD_BITS, words_per_row};
 use crate::{CodesRef, Element, MatMut};
 
 pub(crate) fn unpack<T: Element>(codes: CodesRef<'_>, out: MatMut<'_, T>) {
@@ -14,8 +14,8 @@ pub(crate) fn unpack<T: Element>(codes: CodesRef<'_>, out: MatMut<'_, T>) {
 
 /// Calls `f` with the number of every bit that is 1, row by row.
 pub(crate) fn for_each_one(codes: CodesRef<'_>, mut f: impl FnMut(usize)) {
-    for i in 0..codes.rows() {
-        for (w, &word) in codes.row(i).iter().enumerate() {
+    for row in codes.words().chunks(words_per_row(codes.bits()).max(1)) {
+        for (w, &word) in row.iter().enumerate() {
             let mut rest = u64::from_le(word);
             while rest != 0 {
                 f(w * WORD_BITS + rest.trailing_zeros() as usize);

@@ -7,22 +7,38 @@ use crate::{CodesRef, Element, MatMut, MatRef, Signs};
 /// Pairs whose losses wait on the stack until they are added up in order.
 const TILE: usize = 64;
 
-/// Dot product and squared norms of two vectors.
+/// Dot product and squared norms of two vectors, each multiplied by a power of two so that nothing
+/// overflows, and nothing that matters underflows.
 #[derive(Clone, Copy)]
 struct Products {
     dot: f64,
     left: f64,
     right: f64,
+    /// The powers of two, of the left and the right vector.
+    scales: (f64, f64),
 }
 
 impl Products {
+    const NONE: Self = Self { dot: 0.0, left: 0.0, right: 0.0, scales: (1.0, 1.0) };
+
     fn of(left: impl Iterator<Item = f64>, right: impl Iterator<Item = f64>) -> Self {
-        let zero = Self { dot: 0.0, left: 0.0, right: 0.0 };
-        left.zip(right).fold(zero, |sum, (l, r)| Self {
+        left.zip(right).fold(Self::NONE, |sum, (l, r)| Self {
             dot: sum.dot + l * r,
             left: sum.left + l * l,
             right: sum.right + r * r,
+            ..sum
         })
+    }
+
+    /// What to multiply a vector of this squared norm by: only `f64` has such that need it.
+    fn scale(squared: f64) -> f64 {
+        const FAR: f64 = f64::from_bits((1023 + 600) << 52); // 2^600
+        const HUGE: f64 = f64::from_bits((1023 + 960) << 52); // 2^960
+        match squared {
+            _ if squared > HUGE => 1.0 / FAR,
+            _ if squared < 1.0 / HUGE => FAR,
+            _ => 1.0,
+        }
     }
 
     fn has_zero(&self) -> bool {
@@ -42,7 +58,13 @@ impl Products {
 }
 
 fn of_rows<X: Element>(x: MatRef<'_, X>, i: usize, k: usize) -> Products {
-    Products::of(x.row(i).map(X::to_f64), x.row(k).map(X::to_f64))
+    let row = |i, scale: f64| x.row(i).map(move |value| value.to_f64() * scale);
+    let products = Products::of(x.row(i).map(X::to_f64), x.row(k).map(X::to_f64));
+    let scales = (Products::scale(products.left), Products::scale(products.right));
+    if scales == (1.0, 1.0) {
+        return products;
+    }
+    Products { scales, ..Products::of(row(i, scales.0), row(k, scales.1)) }
 }
 
 fn of_signs<T: Element>(b: &Signs<'_, T>, i: usize, k: usize) -> Products {
@@ -52,7 +74,12 @@ fn of_signs<T: Element>(b: &Signs<'_, T>, i: usize, k: usize) -> Products {
             let (left, right) = (b.row(i).iter(), b.row(k).iter());
             let differ: u32 = left.zip(right).map(|(l, r)| (l ^ r).count_ones()).sum();
             let norm = b.bits() as f64;
-            Products { dot: norm - 2.0 * f64::from(differ), left: norm, right: norm }
+            Products {
+                dot: norm - 2.0 * f64::from(differ),
+                left: norm,
+                right: norm,
+                ..Products::NONE
+            }
         }
     }
 }
@@ -65,22 +92,35 @@ struct Pair {
 }
 
 impl Pair {
-    const NONE: Self = Self { codes: Products { dot: 0.0, left: 0.0, right: 0.0 }, target: 0.0 };
+    const NONE: Self = Self { codes: Products::NONE, target: 0.0 };
 
     fn loss(&self) -> f64 {
         (self.codes.cosine() - self.target).powi(2)
     }
 
-    /// Gradient of `weight * loss` for the element `from` of one row, `to` of the other;
-    /// `squared` is the squared norm of the row of `from`. Never -0, so that the gradient for a bit
-    /// and for its opposite differ in nothing but the sign.
-    fn gradient(&self, weight: f64, from: f64, to: f64, squared: f64) -> f64 {
+    /// Gradient of `weight * loss` for the element `left` of the left row, `right` being that of the
+    /// right one. Never -0, so that the gradient for a bit and for its opposite differ in nothing but
+    /// the sign.
+    fn of_left(&self, weight: f64, left: f64, right: f64) -> f64 {
+        let Products { left: squared, scales, .. } = self.codes;
+        self.gradient(weight, (left, scales.0), (right, scales.1), squared)
+    }
+
+    /// The same for the element of the right row.
+    fn of_right(&self, weight: f64, left: f64, right: f64) -> f64 {
+        let Products { right: squared, scales, .. } = self.codes;
+        self.gradient(weight, (right, scales.1), (left, scales.0), squared)
+    }
+
+    /// For an element of a row, `from` with its scale, whose scaled squared norm is `squared`.
+    fn gradient(&self, weight: f64, from: (f64, f64), to: (f64, f64), squared: f64) -> f64 {
         if self.codes.has_zero() {
             return 0.0;
         }
         let cosine = self.codes.cosine();
-        let of_cosine = to / self.codes.norms() - cosine * from / squared;
-        2.0 * weight * (cosine - self.target) * of_cosine + 0.0 // -0 becomes +0
+        let (scaled_from, scaled_to) = (from.0 * from.1, to.0 * to.1);
+        let of_cosine = scaled_to / self.codes.norms() - cosine * scaled_from / squared;
+        2.0 * weight * (cosine - self.target) * of_cosine * from.1 + 0.0 // -0 becomes +0
     }
 }
 
@@ -109,8 +149,8 @@ pub(crate) fn cosine_with_grad<X: Element, T: Element>(
             let (l, r) = (b.row(first + p), b.row(first + p + half));
             let out = left[..cols].iter_mut().zip(&mut right[..cols]);
             for ((dl, dr), (l, r)) in out.zip(l.map(T::to_f64).zip(r.map(T::to_f64))) {
-                *dl = T::from_f64(pair.gradient(weight, l, r, pair.codes.left));
-                *dr = T::from_f64(pair.gradient(weight, r, l, pair.codes.right));
+                *dl = T::from_f64(pair.of_left(weight, l, r));
+                *dr = T::from_f64(pair.of_right(weight, l, r));
             }
         });
     })
@@ -127,8 +167,8 @@ pub(crate) fn cosine_packed<X: Element>(
     let weight = 1.0 / half as f64;
     mean_over_pairs(x, Signs::<X>::Packed(codes), half, |first, pairs| {
         for (slopes, pair) in slopes[2 * first..].chunks_exact_mut(2).zip(pairs) {
-            slopes[0] = pair.gradient(weight, 1.0, 1.0, pair.codes.left);
-            slopes[1] = pair.gradient(weight, 1.0, -1.0, pair.codes.left);
+            slopes[0] = pair.of_left(weight, 1.0, 1.0);
+            slopes[1] = pair.of_left(weight, 1.0, -1.0);
         }
     })
 }

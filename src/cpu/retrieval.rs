@@ -1,7 +1,8 @@
-//! Hamming distances and rankings on the CPU: XOR and popcount, then a counting sort by distance.
+//! Hamming distances, rankings and what measures need of them on the CPU: XOR and popcount.
 
-use super::threads::for_each_chunk;
-use crate::CodesRef;
+use super::threads::{self, for_each_chunk};
+use crate::memory::{self, allocate};
+use crate::{CodesRef, Result};
 
 /// Differing bits of two rows of words.
 pub(crate) fn distance(a: &[u64], b: &[u64]) -> u32 {
@@ -32,58 +33,82 @@ pub(crate) fn rank(queries: CodesRef<'_>, database: CodesRef<'_>, out: &mut [u32
     });
 }
 
-/// How the database lies around one query: for each distance 0..=bits, its items and how many of
-/// them are relevant.
-pub(crate) struct Profile {
+/// One query: how the database lies around it, and what a measure makes of that.
+pub(crate) struct Query {
+    /// For each distance from 0 to the number of bits, how many items are there,
     pub items: Vec<u32>,
+    /// and how many relevant ones.
     pub relevant: Vec<u32>,
+    /// Relevance of the items in the order (distance, index), if it was asked for.
+    pub ranked: Vec<bool>,
+    /// The next place of an item at each distance.
+    next: Vec<u32>,
+    value: f64,
 }
 
-impl Profile {
-    pub(crate) fn new(
-        query: &[u64],
-        database: CodesRef<'_>,
-        is_relevant: impl Fn(usize) -> bool,
-    ) -> Self {
-        let none = || vec![0; database.bits() + 1];
-        let mut profile = Self { items: none(), relevant: none() };
+impl Query {
+    fn new(items: usize, bits: usize) -> Result<Self> {
+        let counts = || allocate((1, bits.saturating_add(1)), 0);
+        let ranked = allocate((1, items), false)?;
+        Ok(Self { items: counts()?, relevant: counts()?, ranked, next: counts()?, value: 0.0 })
+    }
+
+    fn fill(&mut self, query: &[u64], database: CodesRef<'_>, is_relevant: impl Fn(usize) -> bool) {
+        self.items.fill(0);
+        self.relevant.fill(0);
         for i in 0..database.rows() {
             let d = distance(query, database.row(i)) as usize;
-            profile.items[d] += 1;
-            profile.relevant[d] += u32::from(is_relevant(i));
+            self.items[d] += 1;
+            self.relevant[d] += u32::from(is_relevant(i));
         }
-        profile
-    }
-
-    /// Relevance of the items in the order (distance, index): a counting sort.
-    pub(crate) fn ranked_relevance(
-        &self,
-        query: &[u64],
-        database: CodesRef<'_>,
-        is_relevant: impl Fn(usize) -> bool,
-    ) -> Vec<bool> {
-        let mut next: Vec<usize> = self
-            .items
-            .iter()
-            .scan(0, |start, &n| Some(std::mem::replace(start, *start + n as usize)))
-            .collect();
-        let mut ranked = vec![false; database.rows()];
-        for i in 0..database.rows() {
-            let place = &mut next[distance(query, database.row(i)) as usize];
-            ranked[*place] = is_relevant(i);
+        // A counting sort.
+        let mut start = 0;
+        for (next, items) in self.next.iter_mut().zip(&self.items) {
+            *next = start;
+            start += items;
+        }
+        for i in 0..self.ranked.len() {
+            let place = &mut self.next[distance(query, database.row(i)) as usize];
+            self.ranked[*place as usize] = is_relevant(i);
             *place += 1;
         }
-        ranked
+    }
+
+    /// Relevant items of the database.
+    pub(crate) fn all_relevant(&self) -> u32 {
+        self.relevant.iter().sum()
     }
 }
 
-/// `f(q)` for each query, in parallel, in the order of the queries.
-pub(crate) fn per_query<R: Send + Default + Clone>(
-    queries: usize,
-    database: usize,
-    f: impl Fn(usize) -> R + Send + Sync,
-) -> Vec<R> {
-    let mut results = vec![R::default(); queries];
-    for_each_chunk(&mut results, 1, queries * database, |q, result| result[0] = f(q));
-    results
+/// Calls `take` for each query in turn, with what `measure` makes of it. Only as many queries are in
+/// memory as the threads take at a time, and never a sum for each thread: results do not depend on
+/// how many there are.
+pub(crate) fn for_each_query(
+    (queries, database): (CodesRef<'_>, CodesRef<'_>),
+    ranked: bool,
+    is_relevant: impl Fn(usize, usize) -> bool + Send + Sync,
+    measure: impl Fn(&Query) -> f64 + Send + Sync,
+    mut take: impl FnMut(&Query, f64),
+) -> Result<()> {
+    /// Items that a thread goes through before it waits for the others.
+    const SHARE: usize = 1 << 16;
+    let items = database.rows();
+    let of_thread = (SHARE / items.max(1)).clamp(1, 64);
+    let together = threads::number().saturating_mul(of_thread).min(queries.rows());
+    let mut wave = Vec::new();
+    for _ in 0..together {
+        let query = Query::new(if ranked { items } else { 0 }, database.bits())?;
+        memory::push(&mut wave, query, (together, items))?;
+    }
+    for first in (0..queries.rows()).step_by(together.max(1)) {
+        let wave = &mut wave[..together.min(queries.rows() - first)];
+        let work = wave.len().saturating_mul(items);
+        for_each_chunk(wave, 1, work, |at, query| {
+            let (q, query) = (first + at, &mut query[0]);
+            query.fill(queries.row(q), database, |i| is_relevant(q, i));
+            query.value = measure(query);
+        });
+        wave.iter().for_each(|query| take(query, query.value));
+    }
+    Ok(())
 }

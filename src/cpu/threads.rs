@@ -3,6 +3,8 @@
 use crate::MatMut;
 #[cfg(feature = "rayon")]
 use rayon::prelude::*;
+#[cfg(feature = "rayon")]
+use std::{error::Error, sync::OnceLock};
 
 /// Elements of work from which a call is shared among threads. Below, waking them (about 10 us)
 /// costs more than they save: the cheapest operations do 16 Ki elements in about as long.
@@ -14,12 +16,34 @@ const PARALLEL_FROM: usize = 1 << 14;
 #[cfg(feature = "rayon")]
 const PARTS_FROM: usize = 1 << 18;
 
+/// How many threads share a call.
+pub(crate) fn number() -> usize {
+    #[cfg(feature = "rayon")]
+    return if has_pool() { rayon::current_num_threads() } else { 1 };
+    #[cfg(not(feature = "rayon"))]
+    1
+}
+
+/// Whether there are threads to share a call with. The first call starts rayon's global pool, as
+/// rayon itself would, unless it is made inside another pool; where that pool cannot start, because
+/// the system gives no more threads, calls run on the thread that makes them.
+#[cfg(feature = "rayon")]
+fn has_pool() -> bool {
+    static GLOBAL: OnceLock<bool> = OnceLock::new();
+    let start = || match rayon::ThreadPoolBuilder::new().build_global() {
+        Ok(()) => true,
+        // It has been started before, or it could not be.
+        Err(error) => error.source().is_none(),
+    };
+    rayon::current_thread_index().is_some() || *GLOBAL.get_or_init(start)
+}
+
 /// Into how many parts a call of Bi-half is divided that touches `work` elements: one for each
 /// thread.
 pub(crate) fn parts(work: usize) -> usize {
     #[cfg(feature = "rayon")]
     if work >= PARTS_FROM {
-        return rayon::current_num_threads();
+        return number();
     }
     let _ = work;
     1
@@ -46,7 +70,7 @@ pub(crate) fn for_each_chunk<T: Send>(
 ) {
     let size = size.max(1);
     #[cfg(feature = "rayon")]
-    if work >= PARALLEL_FROM {
+    if work >= PARALLEL_FROM && has_pool() {
         return share(data, size, &f);
     }
     let _ = work;
@@ -80,7 +104,7 @@ pub(crate) fn for_each_chunk_pair<T: Send, U: Send>(
 ) {
     let (left_size, right_size) = (left_size.max(1), right_size.max(1));
     #[cfg(feature = "rayon")]
-    if work >= PARALLEL_FROM {
+    if work >= PARALLEL_FROM && has_pool() {
         return share_pairs((left, left_size), (right, right_size), &f);
     }
     let _ = work;

@@ -245,7 +245,7 @@ impl Cuda {
         grad: InOut<'_, T>,
         pull: Pull,
     ) -> Result<()> {
-        let c = bihalf::check_backward(u.shape(), b.shape(), grad.shapes(), pull)?;
+        let c = bihalf::check_backward::<T>(u.shape(), b.shape(), grad.shapes(), pull)?;
         let shape = Shape::new(u.rows(), u.cols())?;
         let stream = self.stream();
         let (u, _u) = Input::of("U", u, stream)?;

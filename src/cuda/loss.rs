@@ -132,7 +132,7 @@ impl Cuda {
     ) -> Result<()> {
         let [u_shape, out_shape] = u.shapes();
         let len = slopes.len();
-        let c = loss::check_cosine_backward(u_shape, codes.shape(), len, out_shape, pull)?;
+        let c = loss::check_cosine_backward::<T>(u_shape, codes.shape(), len, out_shape, pull)?;
         let shape = Shape::new(u_shape.0, u_shape.1)?;
         if shape.is_empty() {
             return Ok(());

@@ -37,7 +37,7 @@ impl Cuda {
         beta: f64,
         out: Matrix<DeviceMut<'_, T>>,
     ) -> Result<()> {
-        relax::check_forward(u.shape(), beta, out.shape())?;
+        relax::check_forward::<T>(u.shape(), beta, out.shape())?;
         let shape = Shape::new(u.rows(), u.cols())?;
         let stream = self.stream();
         let (u, _u) = Input::of("U", u, stream)?;
@@ -53,7 +53,7 @@ impl Cuda {
         beta: f64,
         grad: InOut<'_, T>,
     ) -> Result<()> {
-        relax::check_backward(u.shape(), beta, grad.shapes())?;
+        relax::check_backward::<T>(u.shape(), beta, grad.shapes())?;
         let shape = Shape::new(u.rows(), u.cols())?;
         let stream = self.stream();
         let (u, _u) = Input::of("U", u, stream)?;

@@ -68,7 +68,7 @@ impl Cuda {
         pull: Pull,
     ) -> Result<()> {
         let shift_len = shift.as_ref().map(|t| t.len());
-        let c = sign::check_backward(u.shape(), shift_len, grad.shapes(), pull)?;
+        let c = sign::check_backward::<T>(u.shape(), shift_len, grad.shapes(), pull)?;
         let shape = Shape::new(u.rows(), u.cols())?;
         let stream = self.stream();
         let (u, _u) = Input::of("U", u, stream)?;

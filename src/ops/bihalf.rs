@@ -7,8 +7,14 @@
 //!
 //! ```text
 //! forward    B[i, j] = +1 if U[i, j] is among the k largest of column j, else -1
-//! backward   dU = dB + gamma / (M * K) * (U - B)                               (Eq. 9)
+//! backward   dU = dB + gamma / (M * K) * (U - B)                      (Eq. 9, but for the divisor)
 //! ```
+//!
+//! - **For training only.** An element's sign depends on the other rows of its batch, and one row alone
+//!   becomes -1 in every bit, since floor(1 / 2) is 0. Codes of items, of training items too, are those
+//!   of [`sign`](super::sign).
+//! - **Gamma**: Eq. 9 has one factor, which the paper calls gamma and sets to 3 / (M K). The authors'
+//!   release divides by the number of elements instead and has a gamma of 6, and so does this crate.
 //!
 //! | | shape |
 //! |---|---|
@@ -78,10 +84,12 @@
 //! # Ok::<(), bihalf::Error>(())
 //! ```
 
-use super::{allocate, check_grad, check_parameter, check_per_column, check_rows, check_shape};
+use super::{check_grad, check_parameter, check_per_column, check_rows, check_shape};
 use crate::element::Real;
+use crate::memory::allocate;
 use crate::{
-    Backend, Codes, Element, Error, MatMut, MatRef, Outputs, Pull, Result, Signs, Workspace, cpu,
+    Backend, Codes, Element, Error, Layout, MatMut, MatRef, Outputs, Pull, Result, Signs,
+    Workspace, cpu,
 };
 
 /// How many elements of each column become +1.
@@ -91,7 +99,8 @@ pub enum Ones {
     #[default]
     Half,
     /// floor(fraction * M), the fraction from 0 to 1. A product that misses the next integer by
-    /// less than 1e-9 counts as that integer, so 0.29 of 100 rows are 29.
+    /// less than 1e-9, or by no more than rounding explains, counts as that integer: 0.29 of 100
+    /// rows are 29, and of 10^8 rows 29,000,000.
     Fraction(f64),
     /// This many.
     Count(usize),
@@ -109,7 +118,10 @@ impl Ones {
             Self::Half => Ok(rows / 2),
             Self::Fraction(f) => {
                 check_parameter("fraction", f, (0.0..=1.0).contains(&f), "from 0 to 1")?;
-                Ok(((f * rows as f64 + 1e-9).floor() as usize).min(rows))
+                // The fraction and the product are each rounded by at most half a unit in the last place.
+                let product = f * rows as f64;
+                let rounding = 1e-9_f64.max(2.0 * f64::EPSILON * product);
+                Ok(((product + rounding).floor() as usize).min(rows))
             }
             Self::Count(count) if count > rows => Err(Error::TooManyOnes { count, rows }),
             Self::Count(count) => Ok(count),
@@ -122,6 +134,7 @@ impl Ones {
 /// # Errors
 /// See the [page](self).
 pub fn forward<T: Element>(u: MatRef<'_, T>, ones: Ones) -> Result<Vec<T>> {
+    check_input(u.layout(), ones)?;
     let mut b = allocate(u.shape(), T::default())?;
     let out = Outputs::none().dense(MatMut::new(&mut b, u.rows(), u.cols())?);
     forward_into(u, ones, out, None, &mut Workspace::new())?;
@@ -133,6 +146,7 @@ pub fn forward<T: Element>(u: MatRef<'_, T>, ones: Ones) -> Result<Vec<T>> {
 /// # Errors
 /// See the [page](self).
 pub fn forward_packed<T: Element>(u: MatRef<'_, T>, ones: Ones) -> Result<Codes> {
+    check_input(u.layout(), ones)?;
     let mut codes = Codes::zeros(u.rows(), u.cols())?;
     let out = Outputs::none().codes(codes.as_mut());
     forward_into(u, ones, out, None, &mut Workspace::new())?;
@@ -152,8 +166,7 @@ pub fn forward_into<T: Element>(
 ) -> Result<()> {
     let ones = check_forward(u.shape(), ones, &out, threshold.as_ref().map(|t| t.len()))?;
     cpu::bihalf::check_rows(u.layout())?;
-    cpu::bihalf::forward(cpu::simd::detected()?, u, ones, &mut out, threshold, ws);
-    Ok(())
+    cpu::bihalf::forward(cpu::simd::detected()?, u, ones, &mut out, threshold, ws)
 }
 
 /// `dU`, row-major. See the [page](self).
@@ -166,7 +179,7 @@ pub fn backward<T: Element>(
     grad: MatRef<'_, T>,
     pull: Pull,
 ) -> Result<Vec<T>> {
-    check_backward(u.shape(), b.shape(), [grad.shape(); 2], pull)?;
+    check_backward::<T>(u.shape(), b.shape(), [grad.shape(); 2], pull)?;
     let mut du = allocate(u.shape(), T::default())?;
     backward_into(u, b, grad, MatMut::new(&mut du, u.rows(), u.cols())?, pull)?;
     Ok(du)
@@ -183,7 +196,7 @@ pub fn backward_into<T: Element>(
     out: MatMut<'_, T>,
     pull: Pull,
 ) -> Result<()> {
-    let coefficient = check_backward(u.shape(), b.shape(), [grad.shape(), out.shape()], pull)?;
+    let coefficient = check_backward::<T>(u.shape(), b.shape(), [grad.shape(), out.shape()], pull)?;
     let isa = cpu::simd::detected()?;
     cpu::pull::backward(isa, u, b, Some(grad), out, T::Real::of(coefficient));
     Ok(())
@@ -199,8 +212,16 @@ pub fn backward_in_place<T: Element>(
     grad: MatMut<'_, T>,
     pull: Pull,
 ) -> Result<()> {
-    let coefficient = check_backward(u.shape(), b.shape(), [grad.shape(); 2], pull)?;
+    let coefficient = check_backward::<T>(u.shape(), b.shape(), [grad.shape(); 2], pull)?;
     cpu::pull::backward(cpu::simd::detected()?, u, b, None, grad, T::Real::of(coefficient));
+    Ok(())
+}
+
+/// What can be refused before there is an output.
+fn check_input(u: Layout, ones: Ones) -> Result<()> {
+    cpu::bihalf::check_rows(u)?;
+    ones.count(u.rows())?;
+    cpu::simd::detected()?;
     Ok(())
 }
 
@@ -221,7 +242,7 @@ pub(crate) fn check_forward<T: Element, B: Backend>(
 }
 
 /// The factor of `U - B`. `grad`: the shapes of `dB` and `dU`.
-pub(crate) fn check_backward(
+pub(crate) fn check_backward<T: Element>(
     u: (usize, usize),
     b: (usize, usize),
     grad: [(usize, usize); 2],
@@ -229,5 +250,5 @@ pub(crate) fn check_backward(
 ) -> Result<f64> {
     check_shape("B", "U", u, b)?;
     check_grad(u, grad)?;
-    pull.coefficient(u)
+    pull.coefficient_for::<T>(u)
 }

@@ -13,7 +13,7 @@
 //! ```
 //!
 //! The cosine-preserving loss teaches codes the similarity of the features that they stand for
-//! (Li and van Gemert, AAAI 2021, section 3.3, on frozen features). The entropy penalty is the soft
+//! (Li and van Gemert, AAAI 2021, section 4.2, on frozen features). The entropy penalty is the soft
 //! rival of the Bi-half layer: it pushes each bit's mean to 0 through the loss.
 //!
 //! Where the codes are those of the Bi-half layer, they need never be dense: [`cosine_packed_into`]
@@ -29,6 +29,8 @@
 //! - **Zero vectors**, on either side: cosine 0; where one is in `B`, the gradient of both rows of
 //!   the pair is 0. **Equal or opposite codes** sit at an extremum of the cosine: gradient 0. A
 //!   gradient of the cosine loss is never -0, but for what is too small for a 16-bit type or `f32`.
+//! - **Range**: vectors of any finite norm have their angle, those too whose squared norm leaves the
+//!   range of `f64`.
 //! - **NaN** and infinities propagate: a NaN in the features of a pair makes the loss NaN, and of
 //!   the gradients those of the pair.
 //! - **Rounding**: products and sums are in `f64`, in a fixed order; the result is rounded to the
@@ -45,7 +47,8 @@
 //!   multiples of 16 bytes) are read 16 bytes at a time, with the same result.
 //! - **Gradients** are written, not added.
 //! - **Errors**: [`Error::Shape`](crate::Error::Shape), [`Error::Length`](crate::Error::Length);
-//!   [`Error::Parameter`](crate::Error::Parameter) when alpha or gamma is not finite.
+//!   [`Error::Parameter`](crate::Error::Parameter) when alpha or gamma is not finite, or the
+//!   arithmetic type cannot hold gamma / (M K).
 //! - **Cost**: O(M (D + K)) time, no extra memory beyond a few KB of stack. From packed codes, the
 //!   backward pass reads and writes `U` and `dU` and 1 bit an element: 8.2 bytes for `f32`.
 //!
@@ -67,8 +70,9 @@
 //! # Ok::<(), bihalf::Error>(())
 //! ```
 
-use super::{allocate, check_length, check_parameter, check_shape, copy_into};
+use super::{check_length, check_parameter, check_shape, copy_into};
 use crate::element::Real;
+use crate::memory::allocate;
 use crate::{CodesRef, Element, MatMut, MatRef, Pull, Result, Signs, cpu};
 
 /// The cosine-preserving loss. See the [page](self).
@@ -147,7 +151,7 @@ pub fn cosine_packed_backward<T: Element>(
     slopes: &[f64],
     pull: Pull,
 ) -> Result<Vec<T>> {
-    check_cosine_backward(u.shape(), codes.shape(), slopes.len(), u.shape(), pull)?;
+    check_cosine_backward::<T>(u.shape(), codes.shape(), slopes.len(), u.shape(), pull)?;
     let mut du = allocate(u.shape(), T::default())?;
     let out = MatMut::new(&mut du, u.rows(), u.cols())?;
     cosine_packed_backward_into(u, codes, slopes, out, pull)?;
@@ -165,7 +169,7 @@ pub fn cosine_packed_backward_into<T: Element>(
     mut out: MatMut<'_, T>,
     pull: Pull,
 ) -> Result<()> {
-    check_cosine_backward(u.shape(), codes.shape(), slopes.len(), out.shape(), pull)?;
+    check_cosine_backward::<T>(u.shape(), codes.shape(), slopes.len(), out.shape(), pull)?;
     copy_into(u, out.reborrow());
     cosine_packed_backward_in_place(out, codes, slopes, pull)
 }
@@ -181,7 +185,7 @@ pub fn cosine_packed_backward_in_place<T: Element>(
     pull: Pull,
 ) -> Result<()> {
     let (shape, len) = (u.shape(), slopes.len());
-    let coefficient = check_cosine_backward(shape, codes.shape(), len, shape, pull)?;
+    let coefficient = check_cosine_backward::<T>(shape, codes.shape(), len, shape, pull)?;
     cpu::loss::cosine_packed_backward(u, codes, slopes, T::Real::of(coefficient));
     Ok(())
 }
@@ -234,7 +238,7 @@ pub(crate) fn check_cosine_packed(x_rows: usize, rows: usize, slopes: usize) -> 
 }
 
 /// The factor of `U - B`. `out`: the shape of `dU`.
-pub(crate) fn check_cosine_backward(
+pub(crate) fn check_cosine_backward<T: Element>(
     u: (usize, usize),
     codes: (usize, usize),
     slopes: usize,
@@ -244,7 +248,7 @@ pub(crate) fn check_cosine_backward(
     check_shape("the codes", "U", u, codes)?;
     check_shape("the output", "U", u, out)?;
     check_slopes(u.0, slopes)?;
-    pull.coefficient(u)
+    pull.coefficient_for::<T>(u)
 }
 
 fn check_slopes(rows: usize, got: usize) -> Result<()> {

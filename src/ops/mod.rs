@@ -7,8 +7,14 @@
 //! Common to all pages:
 //! - `U` is a batch of M rows (items) and K columns (bits); shapes are `[rows, cols]`.
 //! - The order of values is total: -0 equals +0, all NaN are equal and greater than +inf.
-//! - Results are the same bits for any number of threads, on every run.
-//! - Every size is legal: M = 0, K = 0, M = 1.
+//! - Results are the same bits for any number of threads, on every run. Where rayon's pool cannot
+//!   start, because the system gives no more threads, calls run on the thread that makes them.
+//! - Denormal numbers count as what they are. In a process that has told the processor to take them
+//!   for 0 (loading a library that was built with `-ffast-math` or `-Ofast` can do that), an operation
+//!   may take them for 0, and a column that Bi-half cuts among them need not have its k ones.
+//! - Every size is legal: M = 0, K = 0, M = 1. What fits in no memory is
+//!   [`Error::TooLarge`], and is found before anything is written.
+//! - Strides may be anything in inputs, 0 too.
 //! - On an error nothing has been written.
 
 pub mod bihalf;
@@ -21,6 +27,7 @@ pub mod sign;
 pub mod stats;
 pub mod threshold;
 
+use crate::element::Real;
 use crate::{Backend, Cpu, Element, Error, MatMut, MatRef, Matrix, PackedCodes, Result, Storage};
 
 /// Where a +1/-1 matrix is to be written: any subset of four forms.
@@ -113,8 +120,8 @@ impl<T: Element, B: Backend> Signs<'_, T, B> {
     }
 }
 
-/// How strongly the backward pass pulls `U` to its target: the term `gamma / divisor * (U - B)`
-/// of Eq. 9.
+/// How strongly the backward pass pulls `U` to its target: the term `gamma / divisor * (U - B)`.
+/// Eq. 9 of the paper calls the whole factor gamma; see [Bi-half](bihalf).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Pull {
     gamma: f64,
@@ -137,7 +144,8 @@ impl Pull {
     /// The factor of `(U - B)` for a batch of this shape.
     ///
     /// # Errors
-    /// [`Error::Parameter`] when gamma is not finite, or the divisor not finite and positive.
+    /// [`Error::Parameter`] when gamma is not finite, or the divisor not finite and positive. (A call
+    /// also refuses a factor that its arithmetic type, `f32` or `f64`, cannot hold.)
     pub fn coefficient(&self, (rows, cols): (usize, usize)) -> Result<f64> {
         let Self { gamma, divisor } = *self;
         check_parameter("gamma", gamma, gamma.is_finite(), "finite")?;
@@ -146,7 +154,18 @@ impl Pull {
         check_parameter("divisor", divisor, ok, "finite and greater than 0")?;
         Ok(gamma / divisor)
     }
+
+    /// [`coefficient`](Self::coefficient), which the arithmetic type of `T` can hold.
+    pub(crate) fn coefficient_for<T: Element>(&self, shape: (usize, usize)) -> Result<f64> {
+        let coefficient = self.coefficient(shape)?;
+        let name = "gamma / divisor";
+        check_parameter(name, coefficient, T::Real::of(coefficient).is_finite(), IN_RANGE)?;
+        Ok(coefficient)
+    }
 }
+
+/// What a parameter must be that is finite as `f64`.
+pub(crate) const IN_RANGE: &str = "within the range of the type that U is computed in";
 
 pub(crate) fn check_shape(
     what: &'static str,
@@ -189,17 +208,6 @@ pub(crate) fn check_parameter(
 pub(crate) fn check_rows(rows: usize) -> Result<()> {
     let max = u32::MAX as usize;
     if rows <= max { Ok(()) } else { Err(Error::TooManyRows { rows, max }) }
-}
-
-/// A result buffer of `rows * cols` elements, or an error where there is no memory for it.
-pub(crate) fn allocate<T: Copy>(shape: (usize, usize), fill: T) -> Result<Vec<T>> {
-    let (rows, cols) = shape;
-    let too_large = || Error::TooLarge { rows, cols, row_stride: cols, col_stride: 1 };
-    let len = rows.checked_mul(cols).ok_or_else(too_large)?;
-    let mut buffer = Vec::new();
-    buffer.try_reserve_exact(len).map_err(|_| too_large())?;
-    buffer.resize(len, fill);
-    Ok(buffer)
 }
 
 /// A copy, for the forms that write a new gradient. The shapes are the same.

@@ -38,7 +38,8 @@
 //! # Ok::<(), bihalf::Error>(())
 //! ```
 
-use super::{allocate, check_rows, check_shape};
+use super::{check_rows, check_shape};
+use crate::memory::allocate;
 use crate::{Element, MatMut, MatRef, Result, Workspace, cpu};
 
 /// Direction of a sort.
@@ -55,6 +56,7 @@ pub enum Order {
 /// # Errors
 /// See the [page](self).
 pub fn rank<T: Element>(u: MatRef<'_, T>, order: Order) -> Result<Vec<u32>> {
+    check_rows(u.rows())?;
     let mut out = allocate(u.shape(), 0)?;
     rank_into(u, order, MatMut::new(&mut out, u.rows(), u.cols())?, &mut Workspace::new())?;
     Ok(out)
@@ -71,8 +73,7 @@ pub fn rank_into<T: Element>(
     ws: &mut Workspace,
 ) -> Result<()> {
     check(u.shape(), out.shape())?;
-    cpu::rank::rank(cpu::simd::detected()?, u, order, out, ws);
-    Ok(())
+    cpu::rank::rank(cpu::simd::detected()?, u, order, out, ws)
 }
 
 /// The rows of each column in sorted order. See the [page](self).
@@ -80,6 +81,7 @@ pub fn rank_into<T: Element>(
 /// # Errors
 /// See the [page](self).
 pub fn argsort<T: Element>(u: MatRef<'_, T>, order: Order) -> Result<Vec<u32>> {
+    check_rows(u.rows())?;
     let mut out = allocate(u.shape(), 0)?;
     argsort_into(u, order, MatMut::new(&mut out, u.rows(), u.cols())?, &mut Workspace::new())?;
     Ok(out)
@@ -96,8 +98,7 @@ pub fn argsort_into<T: Element>(
     ws: &mut Workspace,
 ) -> Result<()> {
     check(u.shape(), out.shape())?;
-    cpu::rank::argsort(cpu::simd::detected()?, u, order, out, ws);
-    Ok(())
+    cpu::rank::argsort(cpu::simd::detected()?, u, order, out, ws)
 }
 
 pub(crate) fn check(u: (usize, usize), out: (usize, usize)) -> Result<()> {

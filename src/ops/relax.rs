@@ -18,7 +18,7 @@
 //! - **On CUDA**: `relax_forward` and `relax_backward`, one launch each, with CUDA's `tanh`, whose
 //!   documented error is 2 ulps at most.
 //! - **Errors**: [`Error::Shape`](crate::Error::Shape); [`Error::Parameter`](crate::Error::Parameter)
-//!   when beta is not finite and greater than 0.
+//!   when beta is not finite and greater than 0, or the arithmetic type cannot hold it.
 //! - **Cost**: O(M K) time, no extra memory.
 //!
 //! ```
@@ -30,7 +30,9 @@
 //! # Ok::<(), bihalf::Error>(())
 //! ```
 
-use super::{allocate, check_grad, check_parameter, check_shape, copy_into};
+use super::{IN_RANGE, check_grad, check_parameter, check_shape, copy_into};
+use crate::element::Real;
+use crate::memory::allocate;
 use crate::{Element, MatMut, MatRef, Result, cpu};
 
 /// `Y`, row-major. See the [page](self).
@@ -38,6 +40,7 @@ use crate::{Element, MatMut, MatRef, Result, cpu};
 /// # Errors
 /// See the [page](self).
 pub fn forward<T: Element>(u: MatRef<'_, T>, beta: f64) -> Result<Vec<T>> {
+    check_beta::<T>(beta)?;
     let mut y = allocate(u.shape(), T::default())?;
     forward_into(u, beta, MatMut::new(&mut y, u.rows(), u.cols())?)?;
     Ok(y)
@@ -48,7 +51,7 @@ pub fn forward<T: Element>(u: MatRef<'_, T>, beta: f64) -> Result<Vec<T>> {
 /// # Errors
 /// See the [page](self).
 pub fn forward_into<T: Element>(u: MatRef<'_, T>, beta: f64, out: MatMut<'_, T>) -> Result<()> {
-    check_forward(u.shape(), beta, out.shape())?;
+    check_forward::<T>(u.shape(), beta, out.shape())?;
     cpu::relax::forward(u, beta, out);
     Ok(())
 }
@@ -58,7 +61,7 @@ pub fn forward_into<T: Element>(u: MatRef<'_, T>, beta: f64, out: MatMut<'_, T>)
 /// # Errors
 /// See the [page](self).
 pub fn backward<T: Element>(u: MatRef<'_, T>, beta: f64, grad: MatRef<'_, T>) -> Result<Vec<T>> {
-    check_backward(u.shape(), beta, [grad.shape(); 2])?;
+    check_backward::<T>(u.shape(), beta, [grad.shape(); 2])?;
     let mut du = allocate(u.shape(), T::default())?;
     backward_into(u, beta, grad, MatMut::new(&mut du, u.rows(), u.cols())?)?;
     Ok(du)
@@ -74,7 +77,7 @@ pub fn backward_into<T: Element>(
     grad: MatRef<'_, T>,
     mut out: MatMut<'_, T>,
 ) -> Result<()> {
-    check_backward(u.shape(), beta, [grad.shape(), out.shape()])?;
+    check_backward::<T>(u.shape(), beta, [grad.shape(), out.shape()])?;
     copy_into(grad, out.reborrow());
     cpu::relax::backward(u, beta, out);
     Ok(())
@@ -89,28 +92,35 @@ pub fn backward_in_place<T: Element>(
     beta: f64,
     grad: MatMut<'_, T>,
 ) -> Result<()> {
-    check_backward(u.shape(), beta, [grad.shape(); 2])?;
+    check_backward::<T>(u.shape(), beta, [grad.shape(); 2])?;
     cpu::relax::backward(u, beta, grad);
     Ok(())
 }
 
-pub(crate) fn check_forward(u: (usize, usize), beta: f64, out: (usize, usize)) -> Result<()> {
-    check_beta(beta)?;
+pub(crate) fn check_forward<T: Element>(
+    u: (usize, usize),
+    beta: f64,
+    out: (usize, usize),
+) -> Result<()> {
+    check_beta::<T>(beta)?;
     check_shape("the output", "U", u, out)
 }
 
 /// `grad`: the shapes of `dY` and `dU`.
-pub(crate) fn check_backward(
+pub(crate) fn check_backward<T: Element>(
     u: (usize, usize),
     beta: f64,
     grad: [(usize, usize); 2],
 ) -> Result<()> {
-    check_beta(beta)?;
+    check_beta::<T>(beta)?;
     check_grad(u, grad)
 }
 
-fn check_beta(beta: f64) -> Result<()> {
-    check_parameter("beta", beta, beta.is_finite() && beta > 0.0, "finite and greater than 0")
+fn check_beta<T: Element>(beta: f64) -> Result<()> {
+    check_parameter("beta", beta, beta.is_finite() && beta > 0.0, "finite and greater than 0")?;
+    let beta_of_type = T::Real::of(beta);
+    let in_range = beta_of_type.is_finite() && beta_of_type > T::Real::of(0.0);
+    check_parameter("beta", beta, in_range, IN_RANGE)
 }
 
 /// A schedule for beta: `initial * (1 + rate * s)^power`, `s` being the training step rounded down

@@ -24,9 +24,12 @@
 //!   Scores*, ECIR 2008).
 //! - **Labels**: one class an item, or several as packed bits (bit c set: the item has class c).
 //! - **Determinism**: the same bits for any number of threads.
-//! - **Errors**: [`Error::Shape`], [`Error::Length`],
-//!   [`Error::Parameter`], [`Error::TooManyRows`].
-//! - **Cost**: O(Q N K / 64) word operations for Q queries and N items; extra memory O(N) a thread.
+//! - **Errors**: [`Error::Length`], [`Error::Parameter`], [`Error::TooManyRows`],
+//!   [`Error::TooLarge`].
+//! - **Cost**: distances take O(Q N K / 64) word operations for Q queries and N items. [`rank()`] sorts
+//!   by comparisons, and works out both distances anew for each: O(Q N log N K / 64). Measures work
+//!   the distances out once or twice. Extra memory for each thread: O(K) for measures that do not
+//!   depend on the order of the database, O(N + K) for the others.
 //!
 //! ```
 //! use bihalf::{Codes, ops::retrieval::{Labels, Retrieval}};
@@ -39,14 +42,15 @@
 //!     Labels::Single(&[7]),
 //!     Labels::Single(&[7, 3, 7]),
 //! )?;
-//! assert_eq!(r.mean_average_precision(), (1.0 / 1.0 + 2.0 / 3.0) / 2.0);
+//! assert_eq!(r.mean_average_precision()?, (1.0 / 1.0 + 2.0 / 3.0) / 2.0);
 //! assert_eq!(r.precision_at(2)?, 0.5);
-//! assert_eq!(r.precision_within_radius(0), 1.0);
+//! assert_eq!(r.precision_within_radius(0)?, 1.0);
 //! # Ok::<(), bihalf::Error>(())
 //! ```
 
-use super::{allocate, check_length, check_parameter, check_rows};
-use crate::cpu::retrieval::{self as cpu, Profile};
+use super::{check_length, check_parameter, check_rows};
+use crate::cpu::retrieval::{self as cpu, Query};
+use crate::memory::allocate;
 use crate::{CodesRef, Error, Result};
 
 /// Hamming distances of all pairs, `[queries, database]`, row-major.
@@ -176,12 +180,15 @@ impl<'a> Retrieval<'a> {
 
     /// Number of queries with at least one relevant item: those that the measures average over.
     pub fn evaluated_queries(&self) -> usize {
-        let counts = self.per_query(|q| (0..self.database.rows()).any(|i| self.is_relevant(q, i)));
-        counts.into_iter().filter(|&any| any).count()
+        let has_relevant = |q| (0..self.database.rows()).any(|i| self.is_relevant(q, i));
+        (0..self.queries.rows()).filter(|&q| has_relevant(q)).count()
     }
 
     /// mAP over the whole database, ties by index.
-    pub fn mean_average_precision(&self) -> f64 {
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`], as every measure: when there is no memory for a few queries.
+    pub fn mean_average_precision(&self) -> Result<f64> {
         self.map_of_first(usize::MAX)
     }
 
@@ -189,66 +196,88 @@ impl<'a> Retrieval<'a> {
     ///
     /// # Errors
     /// [`Error::Parameter`] when k is 0. A k beyond the database means the whole database.
+    /// [`Error::TooLarge`].
     pub fn mean_average_precision_at(&self, k: usize) -> Result<f64> {
         check_parameter("k", k as f64, k > 0, "at least 1")?;
-        Ok(self.map_of_first(k))
+        self.map_of_first(k)
     }
 
     /// Expectation of mAP over the whole database when items of equal distance are shuffled.
-    pub fn expected_mean_average_precision(&self) -> f64 {
-        self.mean(|profile, _| expected_average_precision(profile))
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`].
+    pub fn expected_mean_average_precision(&self) -> Result<f64> {
+        self.mean(Order::Free, expected_average_precision)
     }
 
     /// Mean precision among the first `n` places, ties by index.
     ///
     /// # Errors
-    /// [`Error::Parameter`] when n is 0 or greater than the database.
+    /// [`Error::Parameter`] when n is 0 or greater than the database; [`Error::TooLarge`].
     pub fn precision_at(&self, n: usize) -> Result<f64> {
         let ok = (1..=self.database.rows()).contains(&n);
         check_parameter("n", n as f64, ok, "from 1 to the number of database items")?;
-        Ok(self.mean(|profile, q| {
-            let found = self.ranked_relevance(profile, q)[..n].iter().filter(|&&hit| hit).count();
+        self.mean(Order::ByIndex, |query| {
+            let found = query.ranked[..n].iter().filter(|&&hit| hit).count();
             found as f64 / n as f64
-        }))
+        })
     }
 
     /// Mean precision among the items within Hamming distance `radius`; a query that finds no item
     /// there counts as 0.
-    pub fn precision_within_radius(&self, radius: usize) -> f64 {
-        self.mean(|profile, _| {
-            let (items, relevant) = within(profile, radius);
-            if items == 0 { 0.0 } else { relevant as f64 / items as f64 }
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`].
+    pub fn precision_within_radius(&self, radius: usize) -> Result<f64> {
+        self.mean(Order::Free, |query| {
+            let within = |counts: &[u32]| counts.iter().take(radius.saturating_add(1)).sum::<u32>();
+            let (items, relevant) = (within(&query.items), within(&query.relevant));
+            if items == 0 { 0.0 } else { f64::from(relevant) / f64::from(items) }
         })
     }
 
     /// Precision and recall at each radius from 0 to the number of bits. It does not depend on the
     /// order of the database.
-    pub fn precision_recall_curve(&self) -> Vec<PrecisionRecall> {
-        let radii = 0..=self.database.bits();
-        let points = self.per_query(|q| {
-            let profile = self.profile(q);
-            let all: u32 = profile.relevant.iter().sum();
-            let point = |radius| {
-                let (items, relevant) = within(&profile, radius);
-                let precision = (items > 0).then(|| relevant as f64 / items as f64);
-                (precision, relevant as f64 / f64::from(all))
-            };
-            if all == 0 { Vec::new() } else { radii.clone().map(point).collect() }
-        });
-        let points: Vec<_> = points.into_iter().filter(|points| !points.is_empty()).collect();
-        let at = |radius: usize| PrecisionRecall {
-            radius,
-            precision: mean(points.iter().filter_map(|point| point[radius].0)),
-            recall: mean(points.iter().map(|point| point[radius].1)),
-        };
-        radii.map(at).collect()
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`].
+    pub fn precision_recall_curve(&self) -> Result<Vec<PrecisionRecall>> {
+        let bits = self.database.bits();
+        let none = PrecisionRecall { radius: 0, precision: 0.0, recall: 0.0 };
+        let mut curve = allocate((1, bits.saturating_add(1)), none)?;
+        let mut retrieving = allocate((1, bits + 1), 0u64)?; // queries that retrieve any
+        let mut evaluated = 0u64;
+        self.for_each_query(
+            Order::Free,
+            |_| 0.0,
+            |query, _| {
+                evaluated += 1;
+                let all = f64::from(query.all_relevant());
+                let (mut items, mut relevant) = (0, 0);
+                for (radius, point) in curve.iter_mut().enumerate() {
+                    items += query.items[radius];
+                    relevant += query.relevant[radius];
+                    if items > 0 {
+                        point.precision += f64::from(relevant) / f64::from(items);
+                        retrieving[radius] += 1;
+                    }
+                    point.recall += f64::from(relevant) / all;
+                }
+            },
+        )?;
+        for (radius, (point, retrieving)) in curve.iter_mut().zip(retrieving).enumerate() {
+            point.radius = radius;
+            point.precision /= retrieving as f64;
+            point.recall /= evaluated as f64;
+        }
+        Ok(curve)
     }
 
-    fn map_of_first(&self, k: usize) -> f64 {
-        self.mean(|profile, q| {
-            let ranked = self.ranked_relevance(profile, q);
+    fn map_of_first(&self, k: usize) -> Result<f64> {
+        self.mean(Order::ByIndex, |query| {
             let (mut found, mut sum) = (0u32, 0.0);
-            for (place, _) in (1u32..).zip(ranked.iter().take(k)).filter(|&(_, &hit)| hit) {
+            let places = (1u32..).zip(query.ranked.iter().take(k));
+            for (place, _) in places.filter(|&(_, &hit)| hit) {
                 found += 1;
                 sum += f64::from(found) / f64::from(place);
             }
@@ -257,25 +286,34 @@ impl<'a> Retrieval<'a> {
     }
 
     /// Mean of a measure over the queries with a relevant item.
-    fn mean(&self, measure: impl Fn(&Profile, usize) -> f64 + Send + Sync) -> f64 {
-        let values = self.per_query(|q| {
-            let profile = self.profile(q);
-            profile.relevant.iter().any(|&n| n > 0).then(|| measure(&profile, q))
-        });
-        mean(values.into_iter().flatten())
+    fn mean(&self, order: Order, measure: impl Fn(&Query) -> f64 + Send + Sync) -> Result<f64> {
+        let (mut sum, mut evaluated) = (0.0, 0u64);
+        self.for_each_query(order, measure, |_, value| {
+            sum += value;
+            evaluated += 1;
+        })?;
+        Ok(sum / evaluated as f64)
     }
 
-    fn per_query<R: Send + Default + Clone>(&self, f: impl Fn(usize) -> R + Send + Sync) -> Vec<R> {
-        cpu::per_query(self.queries.rows(), self.database.rows(), f)
-    }
-
-    fn profile(&self, q: usize) -> Profile {
-        Profile::new(self.queries.row(q), self.database, |i| self.is_relevant(q, i))
-    }
-
-    fn ranked_relevance(&self, profile: &Profile, q: usize) -> Vec<bool> {
-        let query = self.queries.row(q);
-        profile.ranked_relevance(query, self.database, |i| self.is_relevant(q, i))
+    /// Calls `take` for each query with a relevant item in turn, with what `measure` makes of it.
+    fn for_each_query(
+        &self,
+        order: Order,
+        measure: impl Fn(&Query) -> f64 + Send + Sync,
+        mut take: impl FnMut(&Query, f64),
+    ) -> Result<()> {
+        let has_relevant = |query: &Query| query.all_relevant() > 0;
+        cpu::for_each_query(
+            (self.queries, self.database),
+            matches!(order, Order::ByIndex),
+            |q, i| self.is_relevant(q, i),
+            |query| if has_relevant(query) { measure(query) } else { 0.0 },
+            |query, value| {
+                if has_relevant(query) {
+                    take(query, value);
+                }
+            },
+        )
     }
 
     fn is_relevant(&self, q: usize, i: usize) -> bool {
@@ -289,18 +327,18 @@ impl<'a> Retrieval<'a> {
     }
 }
 
-/// Items and relevant items within a radius.
-fn within(profile: &Profile, radius: usize) -> (u32, u32) {
-    let within = |counts: &[u32]| counts.iter().take(radius.saturating_add(1)).sum();
-    (within(&profile.items), within(&profile.relevant))
+/// Whether a measure looks at the order of items at equal distance.
+enum Order {
+    ByIndex,
+    Free,
 }
 
 /// In a group of n tied items, r of them relevant, behind N items of which R are relevant, place t
 /// of the group holds a relevant item with probability r/n, and then R + 1 + (t - 1)(r - 1)/(n - 1)
 /// relevant items are expected among the first N + t.
-fn expected_average_precision(profile: &Profile) -> f64 {
+fn expected_average_precision(query: &Query) -> f64 {
     let (mut before, mut relevant_before, mut sum) = (0.0, 0.0, 0.0);
-    for (&n, &r) in profile.items.iter().zip(&profile.relevant) {
+    for (&n, &r) in query.items.iter().zip(&query.relevant) {
         let (items, relevant) = (f64::from(n), f64::from(r));
         if r > 0 {
             let share_of_rest = if n > 1 { (relevant - 1.0) / (items - 1.0) } else { 0.0 };
@@ -314,13 +352,4 @@ fn expected_average_precision(profile: &Profile) -> f64 {
         relevant_before += relevant;
     }
     sum / relevant_before
-}
-
-fn mean(values: impl Iterator<Item = f64>) -> f64 {
-    let (mut sum, mut n) = (0.0, 0u64);
-    for value in values {
-        sum += value;
-        n += 1;
-    }
-    sum / n as f64
 }

@@ -9,6 +9,7 @@
 //! straight-through estimator (Bengio et al., arXiv 1308.3432), and, with `t` from
 //! [`Threshold`](super::threshold::Threshold), the median-threshold baseline.
 //!
+//! - **Pull**: of `U` to `B`, also where there is a shift; that is a choice of this crate.
 //! - **Zero**: `sign(0) = sign(-0) = -1`, as for every value that is not greater than the
 //!   threshold. **NaN** give -1, in `U` and in `t`. torch's `sign` gives 0 for zeros, and 0 or NaN
 //!   for NaN; a code has no third value.
@@ -29,12 +30,13 @@
 //! let u = MatRef::new(&[0.5f32, 0.0, -0.5, 2.0], 2, 2)?;
 //! assert_eq!(sign::forward(u)?, [1.0, -1.0, -1.0, 1.0]);
 //! assert_eq!(sign::forward_shifted(u, &[1.0, -3.0])?, [1.0, -1.0, 1.0, -1.0]);
-//! assert_eq!(sign::forward_packed(u)?.to_bytes(), [0b01, 0b10]);
+//! assert_eq!(sign::forward_packed(u)?.to_bytes()?, [0b01, 0b10]);
 //! # Ok::<(), bihalf::Error>(())
 //! ```
 
-use super::{allocate, check_grad, check_per_column, check_rows, copy_into};
+use super::{check_grad, check_per_column, check_rows, copy_into};
 use crate::element::Real;
+use crate::memory::allocate;
 use crate::{Backend, Codes, Element, MatMut, MatRef, Outputs, Pull, Result, cpu};
 
 /// `B`, row-major. See the [page](self).
@@ -58,6 +60,7 @@ pub fn forward_shifted<T: Element>(u: MatRef<'_, T>, shift: &[T]) -> Result<Vec<
 /// # Errors
 /// See the [page](self).
 pub fn forward_packed<T: Element>(u: MatRef<'_, T>) -> Result<Codes> {
+    check_rows(u.rows())?;
     let mut codes = Codes::zeros(u.rows(), u.cols())?;
     forward_into(u, None, Outputs::none().codes(codes.as_mut()))?;
     Ok(codes)
@@ -87,7 +90,7 @@ pub fn backward<T: Element>(
     grad: MatRef<'_, T>,
     pull: Pull,
 ) -> Result<Vec<T>> {
-    check_backward(u.shape(), shift.map(<[T]>::len), [grad.shape(); 2], pull)?;
+    check_backward::<T>(u.shape(), shift.map(<[T]>::len), [grad.shape(); 2], pull)?;
     let mut du = allocate(u.shape(), T::default())?;
     backward_into(u, shift, grad, MatMut::new(&mut du, u.rows(), u.cols())?, pull)?;
     Ok(du)
@@ -105,7 +108,7 @@ pub fn backward_into<T: Element>(
     pull: Pull,
 ) -> Result<()> {
     let grad_shapes = [grad.shape(), out.shape()];
-    let coefficient = check_backward(u.shape(), shift.map(<[T]>::len), grad_shapes, pull)?;
+    let coefficient = check_backward::<T>(u.shape(), shift.map(<[T]>::len), grad_shapes, pull)?;
     copy_into(grad, out.reborrow());
     cpu::sign::backward(u, shift, out, T::Real::of(coefficient));
     Ok(())
@@ -121,12 +124,15 @@ pub fn backward_in_place<T: Element>(
     grad: MatMut<'_, T>,
     pull: Pull,
 ) -> Result<()> {
-    let coefficient = check_backward(u.shape(), shift.map(<[T]>::len), [grad.shape(); 2], pull)?;
+    let coefficient =
+        check_backward::<T>(u.shape(), shift.map(<[T]>::len), [grad.shape(); 2], pull)?;
     cpu::sign::backward(u, shift, grad, T::Real::of(coefficient));
     Ok(())
 }
 
 fn forward_dense<T: Element>(u: MatRef<'_, T>, shift: Option<&[T]>) -> Result<Vec<T>> {
+    check_rows(u.rows())?;
+    check_shift(u.cols(), shift.map(<[T]>::len))?;
     let mut b = allocate(u.shape(), T::default())?;
     forward_into(u, shift, Outputs::none().dense(MatMut::new(&mut b, u.rows(), u.cols())?))?;
     Ok(b)
@@ -143,7 +149,7 @@ pub(crate) fn check_forward<T: Element, B: Backend>(
 }
 
 /// The factor of `U - B`. `grad`: the shapes of `dB` and `dU`.
-pub(crate) fn check_backward(
+pub(crate) fn check_backward<T: Element>(
     u: (usize, usize),
     shift: Option<usize>,
     grad: [(usize, usize); 2],
@@ -151,7 +157,7 @@ pub(crate) fn check_backward(
 ) -> Result<f64> {
     check_shift(u.1, shift)?;
     check_grad(u, grad)?;
-    pull.coefficient(u)
+    pull.coefficient_for::<T>(u)
 }
 
 fn check_shift(cols: usize, shift: Option<usize>) -> Result<()> {

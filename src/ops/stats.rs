@@ -24,23 +24,27 @@
 //!
 //! let b = [1.0f32, 1.0, -1.0, 1.0, 1.0, 1.0, -1.0, 1.0]; // 4 codes of 2 bits
 //! let codes = Codes::from_dense(MatRef::new(&b, 4, 2)?)?;
-//! assert_eq!(stats::ones(codes.as_ref()), [2, 4]);
-//! assert_eq!(stats::p_plus(codes.as_ref()), [0.5, 1.0]);
-//! assert_eq!(stats::bit_entropy(codes.as_ref()), [1.0, 0.0]);
-//! assert_eq!(stats::distinct(codes.as_ref()), 2);
+//! assert_eq!(stats::ones(codes.as_ref())?, [2, 4]);
+//! assert_eq!(stats::p_plus(codes.as_ref())?, [0.5, 1.0]);
+//! assert_eq!(stats::bit_entropy(codes.as_ref())?, [1.0, 0.0]);
+//! assert_eq!(stats::distinct(codes.as_ref())?, 2);
 //! # Ok::<(), bihalf::Error>(())
 //! ```
 
-use super::{allocate, check_parameter, check_per_column, check_rows};
+use super::{check_parameter, check_per_column, check_rows};
 use crate::codes::WORD_BITS;
+use crate::memory::allocate;
 use crate::{CodesRef, Element, MatRef, Result, Workspace, cpu};
-use std::collections::HashSet;
 
 /// Number of codes in which each bit is +1.
-pub fn ones(codes: CodesRef<'_>) -> Vec<u32> {
-    let mut counts = vec![0; codes.bits()];
+///
+/// # Errors
+/// [`Error::TooManyRows`](crate::Error::TooManyRows), [`Error::TooLarge`](crate::Error::TooLarge).
+pub fn ones(codes: CodesRef<'_>) -> Result<Vec<u32>> {
+    check_rows(codes.rows())?;
+    let mut counts = allocate((1, codes.bits()), 0)?;
     cpu::codes::ones(codes, &mut counts);
-    counts
+    Ok(counts)
 }
 
 /// [`ones`] into a buffer of the caller, `[bits]`.
@@ -59,10 +63,13 @@ pub(crate) fn check_ones(codes: (usize, usize), counts: usize) -> Result<()> {
 }
 
 /// P(+1) of each bit; NaN when there is no code.
-pub fn p_plus(codes: CodesRef<'_>) -> Vec<f64> {
-    let mut p = vec![0.0; codes.bits()];
+///
+/// # Errors
+/// [`Error::TooLarge`](crate::Error::TooLarge).
+pub fn p_plus(codes: CodesRef<'_>) -> Result<Vec<f64>> {
+    let mut p = allocate((1, codes.bits()), 0.0)?;
     write_p_plus(codes, &mut p);
-    p
+    Ok(p)
 }
 
 /// [`p_plus`] into a buffer of the caller, `[bits]`.
@@ -82,8 +89,13 @@ fn write_p_plus(codes: CodesRef<'_>, p: &mut [f64]) {
 }
 
 /// Entropy of each bit, in bits.
-pub fn bit_entropy(codes: CodesRef<'_>) -> Vec<f64> {
-    p_plus(codes).into_iter().map(binary_entropy).collect()
+///
+/// # Errors
+/// [`Error::TooLarge`](crate::Error::TooLarge).
+pub fn bit_entropy(codes: CodesRef<'_>) -> Result<Vec<f64>> {
+    let mut entropy = p_plus(codes)?;
+    entropy.iter_mut().for_each(|p| *p = binary_entropy(*p));
+    Ok(entropy)
 }
 
 /// [`bit_entropy`] into a buffer of the caller, `[bits]`.
@@ -107,36 +119,56 @@ pub fn binary_entropy(p: f64) -> f64 {
 ///
 /// A bit that never changes has no correlation; its pairs are left out. `None` when no pair is
 /// left.
-pub fn mean_abs_correlation(codes: CodesRef<'_>) -> Option<f64> {
+///
+/// # Errors
+/// [`Error::TooManyRows`](crate::Error::TooManyRows), [`Error::TooLarge`](crate::Error::TooLarge).
+pub fn mean_abs_correlation(codes: CodesRef<'_>) -> Result<Option<f64>> {
     let (rows, bits) = codes.shape();
-    let mut columns = vec![vec![0u64; rows.div_ceil(WORD_BITS)]; bits];
+    check_rows(rows)?;
+    if rows == 0 || bits == 0 {
+        return Ok(None);
+    }
+    let words = rows.div_ceil(WORD_BITS);
+    let mut columns = allocate((bits, words), 0u64)?;
     for i in 0..rows {
-        for (j, column) in columns.iter_mut().enumerate() {
+        for (j, column) in columns.chunks_exact_mut(words).enumerate() {
             column[i / WORD_BITS] |= u64::from(codes.get(i, j)) << (i % WORD_BITS);
         }
     }
-    let counts: Vec<f64> = ones(codes).into_iter().map(f64::from).collect();
+    let counts = ones(codes)?;
     let m = rows as f64;
     let spread = |n: f64| n * (m - n); // M^2 times the variance of the bit
 
     let (mut sum, mut pairs) = (0.0, 0u64);
-    for (j, left) in columns.iter().enumerate() {
-        for (l, right) in columns.iter().enumerate().skip(j + 1) {
-            let scale = spread(counts[j]) * spread(counts[l]);
+    for (j, left) in columns.chunks_exact(words).enumerate() {
+        for (l, right) in columns.chunks_exact(words).enumerate().skip(j + 1) {
+            let (ones_j, ones_l) = (f64::from(counts[j]), f64::from(counts[l]));
+            let scale = spread(ones_j) * spread(ones_l);
             if scale > 0.0 {
                 let both: u64 =
                     left.iter().zip(right).map(|(a, b)| u64::from((a & b).count_ones())).sum();
-                sum += ((both as f64 * m - counts[j] * counts[l]) / scale.sqrt()).abs();
+                sum += ((both as f64 * m - ones_j * ones_l) / scale.sqrt()).abs();
                 pairs += 1;
             }
         }
     }
-    (pairs > 0).then(|| sum / pairs as f64)
+    Ok((pairs > 0).then(|| sum / pairs as f64))
 }
 
 /// Number of different codes.
-pub fn distinct(codes: CodesRef<'_>) -> usize {
-    (0..codes.rows()).map(|i| codes.row(i)).collect::<HashSet<_>>().len()
+///
+/// # Errors
+/// [`Error::TooManyRows`](crate::Error::TooManyRows), [`Error::TooLarge`](crate::Error::TooLarge).
+pub fn distinct(codes: CodesRef<'_>) -> Result<usize> {
+    if codes.bits() == 0 {
+        return Ok(codes.rows().min(1));
+    }
+    check_rows(codes.rows())?;
+    let mut order = allocate((codes.rows(), 1), 0u32)?;
+    order.iter_mut().zip(0..).for_each(|(place, i)| *place = i);
+    let row = |i: u32| codes.row(i as usize);
+    order.sort_unstable_by(|&i, &k| row(i).cmp(row(k)));
+    Ok(order.chunk_by(|&i, &k| row(i) == row(k)).count())
 }
 
 /// Counts of a matrix's values in equal bins, column by column.
@@ -148,9 +180,9 @@ pub struct Histogram {
     pub lo: f64,
     /// Upper end of the last bin.
     pub hi: f64,
-    /// `columns[j][b]`: values of column `j` with [`edge(b)`](Self::edge) `<= u < edge(b + 1)`; the
-    /// last bin holds `hi` too.
-    pub columns: Vec<Vec<u64>>,
+    bins: usize,
+    /// `[cols, bins]`
+    counts: Vec<u64>,
     /// Values of each column below `lo`, -inf among them.
     pub below: Vec<u64>,
     /// Values of each column above `hi`, +inf among them.
@@ -164,14 +196,18 @@ impl Histogram {
     ///
     /// # Errors
     /// [`Error::Parameter`](crate::Error::Parameter) when `lo` and `hi` are not finite with
-    /// `lo < hi`, or `bins` is 0.
+    /// `lo < hi`, or `bins` is 0 or so many that `f64` does not tell their edges apart;
+    /// [`Error::TooLarge`](crate::Error::TooLarge).
     pub fn new(cols: usize, lo: f64, hi: f64, bins: usize) -> Result<Self> {
         check_parameter("lo", lo, lo.is_finite(), "finite")?;
         check_parameter("hi", hi, (hi - lo).is_finite() && hi > lo, "finite and greater than lo")?;
-        check_parameter("bins", bins as f64, bins > 0, "at least 1")?;
-        let none = || vec![0; cols];
-        let (below, above, nan) = (none(), none(), none());
-        Ok(Self { lo, hi, columns: vec![vec![0; bins]; cols], below, above, nan })
+        let farthest = lo.abs().max(hi.abs());
+        let has_width = bins > 0 && (hi - lo) / bins as f64 >= farthest.next_up() - farthest;
+        let expected = "at least 1, and few enough for f64 to tell the edges of a bin apart";
+        check_parameter("bins", bins as f64, has_width, expected)?;
+        let none = || allocate((1, cols), 0);
+        let (below, above, nan) = (none()?, none()?, none()?);
+        Ok(Self { lo, hi, bins, counts: allocate((cols, bins), 0)?, below, above, nan })
     }
 
     /// Adds the values of `U`; it allocates nothing.
@@ -179,7 +215,10 @@ impl Histogram {
     /// # Errors
     /// [`Error::Length`](crate::Error::Length) when `U` has another number of columns.
     pub fn add<T: Element>(&mut self, u: MatRef<'_, T>) -> Result<()> {
-        check_per_column("the histogram", u.cols(), self.columns.len())?;
+        check_per_column("the histogram", u.cols(), self.nan.len())?;
+        if u.rows() == 0 {
+            return Ok(());
+        }
         for j in 0..u.cols() {
             for value in u.col(j).map(T::to_f64) {
                 let place = if value.is_nan() {
@@ -190,7 +229,7 @@ impl Histogram {
                     &mut self.above[j]
                 } else {
                     let bin = self.bin(value);
-                    &mut self.columns[j][bin]
+                    &mut self.counts[j * self.bins + bin]
                 };
                 *place += 1;
             }
@@ -200,7 +239,16 @@ impl Histogram {
 
     /// Number of bins.
     pub fn bins(&self) -> usize {
-        self.columns.first().map_or(0, Vec::len)
+        self.bins
+    }
+
+    /// Values of column `j` in each bin: bin `b` counts [`edge(b)`](Self::edge) `<= u < edge(b + 1)`,
+    /// the last bin `hi` too.
+    ///
+    /// # Panics
+    /// When there is no such column.
+    pub fn column(&self, j: usize) -> &[u64] {
+        &self.counts[j * self.bins..][..self.bins]
     }
 
     /// Lower end of a bin; of the number of bins, `hi` as far as rounding allows.
@@ -243,6 +291,7 @@ pub fn histogram<T: Element>(u: MatRef<'_, T>, lo: f64, hi: f64, bins: usize) ->
 /// [`Error::TooManyRows`](crate::Error::TooManyRows),
 /// [`Error::InstructionSet`](crate::Error::InstructionSet).
 pub fn transport_cost<T: Element>(u: MatRef<'_, T>) -> Result<Vec<f64>> {
+    cpu::bihalf::check_rows(u.layout())?;
     let mut cost = allocate((1, u.cols()), 0.0)?;
     transport_cost_into(u, &mut cost, &mut Workspace::new())?;
     Ok(cost)

@@ -15,6 +15,8 @@
 //! - **Ties** do not matter to a value. **-0** gives +0.
 //! - **NaN** count as greatest; a median that is NaN or infinite is an error that names the column,
 //!   and the average stays as it was. **M = 0** has no median and is an error.
+//! - **Start**: the average begins with the first median, and not with 0 as some batch normalisations
+//!   do; that is a choice of this crate, the paper does not say.
 //! - **State** is kept in `f64` and rounded once, to the type that [`Threshold::shift`] is asked for.
 //! - **Errors**: [`Error::NonFiniteMedian`], [`Error::Length`], [`Error::Parameter`],
 //!   [`Error::TooManyRows`], [`Error::Parse`], [`Error::Io`].
@@ -39,8 +41,9 @@
 //! # Ok::<(), bihalf::Error>(())
 //! ```
 
-use super::{allocate, check_parameter, check_per_column, check_rows};
-use crate::{Element, Error, MatRef, Result, Workspace, cpu};
+use super::{check_parameter, check_per_column, check_rows};
+use crate::memory::allocate;
+use crate::{Element, Error, MatRef, Result, Workspace, cpu, memory};
 use std::io::{BufRead, BufReader, Read, Write};
 
 /// The lower median of each column into `out`, `[cols]`.
@@ -50,8 +53,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 pub fn median_into<T: Element>(u: MatRef<'_, T>, out: &mut [T], ws: &mut Workspace) -> Result<()> {
     let k = check_median(u.shape(), out.len())?;
     cpu::bihalf::check_rows(u.layout())?;
-    cpu::bihalf::kth_largest(cpu::simd::detected()?, u, k, out, ws);
-    Ok(())
+    cpu::bihalf::kth_largest(cpu::simd::detected()?, u, k, out, ws)
 }
 
 /// The place of the median in descending order, counted from 1.
@@ -68,6 +70,8 @@ pub(crate) fn check_median((rows, cols): (usize, usize), out: usize) -> Result<u
 /// # Errors
 /// As [`median_into`].
 pub fn median<T: Element>(u: MatRef<'_, T>) -> Result<Vec<T>> {
+    check_median(u.shape(), u.cols())?;
+    cpu::bihalf::check_rows(u.layout())?;
     let mut out = allocate((1, u.cols()), T::default())?;
     median_into(u, &mut out, &mut Workspace::new())?;
     Ok(out)
@@ -81,17 +85,15 @@ pub struct Threshold {
     ema: Vec<f64>,
 }
 
-const MAGIC: &str = "bihalf-threshold 1";
-
 impl Threshold {
     /// A threshold for `cols` columns that has seen no batch. `decay` is the weight of the past,
-    /// from 0 (only the last batch counts) to below 1; 0.9 to 0.99 are usual.
+    /// from 0 (only the last batch counts) to below 1.
     ///
     /// # Errors
-    /// [`Error::Parameter`] when `decay` is not in `0.0..1.0`.
+    /// [`Error::Parameter`] when `decay` is not in `0.0..1.0`; [`Error::TooLarge`].
     pub fn new(cols: usize, decay: f64) -> Result<Self> {
         check_parameter("decay", decay, (0.0..1.0).contains(&decay), "from 0 to below 1")?;
-        Ok(Self { decay, batches: 0, ema: vec![0.0; cols] })
+        Ok(Self { decay, batches: 0, ema: allocate((1, cols), 0.0)? })
     }
 
     /// Number of columns.
@@ -120,6 +122,8 @@ impl Threshold {
     /// # Errors
     /// See the [page](self); the average is untouched on error.
     pub fn update<T: Element>(&mut self, u: MatRef<'_, T>, ws: &mut Workspace) -> Result<Vec<T>> {
+        check_per_column("the threshold", u.cols(), self.cols())?;
+        check_median(u.shape(), u.cols())?;
         let mut medians = allocate((1, u.cols()), T::default())?;
         self.update_into(u, &mut medians, ws)?;
         Ok(medians)
@@ -152,80 +156,109 @@ impl Threshold {
     /// `t = -ema`, for [`sign::forward_shifted`](super::sign::forward_shifted).
     ///
     /// # Errors
-    /// [`Error::Parameter`] before the first batch: there is nothing to go by.
+    /// [`Error::Parameter`] before the first batch: there is nothing to go by; and when `T` cannot hold
+    /// an average: ask for a wider type then.
     pub fn shift<T: Element>(&self) -> Result<Vec<T>> {
         check_parameter("batches", 0.0, self.batches > 0, "at least 1: call update first")?;
-        Ok(self.ema.iter().map(|&m| T::from_f64(-m)).collect())
+        let mut shift = allocate((1, self.cols()), T::default())?;
+        for (t, &ema) in shift.iter_mut().zip(&self.ema) {
+            *t = T::from_f64(-ema);
+            let (name, expected) = ("an average", "within the range of the shift's type");
+            check_parameter(name, ema, t.to_f64().is_finite(), expected)?;
+        }
+        Ok(shift)
     }
 
-    /// Writes the state as text: a header line, `decay`, `batches`, `cols`, and the average of one
-    /// column a line. Numbers come back exactly.
+    /// Writes the state as text: a header line, `decay`, `batches`, `cols`, the average of one column
+    /// a line, and `end`. Numbers come back exactly.
     ///
     /// # Errors
     /// [`Error::Io`].
     pub fn save(&self, mut to: impl Write) -> Result<()> {
-        writeln!(to, "{MAGIC}\ndecay {}\nbatches {}", self.decay, self.batches)?;
+        writeln!(to, "{HEADER}\ndecay {:?}\nbatches {}", self.decay, self.batches)?;
         writeln!(to, "cols {}", self.cols())?;
         for ema in &self.ema {
-            writeln!(to, "{ema}")?;
+            writeln!(to, "{ema:?}")?;
         }
+        writeln!(to, "{END}")?;
         Ok(to.flush()?)
     }
 
-    /// Reads what [`save`](Self::save) wrote.
+    /// Reads what [`save`](Self::save) wrote. A file that has been cut anywhere is an error.
     ///
     /// # Errors
     /// [`Error::Io`]; [`Error::Parse`] naming the first line that is wrong.
     pub fn load(from: impl Read) -> Result<Self> {
-        let mut lines = Lines { lines: BufReader::new(from), number: 0 };
-        let magic = lines.next("the header")?;
-        if magic != MAGIC {
-            return Err(lines.error(format!("expected {MAGIC:?}, found {magic:?}")));
-        }
-        let decay = lines.field("decay ")?;
-        let batches = lines.field("batches ")?;
-        let cols: usize = lines.field("cols ")?;
+        let mut lines = Lines { from: BufReader::new(from), number: 0 };
+        lines.expect(HEADER)?;
+        let decay: f64 = lines.number("decay ", "a number from 0 to below 1")?;
         let mut threshold = Self::new(0, decay).map_err(|e| lines.error(e.to_string()))?;
-        threshold.batches = batches;
+        threshold.batches = lines.number("batches ", "a whole number")?;
+        let cols: usize = lines.number("cols ", "a whole number")?;
         for _ in 0..cols {
-            let value: f64 = lines.field("")?;
+            let value: f64 = lines.number("", "a finite number")?;
             if !value.is_finite() {
                 return Err(lines.error(format!("expected a finite number, found {value}")));
             }
-            threshold.ema.push(value);
+            let len = threshold.ema.len();
+            memory::push(&mut threshold.ema, value, (1, len + 1))?;
         }
-        match lines.next("the end") {
-            Err(Error::Parse { .. }) => Ok(threshold),
-            Ok(text) => {
-                Err(lines.error(format!("expected the end after {cols} columns, found {text:?}")))
-            }
-            Err(e) => Err(e),
+        lines.expect(END)?;
+        match lines.next()? {
+            None => Ok(threshold),
+            Some(text) => Err(lines.expected("nothing more", &text)),
         }
     }
 }
 
+const HEADER: &str = "bihalf-threshold 1";
+const END: &str = "end";
+
 struct Lines<R> {
-    lines: BufReader<R>,
+    from: BufReader<R>,
+    /// Of the last line.
     number: usize,
 }
 
 impl<R: Read> Lines<R> {
-    fn next(&mut self, what: &str) -> Result<String> {
+    /// Bytes of a line at the most, several times as many as [`Threshold::save`] writes: a file of
+    /// another kind is not read into memory in search of a line's end.
+    const LONGEST: u64 = 200;
+
+    /// The next line without its end, if it is a whole one; none at the end of the file.
+    fn next(&mut self) -> Result<Option<String>> {
         self.number += 1;
-        let mut line = String::new();
-        if self.lines.read_line(&mut line)? == 0 {
-            return Err(self.error(format!("expected {what}, found the end of the file")));
+        let mut line = Vec::new();
+        (&mut self.from).take(Self::LONGEST).read_until(b'\n', &mut line)?;
+        let text = String::from_utf8_lossy(&line);
+        match text.strip_suffix('\n') {
+            Some(text) => Ok(Some(text.trim_end().to_owned())),
+            None if line.is_empty() => Ok(None),
+            None => Err(self.error(format!("expected a line's end after {text:?}"))),
         }
-        Ok(line.trim_end().to_owned())
     }
 
-    fn field<V: std::str::FromStr>(&mut self, name: &str) -> Result<V> {
-        let expected = if name.is_empty() { "a number" } else { name.trim_end() };
-        let line = self.next(expected)?;
+    fn expect(&mut self, text: &str) -> Result<()> {
+        match self.next()? {
+            Some(line) if line == text => Ok(()),
+            Some(line) => Err(self.expected(&format!("{text:?}"), &line)),
+            None => Err(self.error(format!("expected {text:?}, found the end of the file"))),
+        }
+    }
+
+    /// What stands behind `name`.
+    fn number<V: std::str::FromStr>(&mut self, name: &str, what: &str) -> Result<V> {
+        let expected = format!("{:?} and {what}", name.trim_end());
+        let expected = if name.is_empty() { what } else { &expected };
+        let Some(line) = self.next()? else {
+            return Err(self.error(format!("expected {expected}, found the end of the file")));
+        };
         let value = line.strip_prefix(name).and_then(|value| value.parse().ok());
-        value.ok_or_else(|| {
-            self.error(format!("expected {expected:?} and a number, found {line:?}"))
-        })
+        value.ok_or_else(|| self.expected(expected, &line))
+    }
+
+    fn expected(&self, expected: &str, found: &str) -> Error {
+        self.error(format!("expected {expected}, found {found:?}"))
     }
 
     fn error(&self, message: String) -> Error {

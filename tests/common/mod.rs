@@ -116,9 +116,34 @@ pub enum Lay {
     Transposed,
     /// Row-major, each row at a multiple of 16 elements.
     Aligned,
+    /// All columns are one (a column stride of 0), with an element between rows.
+    OneColumn,
+    /// All rows are one (a row stride of 0).
+    OneRow,
 }
 
+/// Each element has a place of its own.
 pub const LAYS: [Lay; 4] = [Lay::Dense, Lay::Padded, Lay::Transposed, Lay::Aligned];
+
+/// The same and broadcast views, for values that [`Lay::fill`] gives.
+pub const VIEWS: [Lay; 6] =
+    [Lay::Dense, Lay::Padded, Lay::Transposed, Lay::Aligned, Lay::OneColumn, Lay::OneRow];
+
+impl Lay {
+    /// A dense row-major matrix of a pattern, as it looks through a view of this lay.
+    pub fn fill<T: Element>(self, pattern: Pattern, shape: (usize, usize), seed: u64) -> Vec<T> {
+        let (rows, cols) = shape;
+        let mut dense: Vec<T> = pattern.fill(shape, seed);
+        for (i, j) in (0..rows).flat_map(|i| (0..cols).map(move |j| (i, j))) {
+            dense[i * cols + j] = match self {
+                Self::OneColumn => dense[i * cols],
+                Self::OneRow => dense[j],
+                _ => dense[i * cols + j],
+            };
+        }
+        dense
+    }
+}
 
 /// Says something whether the test passes or not: the test runner holds back what `eprintln!` says.
 #[cfg(any(feature = "cuda", target_arch = "x86_64"))]
@@ -182,6 +207,8 @@ impl<B: Backend, T: Element> Input<B, T> {
             Lay::Padded => (cols + 3, 1, OFFSET),
             Lay::Transposed => (1, rows + 2, 1),
             Lay::Aligned => (aligned_stride(cols), 1, ALIGNED),
+            Lay::OneColumn => (2, 0, 1),
+            Lay::OneRow => (0, 1, OFFSET),
         }
     }
 

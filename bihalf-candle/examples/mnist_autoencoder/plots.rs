@@ -211,9 +211,9 @@ fn encoder_output(root: &Area, subtitle: &str, evaluations: &[Evaluation]) -> Dr
             .label_style((FONT, 12).into_font().color(&INK))
             .axis_desc_style((FONT, 14).into_font().color(&INK))
             .draw()?;
-        for (j, counts) in histogram.columns.iter().take(shown).enumerate() {
+        for j in 0..shown {
             let base = (shown - j) as f64;
-            let ridge = Ridge::new(counts, histogram.lo, histogram.hi, base);
+            let ridge = Ridge::new(histogram.column(j), histogram.lo, histogram.hi, base);
             for (side, strength) in
                 [(ridge.part(f64::MIN, 0.0), 0.3), (ridge.part(0.0, f64::MAX), 0.85)]
             {

@@ -51,20 +51,20 @@ pub fn evaluate(method: Method, trained: &Trained, data: &Dataset) -> Result<Eva
         Labels::Single(&data.queries.labels),
         Labels::Single(&data.database.labels),
     )?;
-    let p_plus = stats::p_plus(database.as_ref());
-    let entropy = stats::bit_entropy(database.as_ref());
+    let p_plus = stats::p_plus(database.as_ref())?;
+    let entropy = stats::bit_entropy(database.as_ref())?;
     Ok(Evaluation {
         method,
-        map: retrieval.mean_average_precision(),
-        expected_map: retrieval.expected_mean_average_precision(),
+        map: retrieval.mean_average_precision()?,
+        expected_map: retrieval.expected_mean_average_precision()?,
         map_at_1000: retrieval.mean_average_precision_at(MAP_CUTOFF.min(database.rows()))?,
         bit_entropy: entropy.iter().sum::<f64>() / entropy.len() as f64,
         dead_bits: p_plus.iter().filter(|&&p| !(DEAD..=1.0 - DEAD).contains(&p)).count(),
-        distinct: stats::distinct(database.as_ref()),
+        distinct: stats::distinct(database.as_ref())?,
         bce: trained.bce,
         seconds: trained.seconds,
         p_plus,
-        curve: retrieval.precision_recall_curve(),
+        curve: retrieval.precision_recall_curve()?,
         outputs: histogram(&outputs)?,
     })
 }

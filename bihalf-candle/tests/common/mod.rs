@@ -85,7 +85,7 @@ pub fn rows(tensor: &Tensor) -> Result<Vec<Vec<f64>>> {
 }
 
 /// The same values at four kinds of strides: transposed, narrowed in columns with an offset,
-/// narrowed in rows with an offset, and broadcast from one row.
+/// narrowed in rows with an offset, and one row or one column spread.
 pub fn views(dtype: DType, device: &Device) -> Result<Vec<(&'static str, Tensor)>> {
     Ok(vec![
         ("transposed", values(4, 7, 1, dtype, device)?.t()?),
@@ -95,7 +95,8 @@ pub fn views(dtype: DType, device: &Device) -> Result<Vec<(&'static str, Tensor)
             "narrowed and transposed",
             values(6, 9, 4, dtype, device)?.narrow(0, 1, 4)?.t()?.narrow(0, 2, 7)?,
         ),
-        ("broadcast", values(1, 4, 5, dtype, device)?.broadcast_as((7, 4))?),
+        ("row spread", values(1, 4, 5, dtype, device)?.broadcast_as((7, 4))?),
+        ("column spread", values(7, 1, 6, dtype, device)?.broadcast_as((7, 4))?),
         ("one column", values(7, 5, 6, dtype, device)?.narrow(1, 4, 1)?),
     ])
 }

@@ -15,7 +15,7 @@ mod source;
 use super::simd::{self, Columns, Detected, Isa, Job, KeyLanes, on_detected};
 use super::threads;
 use crate::ops::rank::Order;
-use crate::{Element, MatMut, MatRef, Workspace};
+use crate::{Element, MatMut, MatRef, Result, Workspace};
 
 /// Columns of a task start at multiples of this where there are enough: a cache line of the output.
 const GROUP: usize = simd::LANES;
@@ -39,8 +39,8 @@ pub(crate) fn rank<T: Element>(
     order: Order,
     out: MatMut<'_, u32>,
     ws: &mut Workspace,
-) {
-    T::sort(isa, u, (order, Form::Ranks), out, ws.orders::<T>(u.shape()));
+) -> Result<()> {
+    write(isa, u, (order, Form::Ranks), out, ws)
 }
 
 pub(crate) fn argsort<T: Element>(
@@ -49,13 +49,26 @@ pub(crate) fn argsort<T: Element>(
     order: Order,
     out: MatMut<'_, u32>,
     ws: &mut Workspace,
-) {
-    T::sort(isa, u, (order, Form::Rows), out, ws.orders::<T>(u.shape()));
+) -> Result<()> {
+    write(isa, u, (order, Form::Rows), out, ws)
+}
+
+fn write<T: Element>(
+    isa: Detected,
+    u: MatRef<'_, T>,
+    form: (Order, Form),
+    out: MatMut<'_, u32>,
+    ws: &mut Workspace,
+) -> Result<()> {
+    if !u.layout().is_empty() {
+        T::sort(isa, u, form, out, ws.orders::<T>(u.shape())?);
+    }
+    Ok(())
 }
 
 /// 64-bit words of scratch memory for a matrix.
 pub(crate) fn scratch_words<T: Element>(shape: (usize, usize)) -> usize {
-    parts(shape) * words_of_part::<T>(shape)
+    parts(shape).saturating_mul(words_of_part::<T>(shape))
 }
 
 fn words_of_part<T: Element>((rows, cols): (usize, usize)) -> usize {
@@ -68,7 +81,7 @@ fn parts((rows, cols): (usize, usize)) -> usize {
     threads::parts((rows * cols).saturating_mul(EFFORT)).min(cols).max(1)
 }
 
-/// `scratch` has [`scratch_words`].
+/// `scratch` has [`scratch_words`]; there is an element.
 pub(crate) fn sort<T: Element>(
     isa: Detected,
     u: MatRef<'_, T>,
@@ -76,9 +89,6 @@ pub(crate) fn sort<T: Element>(
     out: MatMut<'_, u32>,
     scratch: &mut [u64],
 ) {
-    if u.layout().is_empty() {
-        return;
-    }
     let parts = parts(u.shape());
     let task = Task { u, order, form, first: 0, out: Columns::new(out), scratch };
     divide(isa, task, parts);

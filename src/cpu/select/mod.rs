@@ -79,7 +79,7 @@ pub(crate) fn scratch_words<T: Element>(isa: Detected, shape: (usize, usize)) ->
         Detected::Portable => plain::scratch_words::<T>(shape),
         _ => tile::scratch_words(shape).max(stream::scratch_words(shape)),
     };
-    parts(shape) * words
+    parts(shape).saturating_mul(words)
 }
 
 fn divide<T: Element>(isa: Detected, task: Task<'_, '_, T>, parts: usize) {

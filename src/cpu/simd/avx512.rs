@@ -35,8 +35,6 @@ fn compiled_for_avx512<J: Job<Avx512>>(isa: Avx512, job: J) -> J::Output {
     job.run(isa)
 }
 
-// SAFETY, for all that follows: a vector or a token is the proof that the machine has the instructions;
-// lengths of slices are asserted.
 impl Isa for Avx512 {
     type I8 = I8;
     type Rows = Rows;
@@ -48,12 +46,14 @@ impl Isa for Avx512 {
 
     #[inline(always)]
     fn run<J: Job<Self>>(self, job: J) -> J::Output {
+        // SAFETY: the token proves the instructions.
         unsafe { compiled_for_avx512(self, job) }
     }
 
     #[inline(always)]
     fn load_upper(self, values: &[u16]) -> I32 {
         assert!(values.len() >= LANES);
+        // SAFETY: the token proves the instructions; the slice is long enough.
         unsafe {
             let values = _mm256_loadu_si256(values.as_ptr().cast());
             I32(_mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(values)))
@@ -62,21 +62,25 @@ impl Isa for Avx512 {
 
     #[inline(always)]
     fn narrow(self, lanes: I32) -> I16 {
+        // SAFETY: the token proves the instructions.
         I16(unsafe { _mm512_cvtsepi32_epi16(lanes.0) })
     }
 
     #[inline(always)]
     fn narrow_to_8(self, lanes: I32) -> I8 {
+        // SAFETY: the token proves the instructions.
         I8(unsafe { _mm512_cvtsepi32_epi8(lanes.0) })
     }
 
     #[inline(always)]
     fn widen(self, lanes: I16) -> I32 {
+        // SAFETY: the token proves the instructions.
         I32(unsafe { _mm512_cvtepi16_epi32(lanes.0) })
     }
 
     #[inline(always)]
     fn narrow_64(self, Two(low, high): Two<I64>) -> I16 {
+        // SAFETY: the token proves the instructions.
         unsafe {
             let (low, high) = (_mm512_cvtepi64_epi16(low.0), _mm512_cvtepi64_epi16(high.0));
             I16(_mm256_set_m128i(high, low))
@@ -85,6 +89,7 @@ impl Isa for Avx512 {
 
     #[inline(always)]
     fn widen_64(self, lanes: I16) -> Two<I64> {
+        // SAFETY: the token proves the instructions.
         unsafe {
             let high = _mm256_extracti128_si256::<1>(lanes.0);
             let low = _mm256_castsi256_si128(lanes.0);
@@ -94,21 +99,25 @@ impl Isa for Avx512 {
 
     #[inline(always)]
     fn widen_8(self, lanes: I8) -> I16 {
+        // SAFETY: the token proves the instructions.
         I16(unsafe { _mm256_cvtepi8_epi16(lanes.0) })
     }
 
     #[inline(always)]
     fn widen_8_to_32(self, lanes: I8) -> I32 {
+        // SAFETY: the token proves the instructions.
         I32(unsafe { _mm512_cvtepi8_epi32(lanes.0) })
     }
 
     #[inline(always)]
     fn repeat(self, row: I8) -> Rows {
+        // SAFETY: the token proves the instructions.
         Rows(unsafe { _mm256_broadcastsi128_si256(row.0) })
     }
 
     #[inline(always)]
     fn sum_rows(self, rows: Rows) -> I16 {
+        // SAFETY: the token proves the instructions.
         unsafe {
             let first = _mm256_castsi256_si128(rows.0);
             let second = _mm256_extracti128_si256::<1>(rows.0);
@@ -119,12 +128,14 @@ impl Isa for Avx512 {
     #[inline(always)]
     fn widen_f16(self, values: &[f16]) -> F32 {
         assert!(values.len() >= LANES);
+        // SAFETY: the token proves the instructions; the slice is long enough.
         F32(unsafe { _mm512_cvtph_ps(_mm256_loadu_si256(values.as_ptr().cast())) })
     }
 
     #[inline(always)]
     fn narrow_f16(self, values: F32, to: &mut [f16]) {
         assert!(to.len() >= LANES);
+        // SAFETY: the token proves the instructions; the slice is long enough.
         unsafe {
             let values = _mm512_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(values.0);
             _mm256_storeu_si256(to.as_mut_ptr().cast(), values);
@@ -134,6 +145,7 @@ impl Isa for Avx512 {
     #[inline(always)]
     fn narrow_f64(self, values: &[f64]) -> F32 {
         let Two(low, high): Two<F64> = Ordered::load(self, values);
+        // SAFETY: the token proves the instructions.
         unsafe {
             let (low, high) = (_mm512_cvtpd_ps(low.0), _mm512_cvtpd_ps(high.0));
             F32(_mm512_insertf32x8::<1>(_mm512_castps256_ps512(low), high))
@@ -142,21 +154,25 @@ impl Isa for Avx512 {
 
     #[inline(always)]
     fn float(self, lanes: I32) -> F32 {
+        // SAFETY: the token proves the instructions.
         F32(unsafe { _mm512_cvtepi32_ps(lanes.0) })
     }
 
     #[inline(always)]
     fn round(self, values: F32) -> I32 {
+        // SAFETY: the token proves the instructions.
         I32(unsafe { _mm512_cvtps_epi32(values.0) })
     }
 
     #[inline(always)]
     fn prefetch<T>(self, address: *const T) {
+        // SAFETY: it touches nothing that a program can see, whatever the address.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) }
     }
 
     #[inline(always)]
     fn settle(self) {
+        // SAFETY: the token proves the instructions.
         unsafe { _mm_sfence() }
     }
 }
@@ -168,30 +184,37 @@ macro_rules! masks {
      $count:ident and $negate:ident by $mask_sub:ident, $to_bits:ident, $of_bits:ident) => {
         #[inline(always)]
         unsafe fn $gt(a: $register, b: $register) -> $register {
+            // SAFETY: the caller has the instructions.
             unsafe { $of_mask($cmpgt(a, b)) }
         }
         #[inline(always)]
         unsafe fn $eq(a: $register, b: $register) -> $register {
+            // SAFETY: the caller has the instructions.
             unsafe { $of_mask($cmpeq(a, b)) }
         }
         #[inline(always)]
         unsafe fn $select(mask: $register, yes: $register, no: $register) -> $register {
+            // SAFETY: the caller has the instructions.
             unsafe { $blend($to_mask(mask), no, yes) }
         }
         #[inline(always)]
         unsafe fn $count(lanes: $register, mask: $register) -> $register {
+            // SAFETY: the caller has the instructions.
             unsafe { $mask_sub(lanes, $to_mask(mask), lanes, $splat(-1)) }
         }
         #[inline(always)]
         unsafe fn $negate(lanes: $register, signs: $register) -> $register {
+            // SAFETY: the caller has the instructions.
             unsafe { $mask_sub(lanes, $to_mask(signs), $splat(0), lanes) }
         }
         #[inline(always)]
         unsafe fn $to_bits(mask: $register) -> u32 {
+            // SAFETY: the caller has the instructions.
             unsafe { $to_mask(mask).into() }
         }
         #[inline(always)]
         unsafe fn $of_bits(bits: u32) -> $register {
+            // SAFETY: the caller has the instructions.
             unsafe { $of_mask(bits as $bits) }
         }
     };
@@ -217,31 +240,37 @@ masks! { __m512i, u8, to_mask _mm512_movepi64_mask, of_mask _mm512_movm_epi64, s
 
 #[inline(always)]
 unsafe fn without_512(lanes: __m512i, other: __m512i) -> __m512i {
+    // SAFETY: the caller has the instructions.
     unsafe { _mm512_andnot_si512(other, lanes) }
 }
 
 #[inline(always)]
 unsafe fn gt_ps(a: __m512, b: __m512) -> __m512i {
+    // SAFETY: the caller has the instructions.
     unsafe { _mm512_movm_epi32(_mm512_cmp_ps_mask::<_CMP_GT_OQ>(a, b)) }
 }
 
 #[inline(always)]
 unsafe fn gt_pd(a: __m512d, b: __m512d) -> __m512i {
+    // SAFETY: the caller has the instructions.
     unsafe { _mm512_movm_epi64(_mm512_cmp_pd_mask::<_CMP_GT_OQ>(a, b)) }
 }
 
 #[inline(always)]
 unsafe fn select_ps(mask: __m512i, yes: __m512, no: __m512) -> __m512 {
+    // SAFETY: the caller has the instructions.
     unsafe { _mm512_mask_blend_ps(_mm512_movepi32_mask(mask), no, yes) }
 }
 
 #[inline(always)]
 unsafe fn select_pd(mask: __m512i, yes: __m512d, no: __m512d) -> __m512d {
+    // SAFETY: the caller has the instructions.
     unsafe { _mm512_mask_blend_pd(_mm512_movepi64_mask(mask), no, yes) }
 }
 
 #[inline(always)]
 unsafe fn div_about_ps(a: __m512, b: __m512) -> __m512 {
+    // SAFETY: the caller has the instructions.
     unsafe { _mm512_mul_ps(a, _mm512_rcp14_ps(b)) }
 }
 

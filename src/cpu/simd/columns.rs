@@ -35,13 +35,10 @@ impl<'a, T> Columns<'a, T> {
         // What `row` relies on; the matrix has checked it.
         assert!(data.len() >= layout.span() && layout.col_stride() == 1);
         assert!(layout.row_stride() >= layout.cols() || layout.rows() <= 1);
-        Self {
-            first: data.as_mut_ptr(),
-            rows: layout.rows(),
-            cols: layout.cols(),
-            stride: layout.row_stride(),
-            matrix: PhantomData,
-        }
+        // Of no columns there is no row either: nothing says that `i * stride` lies in the buffer.
+        let rows = if layout.is_empty() { 0 } else { layout.rows() };
+        let (cols, stride) = (layout.cols(), layout.row_stride());
+        Self { first: data.as_mut_ptr(), rows, cols, stride, matrix: PhantomData }
     }
 
     /// Number of columns.
@@ -77,7 +74,7 @@ impl<'a, T> Columns<'a, T> {
     pub(crate) fn part(&mut self, first: usize, width: usize) -> Columns<'_, T> {
         assert!(first <= self.cols && width <= self.cols - first);
         let skip = if self.rows == 0 { 0 } else { first };
-        // SAFETY: as in `split_at`.
+        // SAFETY: at most one behind the last element of the first row.
         Columns { first: unsafe { self.first.add(skip) }, cols: width, ..*self }
     }
 
@@ -86,7 +83,8 @@ impl<'a, T> Columns<'a, T> {
     pub(crate) fn iter(&mut self, rows: Range<usize>) -> impl Iterator<Item = &mut [T]> {
         assert!(rows.end <= self.rows);
         let (first, cols, stride) = (self.first, self.cols, self.stride);
-        // SAFETY: as in `row`; rows do not overlap.
+        // SAFETY: row `i` exists, the constructor has seen that its columns lie in the buffer and that
+        // rows do not overlap, and nothing else reaches these columns while `self` is borrowed.
         rows.map(move |i| unsafe { std::slice::from_raw_parts_mut(first.add(i * stride), cols) })
     }
 
@@ -112,7 +110,7 @@ pub struct Rows<'a, T> {
 
 // SAFETY: it is a shared borrow of its elements.
 unsafe impl<T: Sync> Send for Rows<'_, T> {}
-// SAFETY: as above.
+// SAFETY: it is a shared borrow of its elements.
 unsafe impl<T: Sync> Sync for Rows<'_, T> {}
 
 impl<'a, T> Rows<'a, T> {
@@ -157,7 +155,7 @@ impl<'a, T> Rows<'a, T> {
     /// These columns of all rows.
     #[inline(always)]
     pub(crate) fn iter(self) -> impl Iterator<Item = &'a [T]> {
-        // SAFETY: as in `row`.
+        // SAFETY: row `i` exists, and the constructor has seen that its columns lie in the buffer.
         (0..self.rows).map(move |i| unsafe {
             std::slice::from_raw_parts(self.first.add(i * self.stride), self.cols)
         })

@@ -160,7 +160,11 @@ pub trait Isa: Copy + Send + Sync + 'static {
 }
 
 /// Lanes that are compared.
-pub trait Ordered: Copy + Send + Sync + 'static {
+///
+/// # Safety
+/// A value is its [`LANES`](Self::LANES) lanes in turn, without padding, and its parts in turn; any bits
+/// are a value. Memory is cast to vectors and back on the strength of that.
+pub unsafe trait Ordered: Copy + Send + Sync + 'static {
     /// The element of one column.
     type Lane: bytemuck::Pod + Default + Send + Sync;
     /// The instruction set.
@@ -258,7 +262,7 @@ pub type Of<I, K> = <K as Lane>::Vector<I>;
 pub(crate) fn registers<V: Ordered>(vectors: &[V]) -> &[V::Register] {
     let number = V::LANES / V::Register::LANES;
     assert!(size_of::<V>() == number * size_of::<V::Register>());
-    // SAFETY: a vector is its registers, one behind the other, without padding.
+    // SAFETY: by its trait a vector is its registers, one behind the other, and it is as long.
     unsafe { std::slice::from_raw_parts(vectors.as_ptr().cast(), vectors.len() * number) }
 }
 
@@ -266,7 +270,8 @@ pub(crate) fn registers<V: Ordered>(vectors: &[V]) -> &[V::Register] {
 #[inline(always)]
 pub(crate) fn single_rows<I: Isa>(_: I, rows: &[I::Rows]) -> &[I::I8] {
     assert!(dense::<I::Rows>() && dense::<I::I8>());
-    // SAFETY: both are lanes without padding, any bits are a value; the token allows vectors of its set.
+    // SAFETY: by their trait both are lanes without padding and any bits are a value; the token allows
+    // vectors of its set.
     let (before, single, after) = unsafe { rows.align_to() };
     assert!(before.is_empty() && after.is_empty());
     single
@@ -276,7 +281,8 @@ pub(crate) fn single_rows<I: Isa>(_: I, rows: &[I::Rows]) -> &[I::I8] {
 #[inline(always)]
 pub(crate) fn single_rows_mut<I: Isa>(_: I, rows: &mut [I::Rows]) -> &mut [I::I8] {
     assert!(dense::<I::Rows>() && dense::<I::I8>());
-    // SAFETY: as above.
+    // SAFETY: by their trait both are lanes without padding and any bits are a value; the token allows
+    // vectors of its set.
     let (before, single, after) = unsafe { rows.align_to_mut() };
     assert!(before.is_empty() && after.is_empty());
     single
@@ -286,7 +292,7 @@ pub(crate) fn single_rows_mut<I: Isa>(_: I, rows: &mut [I::Rows]) -> &mut [I::I8
 #[inline(always)]
 pub(crate) fn lanes_mut<V: Vector>(vectors: &mut [V]) -> &mut [V::Lane] {
     assert!(dense::<V>());
-    // SAFETY: a vector is its lanes, without padding; any bits are a value of either.
+    // SAFETY: by its trait a vector is its lanes without padding; any bits are a value of either.
     let (before, lanes, after) = unsafe { vectors.align_to_mut() };
     assert!(before.is_empty() && after.is_empty());
     lanes
@@ -295,7 +301,7 @@ pub(crate) fn lanes_mut<V: Vector>(vectors: &mut [V]) -> &mut [V::Lane] {
 /// Scratch memory as vectors or registers: those that lie in it, at multiples of their size.
 pub(crate) fn vectors_mut<V: Vector>(_: V::Isa, lanes: &mut [V::Lane]) -> &mut [V] {
     assert!(dense::<V>());
-    // SAFETY: a vector consists of lanes without padding and any bits are a valid one; the token
+    // SAFETY: by its trait a vector is its lanes without padding and any bits are a value; the token
     // allows vectors of its set.
     unsafe { lanes.align_to_mut().1 }
 }

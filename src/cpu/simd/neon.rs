@@ -15,8 +15,6 @@ impl Neon {
     }
 }
 
-// SAFETY, for all that follows: a vector or a token is the proof that the machine has the instructions;
-// lengths of slices are asserted.
 impl Isa for Neon {
     type I8 = I8;
     type Rows = I8;
@@ -35,6 +33,7 @@ impl Isa for Neon {
     #[inline(always)]
     fn load_upper(self, values: &[u16]) -> Self::I32 {
         assert!(values.len() >= LANES);
+        // SAFETY: the token proves the instructions; the slice is long enough.
         unsafe {
             let (low, high) = (vld1q_u16(values.as_ptr()), vld1q_u16(values.as_ptr().add(8)));
             Two(upper_eight(low), upper_eight(high))
@@ -43,22 +42,26 @@ impl Isa for Neon {
 
     #[inline(always)]
     fn narrow(self, lanes: Self::I32) -> Self::I16 {
+        // SAFETY: the token proves the instructions.
         unsafe { Two(narrow_eight(lanes.0), narrow_eight(lanes.1)) }
     }
 
     #[inline(always)]
     fn narrow_to_8(self, lanes: Self::I32) -> I8 {
         let Two(low, high) = self.narrow(lanes);
+        // SAFETY: the token proves the instructions.
         unsafe { I8(vqmovn_high_s16(vqmovn_s16(low.0), high.0)) }
     }
 
     #[inline(always)]
     fn widen(self, lanes: Self::I16) -> Self::I32 {
+        // SAFETY: the token proves the instructions.
         unsafe { Two(widen_eight(lanes.0), widen_eight(lanes.1)) }
     }
 
     #[inline(always)]
     fn widen_8(self, lanes: I8) -> Two<I16> {
+        // SAFETY: the token proves the instructions.
         unsafe { Two(I16(vmovl_s8(vget_low_s8(lanes.0))), I16(vmovl_high_s8(lanes.0))) }
     }
 
@@ -94,6 +97,7 @@ impl Isa for Neon {
     #[inline(always)]
     fn narrow_f64(self, values: &[f64]) -> Self::F32 {
         let Two(low, high): Self::F64 = Ordered::load(self, values);
+        // SAFETY: the token proves the instructions.
         unsafe {
             Two(
                 Two(narrow_four(low.0), narrow_four(low.1)),
@@ -105,6 +109,7 @@ impl Isa for Neon {
     #[inline(always)]
     fn float(self, lanes: Self::I32) -> Self::F32 {
         let Two(Two(a, b), Two(c, d)) = lanes;
+        // SAFETY: the token proves the instructions.
         unsafe {
             Two(
                 Two(F32(vcvtq_f32_s32(a.0)), F32(vcvtq_f32_s32(b.0))),
@@ -116,6 +121,7 @@ impl Isa for Neon {
     #[inline(always)]
     fn round(self, values: Self::F32) -> Self::I32 {
         let Two(Two(a, b), Two(c, d)) = values;
+        // SAFETY: the token proves the instructions.
         unsafe {
             Two(
                 Two(I32(vcvtnq_s32_f32(a.0)), I32(vcvtnq_s32_f32(b.0))),
@@ -126,6 +132,7 @@ impl Isa for Neon {
 
     #[inline(always)]
     fn prefetch<T>(self, address: *const T) {
+        // SAFETY: the token proves the instructions.
         unsafe {
             std::arch::asm!("prfm pldl1keep, [{}]", in(reg) address,
                 options(nostack, preserves_flags, readonly));
@@ -138,6 +145,7 @@ impl Isa for Neon {
 
 #[inline(always)]
 unsafe fn upper_eight(values: uint16x8_t) -> Two<I32> {
+    // SAFETY: the caller has the instructions.
     unsafe {
         let (low, high) = (vmovl_u16(vget_low_u16(values)), vmovl_high_u16(values));
         let (low, high) = (vshlq_n_u32::<16>(low), vshlq_n_u32::<16>(high));
@@ -147,16 +155,19 @@ unsafe fn upper_eight(values: uint16x8_t) -> Two<I32> {
 
 #[inline(always)]
 unsafe fn narrow_eight(lanes: Two<I32>) -> I16 {
+    // SAFETY: the caller has the instructions.
     unsafe { I16(vqmovn_high_s32(vqmovn_s32(lanes.0.0), lanes.1.0)) }
 }
 
 #[inline(always)]
 unsafe fn widen_eight(lanes: I16) -> Two<I32> {
+    // SAFETY: the caller has the instructions.
     unsafe { Two(I32(vmovl_s16(vget_low_s16(lanes.0))), I32(vmovl_high_s16(lanes.0))) }
 }
 
 #[inline(always)]
 unsafe fn narrow_four(lanes: Two<F64>) -> F32 {
+    // SAFETY: the caller has the instructions.
     unsafe { F32(vcvt_high_f32_f64(vcvt_f32_f64(lanes.0.0), lanes.1.0)) }
 }
 
@@ -167,23 +178,28 @@ macro_rules! masks {
      $select:ident by $bsl:ident, $negate:ident by $sign:ident and $xor:ident and $sub:ident) => {
         #[inline(always)]
         unsafe fn $gt(a: $register, b: $register) -> $register {
+            // SAFETY: the caller has the instructions.
             unsafe { $of_mask($cgt(a, b)) }
         }
         #[inline(always)]
         unsafe fn $eq(a: $register, b: $register) -> $register {
+            // SAFETY: the caller has the instructions.
             unsafe { $of_mask($ceq(a, b)) }
         }
         // To the left by less than nothing.
         #[inline(always)]
         unsafe fn $shr(lanes: $register, by: $register) -> $register {
+            // SAFETY: the caller has the instructions.
             unsafe { $of_mask($shl($to_mask(lanes), $neg(by))) }
         }
         #[inline(always)]
         unsafe fn $select(mask: $register, yes: $register, no: $register) -> $register {
+            // SAFETY: the caller has the instructions.
             unsafe { $bsl($to_mask(mask), yes, no) }
         }
         #[inline(always)]
         unsafe fn $negate(lanes: $register, signs: $register) -> $register {
+            // SAFETY: the caller has the instructions.
             unsafe {
                 let mask = $sign::<{ <$lane>::BITS as i32 - 1 }>(signs);
                 $sub($xor(lanes, mask), mask)
@@ -201,11 +217,13 @@ macro_rules! bits {
         #[inline(always)]
         unsafe fn $bits(mask: $register) -> u32 {
             let each: [$lane; $lanes] = $each;
+            // SAFETY: the caller has the instructions.
             unsafe { $sum($and($to_mask(mask), $to_mask($load(each.as_ptr())))) as u32 }
         }
         #[inline(always)]
         unsafe fn $of_bits(bits: u32) -> $register {
             let each: [$lane; $lanes] = $each;
+            // SAFETY: the caller has the instructions.
             unsafe { $of_mask($test($splat(bits as $lane), $load(each.as_ptr()))) }
         }
     };
@@ -215,6 +233,7 @@ macro_rules! bits {
 #[inline(always)]
 unsafe fn bits_s8(mask: int8x16_t) -> u32 {
     let each: [i8; 16] = [1, 2, 4, 8, 16, 32, 64, -128, 1, 2, 4, 8, 16, 32, 64, -128];
+    // SAFETY: the caller has the instructions.
     unsafe {
         let bits = vreinterpretq_u8_s8(vandq_s8(mask, vld1q_s8(each.as_ptr())));
         u32::from(vaddv_u8(vget_low_u8(bits))) | u32::from(vaddv_u8(vget_high_u8(bits))) << 8
@@ -224,6 +243,7 @@ unsafe fn bits_s8(mask: int8x16_t) -> u32 {
 #[inline(always)]
 unsafe fn of_bits_s8(bits: u32) -> int8x16_t {
     let each: [i8; 16] = [1, 2, 4, 8, 16, 32, 64, -128, 1, 2, 4, 8, 16, 32, 64, -128];
+    // SAFETY: the caller has the instructions.
     unsafe {
         let bits = vcombine_s8(vdup_n_s8(bits as i8), vdup_n_s8((bits >> 8) as i8));
         vreinterpretq_s8_u8(vtstq_s8(bits, vld1q_s8(each.as_ptr())))
@@ -267,11 +287,13 @@ bits! { int64x2_t, [i64; 2] of bits [1, 2], to_mask vreinterpretq_u64_s64,
 
 #[inline(always)]
 unsafe fn min_s64(a: int64x2_t, b: int64x2_t) -> int64x2_t {
+    // SAFETY: the caller has the instructions.
     unsafe { vbslq_s64(vcgtq_s64(a, b), b, a) }
 }
 
 #[inline(always)]
 unsafe fn max_s64(a: int64x2_t, b: int64x2_t) -> int64x2_t {
+    // SAFETY: the caller has the instructions.
     unsafe { vbslq_s64(vcgtq_s64(a, b), a, b) }
 }
 
@@ -307,22 +329,26 @@ integers! { I64(int64x2_t): [i64; 2] of Neon;
 // The instruction takes the term first.
 #[inline(always)]
 unsafe fn scale_f32(lanes: float32x4_t, factor: float32x4_t, term: float32x4_t) -> float32x4_t {
+    // SAFETY: the caller has the instructions.
     unsafe { vfmaq_f32(term, lanes, factor) }
 }
 
 #[inline(always)]
 unsafe fn gt_f32(a: float32x4_t, b: float32x4_t) -> int32x4_t {
+    // SAFETY: the caller has the instructions.
     unsafe { vreinterpretq_s32_u32(vcgtq_f32(a, b)) }
 }
 
 // The instructions for minima give NaN if one is NaN, or if it is a signalling one.
 #[inline(always)]
 unsafe fn min_f32(a: float32x4_t, b: float32x4_t) -> float32x4_t {
+    // SAFETY: the caller has the instructions.
     unsafe { vbslq_f32(vcltq_f32(a, b), a, b) }
 }
 
 #[inline(always)]
 unsafe fn select_f32(mask: int32x4_t, yes: float32x4_t, no: float32x4_t) -> float32x4_t {
+    // SAFETY: the caller has the instructions.
     unsafe { vbslq_f32(vreinterpretq_u32_s32(mask), yes, no) }
 }
 
@@ -335,22 +361,26 @@ floats! { F32(float32x4_t): [f32; 4] of Neon, mask I32;
 
 #[inline(always)]
 unsafe fn scale_f64(lanes: float64x2_t, factor: float64x2_t, term: float64x2_t) -> float64x2_t {
+    // SAFETY: the caller has the instructions.
     unsafe { vfmaq_f64(term, lanes, factor) }
 }
 
 #[inline(always)]
 unsafe fn gt_f64(a: float64x2_t, b: float64x2_t) -> int64x2_t {
+    // SAFETY: the caller has the instructions.
     unsafe { vreinterpretq_s64_u64(vcgtq_f64(a, b)) }
 }
 
 // The instructions for minima give NaN if one is NaN, or if it is a signalling one.
 #[inline(always)]
 unsafe fn min_f64(a: float64x2_t, b: float64x2_t) -> float64x2_t {
+    // SAFETY: the caller has the instructions.
     unsafe { vbslq_f64(vcltq_f64(a, b), a, b) }
 }
 
 #[inline(always)]
 unsafe fn select_f64(mask: int64x2_t, yes: float64x2_t, no: float64x2_t) -> float64x2_t {
+    // SAFETY: the caller has the instructions.
     unsafe { vbslq_f64(vreinterpretq_u64_s64(mask), yes, no) }
 }
 

@@ -3,10 +3,8 @@
 //! Functions, as closures might not be inlined, and then be compiled without the instructions. Each
 //! is unsafe to call: it needs its instructions, or a place to load from or store to.
 
-/// A register that is [`Ordered`](super::Ordered).
-///
-/// SAFETY, for all methods: a vector or a token is the proof that the machine has the instructions;
-/// lengths of slices are asserted; `stream` is only given places that are aligned.
+/// A register that is [`Ordered`](super::Ordered). Where a comment says that the machine has the
+/// instructions, a vector of the set or its token proves it.
 macro_rules! ordered {
     ($name:ident($register:ty): [$lane:ty; $lanes:literal] of $isa:ident, mask $mask:ident;
      splat $splat:ident, load $load:ident, store $store:ident, stream $stream:ident,
@@ -15,7 +13,8 @@ macro_rules! ordered {
         #[repr(transparent)]
         pub struct $name($register);
 
-        impl $crate::cpu::simd::Ordered for $name {
+        // SAFETY: a register is its lanes, without padding; any bits are a value.
+        unsafe impl $crate::cpu::simd::Ordered for $name {
             type Lane = $lane;
             type Isa = $isa;
             type Mask = $mask;
@@ -25,16 +24,19 @@ macro_rules! ordered {
 
             #[inline(always)]
             fn splat(_: $isa, value: $lane) -> Self {
+                // SAFETY: the machine has the instructions.
                 Self(unsafe { $splat(value) })
             }
             #[inline(always)]
             fn load(_: $isa, from: &[$lane]) -> Self {
                 assert!(from.len() >= $lanes);
+                // SAFETY: the machine has the instructions, and the slice a register's lanes.
                 Self(unsafe { $load(from.as_ptr().cast()) })
             }
             #[inline(always)]
             fn store(self, to: &mut [$lane]) {
                 assert!(to.len() >= $lanes);
+                // SAFETY: the machine has the instructions, and the slice a register's lanes.
                 unsafe { $store(to.as_mut_ptr().cast(), self.0) }
             }
             #[inline(always)]
@@ -42,21 +44,26 @@ macro_rules! ordered {
                 assert!(to.len() >= $lanes);
                 let place: *mut $register = to.as_mut_ptr().cast();
                 if place.is_aligned() {
+                    // SAFETY: the machine has the instructions; the place is aligned and has room for a register.
                     unsafe { $stream(place.cast(), self.0) }
                 } else {
+                    // SAFETY: the machine has the instructions, and the place room for a register.
                     unsafe { $crate::cpu::simd::registers::stream_parts(place.cast(), self.0) }
                 }
             }
             #[inline(always)]
             fn gt(self, other: Self) -> $mask {
+                // SAFETY: the machine has the instructions.
                 $mask(unsafe { $gt(self.0, other.0) })
             }
             #[inline(always)]
             fn min(self, other: Self) -> Self {
+                // SAFETY: the machine has the instructions.
                 Self(unsafe { $min(self.0, other.0) })
             }
             #[inline(always)]
             fn max(self, other: Self) -> Self {
+                // SAFETY: the machine has the instructions.
                 Self(unsafe { $max(self.0, other.0) })
             }
             #[inline(always)]
@@ -100,14 +107,13 @@ macro_rules! of_two {
     ($($method:ident: $function:ident),*) => {$(
         #[inline(always)]
         fn $method(self, other: Self) -> Self {
+            // SAFETY: the machine has the instructions.
             Self(unsafe { $function(self.0, other.0) })
         }
     )*};
 }
 
 /// A register of integers: a [`Vector`](super::Vector). Other methods follow the functions.
-///
-/// SAFETY: as above.
 macro_rules! integers {
     ($name:ident($register:ty): [$lane:ty; $lanes:literal] of $isa:ident;
      splat $splat:ident, load $load:ident, store $store:ident, stream $stream:ident,
@@ -128,14 +134,17 @@ macro_rules! integers {
 
             #[inline(always)]
             fn select(self, yes: Self, no: Self) -> Self {
+                // SAFETY: the machine has the instructions.
                 Self(unsafe { $select(self.0, yes.0, no.0) })
             }
             #[inline(always)]
             fn bits(self) -> u32 {
+                // SAFETY: the machine has the instructions.
                 unsafe { $bits(self.0) }
             }
             #[inline(always)]
             fn of_bits(_: $isa, bits: u32) -> Self {
+                // SAFETY: the machine has the instructions.
                 Self(unsafe { $of_bits(bits) })
             }
         }
@@ -143,8 +152,6 @@ macro_rules! integers {
 }
 
 /// A register of floats: [`Floats`](super::Floats).
-///
-/// SAFETY: as above.
 macro_rules! floats {
     ($name:ident($register:ty): [$lane:ty; $lanes:literal] of $isa:ident, mask $mask:ident;
      splat $splat:ident, load $load:ident, store $store:ident, stream $stream:ident,
@@ -164,19 +171,23 @@ macro_rules! floats {
 
             #[inline(always)]
             fn scale(self, factor: Self, term: Self) -> Self {
+                // SAFETY: the machine has the instructions.
                 Self(unsafe { $scale(self.0, factor.0, term.0) })
             }
 
             #[inline(always)]
             fn of_bits(bits: $mask) -> Self {
+                // SAFETY: the machine has the instructions.
                 Self(unsafe { $of_bits(bits.0) })
             }
             #[inline(always)]
             fn bits(self) -> $mask {
+                // SAFETY: the machine has the instructions.
                 $mask(unsafe { $bits(self.0) })
             }
             #[inline(always)]
             fn select(mask: $mask, yes: Self, no: Self) -> Self {
+                // SAFETY: the machine has the instructions.
                 Self(unsafe { $select(mask.0, yes.0, no.0) })
             }
         }

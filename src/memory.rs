@@ -1,0 +1,31 @@
+//! The one place that asks for memory: where there is none the answer is an error, not an abort.
+
+use crate::{Error, Result};
+
+/// A buffer of `rows * cols` elements.
+pub(crate) fn allocate<T: Clone>(shape: (usize, usize), fill: T) -> Result<Vec<T>> {
+    let mut buffer = Vec::new();
+    resize(&mut buffer, shape.0.saturating_mul(shape.1), fill, shape)?;
+    Ok(buffer)
+}
+
+/// Makes a buffer `len` elements long; the error names `shape`.
+pub(crate) fn resize<T: Clone>(
+    buffer: &mut Vec<T>,
+    len: usize,
+    fill: T,
+    (rows, cols): (usize, usize),
+) -> Result<()> {
+    let too_large = |_| Error::TooLarge { rows, cols, row_stride: cols, col_stride: 1 };
+    buffer.try_reserve_exact(len.saturating_sub(buffer.len())).map_err(too_large)?;
+    buffer.resize(len, fill);
+    Ok(())
+}
+
+/// Appends an element; the error names `shape`.
+pub(crate) fn push<T>(buffer: &mut Vec<T>, element: T, (rows, cols): (usize, usize)) -> Result<()> {
+    let too_large = |_| Error::TooLarge { rows, cols, row_stride: cols, col_stride: 1 };
+    buffer.try_reserve(1).map_err(too_large)?;
+    buffer.push(element);
+    Ok(())
+}
