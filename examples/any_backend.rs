@@ -10,11 +10,18 @@
 //! cargo run --release --features cuda --example any_backend -- --backend cuda # CUDA or an error
 //! ```
 
+#[path = "common/output.rs"]
+mod output;
+
 use bihalf::codes::words_per_row;
 use bihalf::ops::loss::slopes_len;
-use bihalf::{Backend, CodesRef, Cpu, Error, Matrix, Ones, Outputs, PackedCodes, Pull, Result};
+use bihalf::{Backend, CodesRef, Cpu, Error, Matrix, Ones, Outputs, PackedCodes, Pull};
 use clap::{Parser, ValueEnum};
 use ndarray::Array2;
+use output::{Unprinted, line};
+use std::process::ExitCode;
+
+type Result<T, E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
 
 const ITEMS: usize = 64;
 const DIMS: usize = 24;
@@ -51,7 +58,7 @@ struct Buffers<B: Backend> {
 }
 
 impl<B: Backend> Buffers<B> {
-    fn new(backend: &B) -> Result<Self> {
+    fn new(backend: &B) -> bihalf::Result<Self> {
         Ok(Self {
             codes: backend.zeros(ITEMS * words_per_row(BITS))?,
             loss: backend.zeros(1)?,
@@ -69,7 +76,7 @@ fn step<B: Backend>(
     x: &B::Buffer<f32>,
     u: &B::Buffer<f32>,
     buffers: &mut Buffers<B>,
-) -> Result<()> {
+) -> bihalf::Result<()> {
     let Buffers { codes, loss, slopes, du, ws } = buffers;
     let (m, k) = (ITEMS, BITS);
     let (u, x) = (|| Matrix::new(B::slice(u), m, k), Matrix::new(B::slice(x), m, DIMS)?);
@@ -86,7 +93,7 @@ fn step<B: Backend>(
 }
 
 fn train<B: Backend>(backend: &B) -> Result<()> {
-    println!("backend: {}", backend.name());
+    line(format_args!("backend: {}", backend.name()))?;
     let features = pseudo_random(ITEMS, DIMS, 1);
     let mut weight = pseudo_random(DIMS, BITS, 2) * 0.3;
     let x = backend.upload(features.as_slice().expect("row-major"))?;
@@ -102,15 +109,14 @@ fn train<B: Backend>(backend: &B) -> Result<()> {
         weight = weight - features.t().dot(&du) * RATE;
     }
     let (first, last) = (losses[0], losses[STEPS - 1]);
-    println!("loss: {first:.4} at first, {last:.4} after {STEPS} steps");
+    line(format_args!("loss: {first:.4} at first, {last:.4} after {STEPS} steps"))?;
     assert!(last < 0.7 * first, "the loss has not fallen");
 
     let words = backend.download(&buffers.codes)?;
     let codes = CodesRef::new(&words, ITEMS, BITS)?;
     let ones = bihalf::ops::stats::ones(codes)?;
     assert!(ones.iter().all(|&n| n as usize == ITEMS / 2), "a bit is not balanced");
-    println!("each of {BITS} bits is +1 for {} of {ITEMS} items", ITEMS / 2);
-    Ok(())
+    Ok(line(format_args!("each of {BITS} bits is +1 for {} of {ITEMS} items", ITEMS / 2))?)
 }
 
 /// Numbers from -1 to 1, the same on every machine.
@@ -123,36 +129,41 @@ fn pseudo_random(rows: usize, cols: usize, seed: u64) -> Array2<f32> {
 }
 
 #[cfg(feature = "cuda")]
-fn on_cuda() -> Result<()> {
-    train(&bihalf::cuda::Cuda::device(0)?)
+fn cuda() -> bihalf::Result<bihalf::cuda::Cuda> {
+    bihalf::cuda::Cuda::device(0)
 }
 
 #[cfg(not(feature = "cuda"))]
-fn on_cuda() -> Result<()> {
+fn cuda() -> bihalf::Result<Cpu> {
     Err(Error::KernelsNotBuilt)
 }
 
 fn run(choice: Choice) -> Result<()> {
     match choice {
         Choice::Cpu => train(&Cpu),
-        Choice::Cuda => on_cuda(),
-        Choice::Auto => match on_cuda() {
+        Choice::Cuda => train(&cuda()?),
+        Choice::Auto => match cuda() {
+            Ok(cuda) => train(&cuda),
             Err(
                 error @ (Error::NoDevice { .. }
                 | Error::NoDriverLibrary { .. }
                 | Error::KernelsNotBuilt),
             ) => {
-                println!("not on CUDA: {error}");
+                line(format_args!("not on CUDA: {error}"))?;
                 train(&Cpu)
             }
-            done => done,
+            Err(error) => Err(error.into()),
         },
     }
 }
 
-fn main() {
-    if let Err(error) = run(Options::parse().backend) {
-        eprintln!("{error}");
-        std::process::exit(1);
+fn main() -> ExitCode {
+    match run(Options::parse().backend) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.downcast_ref().is_some_and(Unprinted::is_closed) => ExitCode::SUCCESS,
+        Err(error) => {
+            output::note(format_args!("error: {error}"));
+            ExitCode::FAILURE
+        }
     }
 }

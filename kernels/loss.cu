@@ -33,6 +33,23 @@ namespace loss {
 // Cosine loss
 // ---------------------------------------------------------------------------------------------
 
+// What two vectors are multiplied by.
+struct Scales {
+    double left, right;
+
+    __device__ bool any() const { return left != 1 || right != 1; }
+};
+
+// A power of two for a vector of this squared norm: then nothing overflows, and nothing that matters
+// underflows. Only vectors of double have such norms.
+__device__ inline double scale_of(double squared) {
+    if (squared > 0x1p960) return 0x1p-600;
+    return squared < 0x1p-960 ? 0x1p600 : 1;
+}
+
+template <class X>
+constexpr bool MAY_NEED_SCALES = sizeof(X) == sizeof(double);
+
 // Dot product and squared norms of two vectors.
 struct Products {
     double dot, left, right;
@@ -89,6 +106,16 @@ __device__ Products products(const Input<X>& x, uint64_t cols, uint64_t i, uint6
     return sum;
 }
 
+// The same of rows that are multiplied by scales.
+__device__ inline Products products(const Input<double>& x, uint64_t cols, uint64_t i, uint64_t k,
+                                    const Scales& scales) {
+    Products sum = {0, 0, 0};
+    for (uint64_t j = threadIdx.x; j < cols; j += THREADS) {
+        sum.add(x.at(i, j) * scales.left, x.at(k, j) * scales.right);
+    }
+    return sum;
+}
+
 // Element types as numbers: `DType` of src/plan/mod.rs.
 constexpr uint32_t F32 = 0, F64 = 1, F16 = 2;  // and bf16
 
@@ -124,36 +151,73 @@ struct Features {
 
 // What the gradient of a pair's loss needs.
 struct Pair {
-    Products codes;
+    Products features, codes;
     double norms, cosine;
     double loss;   // of the pair
     double outer;  // derivative of the loss of the batch for the cosine of the codes
 
-    // The gradient for the element `from` of one row, whose squared norm is `squared`; `to` is the
-    // element of the other row.
-    __device__ double gradient(double from, double to, double squared) const {
+    __device__ Pair() = default;
+
+    __device__ Pair(const Products& features, const Products& codes, uint32_t half)
+        : features(features), codes(codes), norms(codes.norms()), cosine(codes.cosine()) {
+        const double miss = cosine - features.cosine(), weight = 1.0 / double(half);
+        loss = miss * miss;
+        outer = 2 * weight * miss;
+    }
+
+    // The gradient for the element `from` of one row, whose squared norm is `squared`, and which has
+    // been multiplied by `scale`; `to` is the element of the other row.
+    __device__ double gradient(double from, double to, double squared, double scale) const {
         if (codes.has_zero()) return 0;
         const double of_cosine = to / norms - cosine * from / squared;
-        return __dadd_rn(outer * of_cosine, 0.0);  // -0 becomes +0
+        return __dadd_rn(outer * of_cosine * scale, 0.0);  // -0 becomes +0
     }
 };
 
-// Steps 1 to 3, for the pair of this block. `codes` is this thread's part of the products of codes.
-// Whole blocks call it, once.
-__device__ inline const Pair& pair_of(const Features& x, uint32_t half, const Products& codes) {
+// Steps 1 to 3 once more, where norms ask for scales. Not inline: it is hardly ever called, and all
+// launches would have its registers.
+template <class T>
+__noinline__ __device__ void scale(Pair& pair, uint32_t half, Scales of_features, Input<double> x,
+                                   uint32_t x_cols, Scales of_codes, Input<T> b, uint32_t b_cols) {
+    const uint64_t i = blockIdx.x, k = i + half;
+    Products features = {0, 0, 0}, codes = {0, 0, 0};
+    if (of_features.any()) features = products(x, x_cols, i, k, of_features);
+    if constexpr (MAY_NEED_SCALES<T>) codes = products(b, b_cols, i, k, of_codes);
+    double sums[] = {features.dot, features.left, features.right,
+                     codes.dot,    codes.left,    codes.right};
+    block_sums<6, THREADS>(sums);
+    if (threadIdx.x == 0) {
+        const Products scaled = {sums[0], sums[1], sums[2]},
+                       scaled_codes = {sums[3], sums[4], sums[5]};
+        pair = Pair(of_features.any() ? scaled : pair.features,
+                    MAY_NEED_SCALES<T> ? scaled_codes : pair.codes, half);
+    }
+    __syncthreads();
+}
+
+// Steps 1 to 3, for the pair of this block. `codes` is this thread's part of the products of the rows
+// of `b`, of `cols` columns. Whole blocks call it, once. `of_codes` are what those rows count as
+// multiplied by.
+template <class T>
+__device__ const Pair& pair_of(const Features& x, uint32_t half, const Products& codes,
+                               const Input<T>& b, uint32_t cols, Scales& of_codes) {
     __shared__ Pair pair;
     const Products features = x.products_of_rows(blockIdx.x, uint64_t(blockIdx.x) + half);
     double sums[] = {features.dot, features.left, features.right,
                      codes.dot,    codes.left,    codes.right};
     block_sums<6, THREADS>(sums);
     if (threadIdx.x == 0) {
-        const double target = Products{sums[0], sums[1], sums[2]}.cosine();
-        const Products of_codes = {sums[3], sums[4], sums[5]};
-        const double cosine = of_codes.cosine(), miss = cosine - target;
-        const double weight = 1.0 / double(half);
-        pair = {of_codes, of_codes.norms(), cosine, miss * miss, 2 * weight * miss};
+        pair = Pair({sums[0], sums[1], sums[2]}, {sums[3], sums[4], sums[5]}, half);
     }
     __syncthreads();
+    Scales of_features = {1, 1};
+    of_codes = {1, 1};
+    if (x.type == F64) of_features = {scale_of(sums[1]), scale_of(sums[2])};
+    if (MAY_NEED_SCALES<T>) of_codes = {scale_of(sums[4]), scale_of(sums[5])};
+    if (of_features.any() || of_codes.any()) {
+        const Input<double> rows = {static_cast<const double*>(x.data), x.row_stride, x.col_stride};
+        scale(pair, half, of_features, rows, x.cols, of_codes, b, cols);
+    }
     return pair;
 }
 
@@ -181,12 +245,15 @@ __device__ void cosine_dense(const Dense<T>& args) {
     double loss = 0;
     if (p < half) {
         const Products codes = products<T, false>(args.b, shape.cols, p, k);
-        const Pair& pair = pair_of(args.x, half, codes);
+        Scales of_codes;
+        const Pair& pair = pair_of<T>(args.x, half, codes, args.b, shape.cols, of_codes);
         for (uint64_t j = threadIdx.x; j < shape.cols; j += THREADS) {
-            const double l = Element<T>::widen(args.b.at(p, j));
-            const double r = Element<T>::widen(args.b.at(k, j));
-            args.grad.at(p, j) = Element<T>::of_double(pair.gradient(l, r, pair.codes.left));
-            args.grad.at(k, j) = Element<T>::of_double(pair.gradient(r, l, pair.codes.right));
+            const double l = Element<T>::widen(args.b.at(p, j)) * of_codes.left;
+            const double r = Element<T>::widen(args.b.at(k, j)) * of_codes.right;
+            const double dl = pair.gradient(l, r, pair.codes.left, of_codes.left);
+            const double dr = pair.gradient(r, l, pair.codes.right, of_codes.right);
+            args.grad.at(p, j) = Element<T>::of_double(dl);
+            args.grad.at(k, j) = Element<T>::of_double(dr);
         }
         loss = pair.loss;
     }
@@ -217,10 +284,11 @@ __device__ inline void cosine_packed(const Packed& args) {
             codes.left += there;
         }
         codes.right = codes.left;
-        const Pair& pair = pair_of(args.x, half, codes);
+        Scales of_codes;
+        const Pair& pair = pair_of<float>(args.x, half, codes, {}, 0, of_codes);
         if (threadIdx.x < SLOPES) {
             const double to = threadIdx.x == AGREE ? 1 : -1;
-            args.slopes[p * SLOPES + threadIdx.x] = pair.gradient(1, to, pair.codes.left);
+            args.slopes[p * SLOPES + threadIdx.x] = pair.gradient(1, to, pair.codes.left, 1);
         }
         loss = pair.loss;
     }

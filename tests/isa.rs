@@ -22,7 +22,8 @@ fn passes(isa: &str, tests: &[&str]) {
     assert!(!output.contains(" 0 passed"), "{isa}: no test was run");
 }
 
-const PROMISES: [&str; 8] = [
+const PROMISES: [&str; 9] = [
+    "guard_pages",
     "isa::sizes",
     "isa::small",
     "rank::sizes",

@@ -7,6 +7,7 @@ mod codes;
 #[cfg(feature = "cuda")]
 mod cuda;
 mod extremes;
+mod guard_pages;
 #[cfg(bihalf_kernels)]
 mod instructions;
 mod isa;

@@ -3,6 +3,7 @@
 #![cfg(feature = "rayon")]
 
 use crate::common::patterns::Pattern;
+use bihalf::ops::retrieval::{Labels, PrecisionRecall, Retrieval};
 use bihalf::{Codes, MatMut, MatRef, Ones, Order, Outputs, Pull, Signs, Workspace, ops};
 
 const ROWS: usize = 1025;
@@ -17,6 +18,8 @@ struct Results {
     gradients: [Vec<f32>; 5],
     losses: [u64; 3],
     distances: Vec<u32>,
+    measures: [u64; 3],
+    curve: Vec<PrecisionRecall>,
 }
 
 fn compute() -> Results {
@@ -40,7 +43,17 @@ fn compute() -> Results {
         back(u, codes.as_ref(), &slopes, Pull::new(3.0)).unwrap(),
         penalty_grad,
     ];
+    let labels: Vec<u32> = (0..ROWS as u32).map(|i| i % 7).collect();
+    let (codes_ref, labels) = (codes.as_ref(), Labels::Single(&labels));
+    let retrieval = Retrieval::new(codes_ref, codes_ref, labels, labels).unwrap();
+    let measures = [
+        retrieval.mean_average_precision(),
+        retrieval.expected_mean_average_precision(),
+        retrieval.precision_within_radius(20),
+    ];
     Results {
+        measures: measures.map(|measure| measure.unwrap().to_bits()),
+        curve: retrieval.precision_recall_curve().unwrap(),
         ranks: ops::rank::rank(u, Order::Ascending).unwrap(),
         gradients,
         losses: [cosine.to_bits(), packed.to_bits(), penalty.to_bits()],
@@ -75,4 +88,59 @@ fn bihalf_is_the_same_on_one_and_four_threads() {
         })
     };
     assert!(on(1) == on(4));
+}
+
+/// A process in which no thread can be started: its stack would take more memory than there may be.
+#[test]
+#[cfg(target_os = "linux")]
+fn calls_run_where_they_are_made_if_the_pool_cannot_start() {
+    let program = std::env::current_exe().unwrap();
+    let result = std::process::Command::new("sh")
+        .args(["-c", "ulimit -v 4000000; exec \"$0\" \"$@\""])
+        .arg(program)
+        .args(["threads::alone", "--include-ignored", "--test-threads=1"])
+        .env("RUST_MIN_STACK", "100000000000")
+        .output()
+        .unwrap();
+    let output = String::from_utf8_lossy(&result.stdout);
+    assert!(result.status.success() && output.contains("1 passed"), "{output}");
+}
+
+#[test]
+#[ignore = "run by the test above, in a process of its own"]
+fn alone() {
+    let results = compute();
+    assert!(std::panic::catch_unwind(rayon::current_num_threads).is_err(), "there is a pool");
+    assert!(results == compute());
+    assert_eq!(results.codes.rows(), ROWS);
+}
+
+/// As much as the pages promise at the most, for each algorithm of the CPU path.
+#[test]
+fn operations_need_little_stack() {
+    const STACK: usize = 96 << 10;
+    for (rows, cols) in [(30, 40), (60, 70), (700, 70), (5000, 33), (20_000, 20), (70_000, 70)] {
+        let u: Vec<f32> = Pattern::Random.fill((rows, cols), 4);
+        let doubles: Vec<f64> = u.iter().map(|&u| u.into()).collect();
+        let work = move || {
+            let (u, d) = (MatRef::new(&u, rows, cols).unwrap(), MatRef::new(&doubles, rows, cols));
+            let d = d.unwrap();
+            let b = ops::bihalf::forward(u, Ones::Half).unwrap();
+            let codes = ops::bihalf::forward_packed(d, Ones::Half).unwrap();
+            let b = Signs::Dense(MatRef::new(&b, rows, cols).unwrap());
+            ops::bihalf::backward(u, b, u, Pull::new(1.0)).unwrap();
+            ops::threshold::median(u).unwrap();
+            ops::stats::transport_cost(u).unwrap();
+            ops::rank::rank(u, Order::Ascending).unwrap();
+            ops::rank::argsort(d, Order::Descending).unwrap();
+            ops::loss::cosine_with_grad(u, d).unwrap();
+            ops::loss::entropy_penalty_with_grad(u, 1.0).unwrap();
+            ops::loss::cosine_packed(u, codes.as_ref()).unwrap();
+            ops::sign::forward_packed(u).unwrap();
+            ops::relax::forward(u, 1.0).unwrap();
+        };
+        // In a pool of one thread, so that all is done on it.
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(1).stack_size(STACK);
+        pool.build().unwrap().install(work);
+    }
 }

@@ -15,7 +15,8 @@ pub struct Args {
     #[arg(long, value_name = "NPY", requires = "labels")]
     pub features: Option<PathBuf>,
 
-    /// Class of each row of --features, a .npy file of integers, [rows]
+    /// Class of each row of --features, a .npy file of integers or booleans, [rows], or one-hot,
+    /// [rows, classes]
     #[arg(long, value_name = "NPY", requires = "features")]
     pub labels: Option<PathBuf>,
 
@@ -40,7 +41,7 @@ pub struct Args {
     #[arg(long, value_enum, default_value_t = Methods::Both)]
     pub method: Methods,
 
-    /// Subtract the database mean and divide by the root mean square distance from it
+    /// Subtract the mean of the database rows from all rows
     #[arg(long)]
     pub center: bool,
 
@@ -52,9 +53,9 @@ pub struct Args {
     #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u32).range(2..))]
     pub batch: u32,
 
-    /// Learning rate at the start [default: 0.1 / mean squared norm of the features]
-    #[arg(long, value_parser = positive)]
-    pub lr: Option<f32>,
+    /// Learning rate at the start, for features divided by the root mean square of their norms
+    #[arg(long, default_value_t = 0.1, value_parser = positive)]
+    pub lr: f32,
 
     /// Pull of U towards B in the Bi-half layer
     #[arg(long, default_value_t = 6.0, value_parser = not_negative)]

@@ -1,6 +1,6 @@
 //! Database and queries: from the user's files, or the small set of the repository.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use ndarray::{Array2, Axis};
@@ -75,6 +75,14 @@ impl Dataset {
         if query_rows == 0 {
             return Err("no query row; give --query-features with at least one".into());
         }
+        if self.queries_of_other_classes() == query_rows {
+            return Err(format!(
+                "none of the {query_rows} queries has a class that a database row has (labels {:?} \
+                 and {:?} at first); number the classes of both files alike",
+                self.queries.labels[0], self.database.labels[0]
+            )
+            .into());
+        }
         if dims != query_dims {
             return Err(format!(
                 "database rows have {dims} dims, query rows {query_dims}; give features of one model"
@@ -82,6 +90,12 @@ impl Dataset {
             .into());
         }
         Ok(())
+    }
+
+    /// Queries without a relevant row, which no measure counts.
+    pub fn queries_of_other_classes(&self) -> usize {
+        let classes: BTreeSet<u32> = self.database.labels.iter().copied().collect();
+        self.queries.labels.iter().filter(|label| !classes.contains(label)).count()
     }
 
     /// Mean precision of a random ranking: the mean share of the database that is relevant.
@@ -107,6 +121,9 @@ impl Set {
 
     fn new(features: Array2<f32>, labels: Vec<u32>, name: &str) -> Result<Self> {
         let (rows, dims) = features.dim();
+        if rows == 0 {
+            return Err(format!("{name}: no row; give at least one").into());
+        }
         if rows != labels.len() {
             return Err(format!(
                 "{name}: {rows} feature rows, but {} labels; give one label a row",
@@ -130,6 +147,13 @@ impl Set {
     /// numbers, so that every seed and every method sees the same split. A class gives
     /// `share` of its rows, rounded, and keeps at least one for the database.
     fn split(&self, share: f64) -> Result<(Self, Self)> {
+        if self.labels.len() < 2 {
+            return Err(format!(
+                "{} row cannot be both database and query; give more rows, or --query-features",
+                self.labels.len()
+            )
+            .into());
+        }
         let mut classes = BTreeMap::<u32, Vec<usize>>::new();
         for (row, &label) in self.labels.iter().enumerate() {
             classes.entry(label).or_default().push(row);
@@ -143,7 +167,8 @@ impl Set {
         }
         if queries.is_empty() {
             return Err(format!(
-                "a share of {share} of {} rows in {} classes leaves no query; raise --query-share",
+                "a share of {share} of {} rows in {} classes leaves no query; raise --query-share, \
+                 or give --query-features",
                 self.labels.len(),
                 classes.len()
             )
@@ -187,6 +212,25 @@ mod tests {
         let set = Set { features: Array2::zeros((4, 1)), labels: vec![0, 0, 1, 1] };
         let message = set.split(0.1).unwrap_err().to_string();
         assert!(message.contains("--query-share"), "{message}");
+        let set = Set { features: Array2::zeros((1, 1)), labels: vec![0] };
+        let message = set.split(0.5).unwrap_err().to_string();
+        assert!(message.contains("1 row") && message.contains("--query-features"), "{message}");
+    }
+
+    #[test]
+    fn queries_of_classes_that_the_database_lacks_are_named() {
+        let set = |labels: &[u32]| Set {
+            features: Array2::zeros((labels.len(), 1)),
+            labels: labels.to_vec(),
+        };
+        let dataset = |queries: &[u32]| {
+            let (database, queries) = (set(&[1, 2]), set(queries));
+            Dataset { name: String::new(), database, queries, bundled: false }
+        };
+        assert_eq!(dataset(&[1, 3, 4]).queries_of_other_classes(), 2);
+        dataset(&[1, 3]).check(2).unwrap();
+        let message = dataset(&[3, 4]).check(2).unwrap_err().to_string();
+        assert!(message.contains("none of the 2 queries"), "{message}");
     }
 
     #[test]

@@ -10,8 +10,8 @@ use ndarray::{
 };
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
-use crate::Result;
 use crate::rng::Rng;
+use crate::{Result, output};
 
 /// What happens to features before the linear map: `(x - mean) / scale`.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,28 +23,40 @@ pub struct Input {
 }
 
 impl Input {
-    /// Features as they are, the setting of the paper.
-    pub fn raw(dims: usize) -> Self {
-        Self { mean: Array1::zeros(dims), scale: 1.0 }
+    /// Divides by the root mean square of the rows' norms: afterwards their mean squared norm is 1,
+    /// whatever it was, and so learning rate and weight decay mean the same for all features.
+    pub fn scaled(features: &Array2<f32>) -> Result<Self> {
+        Self::about(Array1::zeros(features.ncols()), features)
     }
 
-    /// The mean of the rows, and the root mean square of their distances from it: afterwards rows
-    /// have a mean of 0 and a mean squared norm of 1. A database of equal rows keeps scale 1.
-    pub fn centred(features: &Array2<f32>) -> Self {
+    /// Subtracts the mean of the rows first.
+    pub fn centred(features: &Array2<f32>) -> Result<Self> {
         let rows = features.nrows() as f64;
         let mut mean = Array1::<f64>::zeros(features.ncols());
         for row in features.rows() {
             mean.zip_mut_with(&row, |m, &x| *m += f64::from(x) / rows);
         }
+        Self::about(mean, features)
+    }
+
+    fn about(mean: Array1<f64>, features: &Array2<f32>) -> Result<Self> {
         let squared_distance = |(x, m): (&f32, &f64)| (f64::from(*x) - m).powi(2);
         let sum: f64 = features
             .rows()
             .into_iter()
             .flat_map(|row| row.into_iter().zip(&mean).map(squared_distance))
             .sum();
-        let scale = (sum / rows).sqrt() as f32;
-        let scale = if scale > 0.0 { scale } else { 1.0 };
-        Self { mean: mean.mapv(|m| m as f32), scale }
+        let norm = (sum / features.nrows() as f64).sqrt();
+        let scale = norm as f32;
+        if !scale.is_normal() {
+            return Err(format!(
+                "the database rows have a root mean square norm of {norm:e}, which they cannot be \
+                 divided by; give rows that differ from zero (with --center: from each other), of \
+                 norms from 1e-30 to 1e30"
+            )
+            .into());
+        }
+        Ok(Self { mean: mean.mapv(|m| m as f32), scale })
     }
 
     /// Writes one transformed row.
@@ -52,17 +64,6 @@ impl Input {
         Zip::from(&mut x).and(&features).and(&self.mean).for_each(|x, feature, mean| {
             *x = (feature - mean) / self.scale;
         });
-    }
-
-    /// Mean squared norm of the transformed rows.
-    pub fn mean_squared_norm(&self, features: &Array2<f32>) -> f64 {
-        let squared = |(x, m): (&f32, &f32)| f64::from((x - m) / self.scale).powi(2);
-        let sum: f64 = features
-            .rows()
-            .into_iter()
-            .map(|row| row.iter().zip(&self.mean).map(squared).sum::<f64>())
-            .sum();
-        sum / features.nrows() as f64
     }
 }
 
@@ -127,7 +128,7 @@ impl HashLayer {
             views.push((*name, TensorView::new(Dtype::F32, shape.clone(), bytes)?));
         }
         let file = safetensors::serialize(views, None)?;
-        fs::write(path, file).map_err(|e| format!("{}: {e}", path.display()).into())
+        Ok(output::write(path, &file)?)
     }
 
     /// Reads what [`HashLayer::save`] wrote.
@@ -186,15 +187,35 @@ mod tests {
 
     use super::*;
 
+    fn transformed(input: &Input, features: &Array2<f32>) -> Array2<f32> {
+        let mut x = Array2::zeros(features.dim());
+        for (row, x) in features.rows().into_iter().zip(x.rows_mut()) {
+            input.apply(row, x);
+        }
+        x
+    }
+
     #[test]
-    fn centred_rows_have_mean_zero_and_mean_squared_norm_one() {
+    fn rows_have_a_mean_squared_norm_of_one_and_centred_ones_a_mean_of_zero() {
         let features = array![[1.0, 5.0], [3.0, 5.0], [2.0, 8.0]];
-        let input = Input::centred(&features);
+        let input = Input::centred(&features).unwrap();
         assert_eq!(input.mean, array![2.0, 6.0]);
         // Squared distances from (2, 6): 1 + 1, 1 + 1, 0 + 4.
         assert!((input.scale - (8.0_f32 / 3.0).sqrt()).abs() < 1e-6);
-        assert!((input.mean_squared_norm(&features) - 1.0).abs() < 1e-6);
-        assert_eq!(Input::raw(2).mean_squared_norm(&features), (26.0 + 34.0 + 68.0) / 3.0);
+        for input in [input, Input::scaled(&features).unwrap()] {
+            let x = transformed(&input, &features);
+            assert!((x.mapv(|x| x * x).sum() / 3.0 - 1.0).abs() < 1e-6);
+        }
+    }
+
+    #[test]
+    fn rows_without_a_norm_are_an_error_that_names_it() {
+        for (features, norm) in [(array![[0.0, 0.0]], "0e0"), (array![[3e38, 3e38]], "4.2")] {
+            let message = Input::scaled(&features).unwrap_err().to_string();
+            assert!(message.contains(norm) && message.contains("1e30"), "{message}");
+        }
+        let message = Input::centred(&array![[1.0], [1.0]]).unwrap_err().to_string();
+        assert!(message.contains("from each other"), "{message}");
     }
 
     #[test]

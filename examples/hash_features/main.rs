@@ -19,12 +19,12 @@
 //! # The recipe
 //! Batches of 32; loss = mean of (cos(x1, x2) - cos(b1, b2))^2 over the pairs that the two halves of
 //! a batch form; SGD with momentum 0.9 and weight decay 5e-4; gamma 6 for Bi-half, 0.2 for sign. The
-//! learning rate is 0.1 / mean squared norm of the features: 0.1 for embeddings of unit norm, 1e-4 as
-//! in the paper for norms near 30. It is divided by 10 on a plateau, see `schedule`.
+//! learning rate is 0.1 and divided by 10 on a plateau, see `schedule`. Features are divided by the root
+//! mean square of their norms first, so that rate and decay mean the same for features of any norm.
 //!
 //! # What to expect
 //! Means over seeds 1-3 on 10,800 + 1,200 embeddings (the set that `data/wordnet12` is a part of),
-//! features as they are; centring (`--center`) moves no figure by more than 0.01. Chance is 0.083;
+//! whose norm is 1; centring (`--center`) moves no figure by more than 0.01. Chance is 0.083;
 //! ranking by the cosine of the features themselves gives mAP@1000 0.450.
 //!
 //! | options | bits | mAP@1000: Bi-half | sign | expected mAP: Bi-half | sign |
@@ -46,14 +46,13 @@
 //! the sign layer in one single code (mAP at chance), while Bi-half keeps every bit balanced
 //! (entropy above 0.999) and a mAP@1000 of 0.46 to 0.55 for any gamma from 0.6 to 60. With gamma 0
 //! it fails: signs at retrieval no longer match the codes of training (entropy 0.03).
-//!
-//! The decay matters because its strength against the data goes with 1 / squared norm of the
-//! features: at unit norm 5e-4 is as much as 0.45 would be at norm 30.
 
 mod args;
 mod data;
 mod layer;
 mod npy;
+#[path = "../common/output.rs"]
+mod output;
 mod recipe;
 mod report;
 mod rng;
@@ -70,6 +69,7 @@ use clap::Parser;
 use crate::args::{Args, Methods};
 use crate::data::Dataset;
 use crate::layer::Input;
+use crate::output::{Unprinted, line};
 use crate::recipe::{Method, Recipe};
 use crate::report::{Check, Scores};
 use crate::train::Trainer;
@@ -78,19 +78,16 @@ use crate::train::Trainer;
 type Error = Box<dyn std::error::Error>;
 type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Learning rate for features whose mean squared norm is 1. U is linear in the features and so is
-/// its gradient for the weights: a step changes U by the learning rate times the squared norm.
-const UNIT_NORM_LR: f64 = 0.1;
-
 fn main() -> ExitCode {
     match run(&Args::parse()) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => {
-            eprintln!("error: a check failed");
+            output::note("error: a check failed");
             ExitCode::FAILURE
         }
+        Err(error) if error.downcast_ref().is_some_and(Unprinted::is_closed) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error}");
+            output::note(format_args!("error: {error}"));
             ExitCode::FAILURE
         }
     }
@@ -98,27 +95,31 @@ fn main() -> ExitCode {
 
 /// Trains and judges each layer; true if every check holds.
 fn run(args: &Args) -> Result<bool> {
-    let dataset = Dataset::load(args)?;
-    let features = &dataset.database.features;
-    let input = if args.center { Input::centred(features) } else { Input::raw(features.ncols()) };
-    let lr = match args.lr {
-        Some(lr) => lr,
-        None => default_lr(input.mean_squared_norm(features))?,
-    };
-    println!(
-        "{}: {} database rows, {} queries, {} dims, {}",
-        dataset.name,
-        features.nrows(),
-        dataset.queries.labels.len(),
-        features.ncols(),
-        if args.center { "centred and scaled" } else { "raw" },
-    );
-
     let methods: &[Method] = match args.method {
         Methods::Both => &[Method::Sign, Method::BiHalf],
         Methods::Bihalf => &[Method::BiHalf],
         Methods::Sign => &[Method::Sign],
     };
+    let files: Vec<String> = methods.iter().flat_map(|method| method.files()).collect();
+    output::check_folder(&args.out, &files)?;
+
+    let dataset = Dataset::load(args)?;
+    let features = &dataset.database.features;
+    let input = if args.center { Input::centred(features) } else { Input::scaled(features) }?;
+    line(format_args!(
+        "{}: {} database rows, {} queries, {} dims, {} and divided by {:.4}",
+        dataset.name,
+        features.nrows(),
+        dataset.queries.labels.len(),
+        features.ncols(),
+        if args.center { "centred" } else { "not centred" },
+        input.scale,
+    ))?;
+    let left_out = dataset.queries_of_other_classes();
+    if left_out > 0 {
+        line(format_args!("{left_out} queries are left out: no database row has their class"))?;
+    }
+
     let (mut table, mut checks) = (Vec::new(), Vec::new());
     for &method in methods {
         let recipe = Recipe {
@@ -126,7 +127,7 @@ fn run(args: &Args) -> Result<bool> {
             bits: args.bits.into(),
             batch: args.batch as usize,
             epochs: args.epochs,
-            lr,
+            lr: args.lr,
             momentum: 0.9,
             weight_decay: args.weight_decay as f32,
             gamma: if method == Method::BiHalf { args.gamma } else { args.sign_gamma },
@@ -137,25 +138,11 @@ fn run(args: &Args) -> Result<bool> {
         checks.extend(of_method);
     }
 
-    println!("\n{}", report::header(report::top(&dataset)));
-    table.iter().for_each(|row| println!("{row}"));
-    println!();
+    line(format_args!("\n{}\n{}\n", report::header(report::top(&dataset)), table.join("\n")))?;
     for Check { holds, what } in &checks {
-        println!("{} {what}", if *holds { "ok    " } else { "FAILED" });
+        line(format_args!("{} {what}", if *holds { "ok    " } else { "FAILED" }))?;
     }
     Ok(checks.iter().all(|check| check.holds))
-}
-
-fn default_lr(mean_squared_norm: f64) -> Result<f32> {
-    let lr = (UNIT_NORM_LR / mean_squared_norm) as f32;
-    if lr.is_normal() {
-        return Ok(lr);
-    }
-    Err(format!(
-        "the mean squared norm of the database rows is {mean_squared_norm:e}, which no learning \
-         rate fits; give rows that differ from zero (with --center: from each other), of norm 1 or so"
-    )
-    .into())
 }
 
 /// One layer: trains it, encodes database and queries, saves and verifies both files. Returns its
@@ -171,13 +158,14 @@ fn train_and_judge(
     let mut trainer = Trainer::new(recipe.clone(), input);
     let outcome = trainer.fit(&dataset.database.features, |epoch, lr, losses| {
         if epoch == 1 || epoch % 10 == 0 {
-            println!(
+            line(format_args!(
                 "{:<7} epoch {epoch:>3}, lr {lr:.1e}: loss {:.4}, mean (U-B)^2 {:.4}",
                 method.name(),
                 losses.cosine,
                 losses.gap
-            );
+            ))?;
         }
+        Ok(())
     })?;
     let seconds = start.elapsed().as_secs_f64();
 

@@ -1,14 +1,13 @@
 //! .npy files to and from matrices, with errors that name the file, its numbers and the remedy.
 
 use std::fs;
-use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 
 use half::f16;
 use ndarray::{Array1, Array2};
 use npyz::{DType, Deserialize, NpyFile, NpyHeader, Order, TypeChar, WriterBuilder};
 
-use crate::Result;
+use crate::{Result, output};
 
 /// The bytes of a .npy file whose size agrees with its header.
 struct Npy {
@@ -20,25 +19,27 @@ struct Npy {
 }
 
 impl Npy {
-    fn open(path: &Path) -> Result<Self> {
+    /// `names` is the remedy for values that are no numbers.
+    fn open(path: &Path, names: &str) -> Result<Self> {
         let name = path.display();
         let mut file =
             fs::read(path).map_err(|e| format!("{name}: {e}; give an existing .npy file"))?;
+        let not_npy =
+            |reason: &str| format!("{name}: not a .npy file ({reason}); write it with numpy.save");
+        if header_bytes(&file).is_some_and(|bytes| bytes > file.len() as u64) {
+            return Err(not_npy("the header is longer than the file").into());
+        }
         let mut rest = &file[..];
         let header = NpyHeader::from_reader(&mut rest).map_err(|e| {
             let reason = e.to_string(); // a syntax error takes several lines
-            let reason = reason.lines().next().unwrap_or_default();
-            format!("{name}: not a .npy file ({reason}); write it with numpy.save")
+            not_npy(reason.lines().next().unwrap_or_default())
         })?;
         let DType::Plain(dtype) = header.dtype() else {
             return Err(format!("{name}: a structured array; save a plain array instead").into());
         };
         let (kind, value_bytes) = (dtype.type_char(), dtype.size_field());
-        if !matches!(kind, TypeChar::Float | TypeChar::Int | TypeChar::Uint) {
-            return Err(format!(
-                "{name}: values of type '{dtype}'; expected real numbers, such as float32"
-            )
-            .into());
+        if !matches!(kind, TypeChar::Float | TypeChar::Int | TypeChar::Uint | TypeChar::Bool) {
+            return Err(format!("{name}: values of type '{dtype}'; {names}").into());
         }
 
         let shape = header.shape();
@@ -70,8 +71,12 @@ impl Npy {
 
     fn rows_and_cols(&self) -> Result<(usize, usize)> {
         match self.header.shape() {
-            &[rows, cols] => Ok((rows as usize, cols as usize)),
-            shape => Err(self.wrong(&format!("shape {shape:?}"), "a matrix, [rows, cols]")),
+            // As many as there are bytes, so that both fit.
+            &[rows, cols] if rows > 0 && cols > 0 => Ok((rows as usize, cols as usize)),
+            shape => {
+                let expected = "a matrix, [rows, cols], of one row and column or more";
+                Err(self.wrong(&format!("shape {shape:?}"), expected))
+            }
         }
     }
 
@@ -93,14 +98,30 @@ impl Npy {
     }
 }
 
+/// Bytes of the header and what comes before it, as the file says.
+fn header_bytes(file: &[u8]) -> Option<u64> {
+    let version = file.strip_prefix(b"\x93NUMPY")?.first()?;
+    Some(match version {
+        1 => 10 + u64::from(u16::from_le_bytes(*file.get(8..)?.first_chunk()?)),
+        _ => 12 + u64::from(u32::from_le_bytes(*file.get(8..)?.first_chunk()?)),
+    })
+}
+
 /// Reads floats of any width, `[rows, cols]`.
 pub fn read_matrix(path: &Path) -> Result<Array2<f32>> {
-    let npy = Npy::open(path)?;
+    let npy = Npy::open(path, "expected real numbers; x.astype('float32') makes them of numbers")?;
     let shape = npy.rows_and_cols()?;
     let values = match (npy.kind, npy.value_bytes) {
         (TypeChar::Float, 2) => npy.values::<f16>()?.into_iter().map(f16::to_f32).collect(),
         (TypeChar::Float, 4) => npy.values::<f32>()?,
-        (TypeChar::Float, 8) => npy.values::<f64>()?.into_iter().map(|x| x as f32).collect(),
+        (TypeChar::Float, 8) => {
+            let values = npy.values::<f64>()?;
+            if let Some(x) = values.iter().find(|x| x.is_finite() && !(**x as f32).is_finite()) {
+                let expected = "values that f32 can hold, up to 3.4e38; divide all by one number";
+                return Err(npy.wrong(&format!("the value {x:e}"), expected));
+            }
+            values.into_iter().map(|x| x as f32).collect()
+        }
         _ => return Err(npy.wrong_type("f16, f32 or f64; x.astype('float32') makes one")),
     };
     Ok(Array2::from_shape_vec(shape, values)?)
@@ -108,12 +129,12 @@ pub fn read_matrix(path: &Path) -> Result<Array2<f32>> {
 
 /// Reads 8-bit values and one scale a row: `x[i, j] = scales[i] * values[i, j]`.
 pub fn read_quantised(values: &Path, scales: &Path) -> Result<Array2<f32>> {
-    let npy = Npy::open(values)?;
+    let npy = Npy::open(values, "expected i8")?;
     let (rows, cols) = npy.rows_and_cols()?;
     if (npy.kind, npy.value_bytes) != (TypeChar::Int, 1) {
         return Err(npy.wrong_type("i8"));
     }
-    let scales = Npy::open(scales)?;
+    let scales = Npy::open(scales, "expected f32")?;
     scales.check_vector()?;
     if (scales.kind, scales.value_bytes) != (TypeChar::Float, 4) {
         return Err(scales.wrong_type("f32"));
@@ -132,46 +153,99 @@ pub fn read_quantised(values: &Path, scales: &Path) -> Result<Array2<f32>> {
     Ok(matrix)
 }
 
-/// Reads integers of any width as class labels, `[rows]`.
+/// Reads class labels: booleans or integers of any width, `[rows]` or `[rows, 1]`, or a one-hot matrix of
+/// those or of floats, `[rows, classes]`.
 pub fn read_labels(path: &Path) -> Result<Vec<u32>> {
-    let npy = Npy::open(path)?;
-    npy.check_vector()?;
-    let values: Vec<i128> = match (npy.kind, npy.value_bytes) {
-        (TypeChar::Int, 1) => npy.values::<i8>()?.into_iter().map(i128::from).collect(),
-        (TypeChar::Int, 2) => npy.values::<i16>()?.into_iter().map(i128::from).collect(),
-        (TypeChar::Int, 4) => npy.values::<i32>()?.into_iter().map(i128::from).collect(),
-        (TypeChar::Int, 8) => npy.values::<i64>()?.into_iter().map(i128::from).collect(),
-        (TypeChar::Uint, 1) => npy.values::<u8>()?.into_iter().map(i128::from).collect(),
-        (TypeChar::Uint, 2) => npy.values::<u16>()?.into_iter().map(i128::from).collect(),
-        (TypeChar::Uint, 4) => npy.values::<u32>()?.into_iter().map(i128::from).collect(),
-        (TypeChar::Uint, 8) => npy.values::<u64>()?.into_iter().map(i128::from).collect(),
-        _ => return Err(npy.wrong_type("integers; y.astype('int64') makes them")),
-    };
-    let label = |(row, &value): (usize, &i128)| {
-        u32::try_from(value).map_err(|_| {
-            let found = format!("label {value} in row {row}");
-            npy.wrong(&found, &format!("labels from 0 to {}", u32::MAX))
-        })
-    };
-    values.iter().enumerate().map(label).collect()
+    const NAMES: &str = "expected numbers of classes; numpy.unique(y.astype(str), return_inverse=True)[1] makes them";
+    let npy = Npy::open(path, NAMES)?;
+    let is_matrix = npy.header.shape().len() == 2;
+    match (npy.kind, npy.value_bytes) {
+        (TypeChar::Bool, 1) => npy.labels::<bool>(),
+        (TypeChar::Int, 1) => npy.labels::<i8>(),
+        (TypeChar::Int, 2) => npy.labels::<i16>(),
+        (TypeChar::Int, 4) => npy.labels::<i32>(),
+        (TypeChar::Int, 8) => npy.labels::<i64>(),
+        (TypeChar::Uint, 1) => npy.labels::<u8>(),
+        (TypeChar::Uint, 2) => npy.labels::<u16>(),
+        (TypeChar::Uint, 4) => npy.labels::<u32>(),
+        (TypeChar::Uint, 8) => npy.labels::<u64>(),
+        (TypeChar::Float, 4) if is_matrix => {
+            npy.one_hot(npy.values::<f32>()?.into_iter().map(f64::from))
+        }
+        (TypeChar::Float, 8) if is_matrix => npy.one_hot(npy.values::<f64>()?.into_iter()),
+        _ => Err(npy.wrong_type("integers; y.astype('int64') makes them")),
+    }
 }
+
+impl Npy {
+    fn labels<T: Deserialize + Into<Label>>(&self) -> Result<Vec<u32>> {
+        let values = self.values::<T>()?.into_iter().map(Into::into);
+        if !matches!(self.header.shape(), [_] | [_, 1]) {
+            return self.one_hot(values.map(|Label(value)| value as f64));
+        }
+        let label = |(row, Label(value))| {
+            u32::try_from(value).map_err(|_| {
+                let found = format!("label {value} in row {row}");
+                self.wrong(&found, &format!("labels from 0 to {}", u32::MAX))
+            })
+        };
+        values.enumerate().map(label).collect()
+    }
+
+    /// The place of the one in each row.
+    fn one_hot(&self, values: impl Iterator<Item = f64>) -> Result<Vec<u32>> {
+        let expected = "integers, [rows], or one-hot rows, [rows, classes]";
+        let &[rows, classes] = self.header.shape() else {
+            return Err(self.wrong(&format!("shape {:?}", self.header.shape()), expected));
+        };
+        let mut labels = vec![None; rows as usize];
+        for (n, value) in values.enumerate().filter(|&(_, value)| value != 0.0) {
+            let (row, class) = (n / classes as usize, n % classes as usize);
+            if value != 1.0 {
+                return Err(self.wrong(&format!("{value} in row {row} of a matrix"), expected));
+            }
+            if labels[row].replace(class as u32).is_some() {
+                let expected = "one class a row, which this program is for; keep one of them";
+                return Err(self.wrong(&format!("several classes in row {row}"), expected));
+            }
+        }
+        let label = |(row, label): (usize, Option<u32>)| {
+            let found = || format!("no class in row {row}");
+            label.ok_or_else(|| self.wrong(&found(), "one class a row; leave such rows out"))
+        };
+        labels.into_iter().enumerate().map(label).collect()
+    }
+}
+
+/// What a label may be before it is one.
+struct Label(i128);
+
+macro_rules! labels {
+    ($($type:ty),*) => {
+        $(impl From<$type> for Label {
+            fn from(value: $type) -> Self {
+                Self(value.into())
+            }
+        })*
+    };
+}
+
+labels!(bool, i8, i16, i32, i64, u8, u16, u32, u64);
 
 /// Writes bytes, `[rows, bytes.len() / rows]`.
 pub fn write_bytes(path: &Path, rows: usize, bytes: &[u8]) -> Result<()> {
-    let write = || {
-        let file = BufWriter::new(fs::File::create(path)?);
-        let shape = [rows as u64, (bytes.len() / rows.max(1)) as u64];
-        let options = npyz::WriteOptions::new().default_dtype().shape(&shape);
-        let mut writer = options.writer(file).begin_nd()?;
-        writer.extend(bytes)?;
-        writer.finish()
-    };
-    write().map_err(|e: std::io::Error| format!("{}: {e}", path.display()).into())
+    let mut file = Vec::new();
+    let shape = [rows as u64, (bytes.len() / rows.max(1)) as u64];
+    let options = npyz::WriteOptions::new().default_dtype().shape(&shape);
+    let mut writer = options.writer(&mut file).begin_nd()?;
+    writer.extend(bytes)?;
+    writer.finish()?;
+    Ok(output::write(path, &file)?)
 }
 
 /// Reads bytes, `[rows, cols]`.
 pub fn read_bytes(path: &Path) -> Result<Array2<u8>> {
-    let npy = Npy::open(path)?;
+    let npy = Npy::open(path, "expected u8")?;
     let shape = npy.rows_and_cols()?;
     if (npy.kind, npy.value_bytes) != (TypeChar::Uint, 1) {
         return Err(npy.wrong_type("u8"));
@@ -251,6 +325,42 @@ mod tests {
     }
 
     #[test]
+    fn booleans_and_one_hot_rows_are_labels() {
+        let one_hot = [[0u8, 1, 0], [1, 0, 0], [0, 0, 1]].concat();
+        let floats = concat(one_hot.iter().map(|&y| f32::from(y).to_le_bytes()));
+        for (name, file, expected) in [
+            ("bool", npy("|b1", false, "(3,)", &[0, 1, 1]), [0, 1, 1]),
+            ("column", npy("|i1", false, "(3, 1)", &[4, 0, 9]), [4, 0, 9]),
+            ("one-hot-bool", npy("|b1", false, "(3, 3)", &one_hot), [1, 0, 2]),
+            ("one-hot-u8", npy("|u1", false, "(3, 3)", &one_hot), [1, 0, 2]),
+            ("one-hot-f32", npy("<f4", false, "(3, 3)", &floats), [1, 0, 2]),
+        ] {
+            let file = TempFile::new(name, &file);
+            assert_eq!(read_labels(&file.0).unwrap(), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn labels_that_are_none_are_refused_with_a_remedy_that_helps() {
+        for (name, file, expected) in [
+            ("names", npy("<U1", false, "(2,)", &[0; 8]), "numpy.unique"),
+            ("bytes-names", npy("|S3", false, "(2,)", &[0; 6]), "numpy.unique"),
+            ("label-objects", npy("|O", false, "(2,)", &[0; 99]), "numpy.unique"),
+            ("float-labels", npy("<f4", false, "(2,)", &[0; 8]), "astype('int64')"),
+            ("half-labels", npy("<f2", false, "(2,)", &[0; 4]), "astype('int64')"),
+            ("multi-hot", npy("|u1", false, "(2, 2)", &[1, 0, 1, 1]), "several classes in row 1"),
+            ("no-class", npy("|u1", false, "(2, 2)", &[1, 0, 0, 0]), "no class in row 1"),
+            ("matrix", npy("|u1", false, "(2, 2)", &[1, 0, 7, 0]), "7 in row 1 of a matrix"),
+            ("cube", npy("|u1", false, "(2, 2, 1)", &[1, 0, 0, 1]), "shape [2, 2, 1]"),
+        ] {
+            let file = TempFile::new(name, &file);
+            let message = read_labels(&file.0).unwrap_err().to_string();
+            assert!(message.contains(expected), "{name}: {message}");
+            assert!(!message.contains('\n'), "{name}: {message}");
+        }
+    }
+
+    #[test]
     fn quantised_rows_are_multiplied_by_their_scale() {
         let values = TempFile::new("values", &npy("|i1", false, "(2, 2)", &[127, 0, 255, 128]));
         let scales = concat([0.5f32, 2.0].map(f32::to_le_bytes));
@@ -268,11 +378,15 @@ mod tests {
             ("vector", npy("<f4", false, "(6,)", &[0; 24]), "shape [6]"),
             ("fortran", npy("<f4", true, "(2, 3)", &[0; 24]), "ascontiguousarray"),
             ("integers", npy("<i4", false, "(2, 3)", &[0; 24]), "'<i4'"),
+            ("no-rows", npy("<f4", false, "(0, 9223372036854775808)", &[]), "9223372036854775808"),
             ("absurd-shape", npy("<f4", false, "(4294967296, 4294967296)", &[]), "more than u64"),
             ("strings", npy("<U1", false, "(2, 3)", &[0; 24]), "'<U1'"),
             ("objects", npy("|O", false, "(2, 3)", &[0; 24]), "'|O'"),
             ("broken-header", npy("<f4", false, "(2, 3", &[0; 24]), "numpy.save"),
             ("negative-shape", npy("<f4", false, "(2, -3)", &[0; 24]), "negative"),
+            ("beyond-f32", npy("<f8", false, "(1, 1)", &1e300f64.to_le_bytes()), "1e300"),
+            ("huge-header", b"\x93NUMPY\x02\x00\xff\xff\xff\xff{".to_vec(), "longer than the file"),
+            ("no-header", b"\x93NUMPY\x02\x00\xff".to_vec(), "numpy.save"),
             ("text", b"row,col".to_vec(), "numpy.save"),
             ("empty", Vec::new(), "numpy.save"),
         ] {

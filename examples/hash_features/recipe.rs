@@ -17,9 +17,23 @@ impl Method {
             Self::Sign => "sign",
         }
     }
+
+    /// The option that sets its gamma.
+    pub fn gamma_option(self) -> &'static str {
+        match self {
+            Self::BiHalf => "--gamma",
+            Self::Sign => "--sign-gamma",
+        }
+    }
+
+    /// The files of a training run with it, in the folder for results.
+    pub fn files(self) -> [String; 2] {
+        let name = self.name();
+        [format!("{name}.safetensors"), format!("{name}_database_codes.npy")]
+    }
 }
 
-/// The paper's numbers are in brackets.
+/// The numbers of the authors' release are in brackets.
 #[derive(Debug, Clone)]
 pub struct Recipe {
     pub method: Method,
@@ -29,13 +43,13 @@ pub struct Recipe {
     pub batch: usize,
     /// at most; see [`Plateau`](crate::schedule::Plateau)
     pub epochs: u32,
-    /// of the first epochs [1e-4, for features of norm 30]
+    /// of the first epochs [1e-4, for the outputs of VGG-16's layer fc7 as they are]
     pub lr: f32,
     /// [0.9]
     pub momentum: f32,
     /// times the weight, added to its gradient [5e-4]
     pub weight_decay: f32,
-    /// pull of U towards B [6]
+    /// pull of U towards B, divided by their number of elements [6; in the paper 3]
     pub gamma: f64,
     /// of the first weights and the order of the rows
     pub seed: u64,

@@ -1,6 +1,5 @@
 //! What a trained layer is worth, and what must hold of it.
 
-use std::fs;
 use std::path::Path;
 
 use bihalf::Codes;
@@ -88,10 +87,7 @@ pub fn save_and_verify(
     codes: &Codes,
     dataset: &Dataset,
 ) -> Result<Vec<Check>> {
-    fs::create_dir_all(folder)
-        .map_err(|e| format!("{}: {e}; give another folder with --out", folder.display()))?;
-    let layer_file = folder.join(format!("{}.safetensors", method.name()));
-    let codes_file = folder.join(format!("{}_database_codes.npy", method.name()));
+    let [layer_file, codes_file] = method.files().map(|name| folder.join(name));
     layer.save(&layer_file)?;
     npy::write_bytes(&codes_file, codes.rows(), &codes.to_bytes()?)?;
 

@@ -43,8 +43,11 @@ mod tests {
 
     #[test]
     fn two_steps_follow_the_formula() {
-        let mut layer =
-            HashLayer { input: Input::raw(1), weight: array![[2.0]], bias: array![-1.0] };
+        let mut layer = HashLayer {
+            input: Input { mean: array![0.0], scale: 1.0 },
+            weight: array![[2.0]],
+            bias: array![-1.0],
+        };
         let mut sgd = Sgd::new(0.5, 0.25, 1, 1);
         // Two rows: dW = 1 * 3 + 2 * -1 = 1, dbias = 1 + 2 = 3.
         let (x, du) = (array![[3.0], [-1.0]], array![[1.0], [2.0]]);

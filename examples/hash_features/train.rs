@@ -91,7 +91,7 @@ impl Trainer {
     pub fn fit(
         &mut self,
         features: &Array2<f32>,
-        mut report: impl FnMut(u32, f32, Losses),
+        mut report: impl FnMut(u32, f32, Losses) -> Result<()>,
     ) -> Result<Outcome> {
         let mut order: Vec<usize> = (0..features.nrows()).collect();
         let mut plateau = Plateau::new(self.recipe.lr);
@@ -101,14 +101,16 @@ impl Trainer {
             epoch += 1;
             self.rng.shuffle(&mut order);
             let losses = self.epoch(features, &order, lr)?;
-            report(epoch, lr, losses);
+            report(epoch, lr, losses)?;
 
             let objective = losses.cosine + self.recipe.gamma / 2.0 * losses.gap;
             if !objective.is_finite() {
                 return Err(format!(
-                    "the objective is {objective} after epoch {epoch}: the training diverged; \
-                     give an --lr below {:e}",
-                    self.recipe.lr
+                    "the objective is {objective} after epoch {epoch}: the training diverged at a \
+                     learning rate of {:e} and a gamma of {:e}; give a lower --lr, or a lower {}",
+                    self.recipe.lr,
+                    self.recipe.gamma,
+                    self.recipe.method.gamma_option()
                 )
                 .into());
             }
@@ -169,6 +171,11 @@ mod tests {
         }
     }
 
+    /// Features as they are.
+    fn raw() -> Input {
+        Input { mean: ndarray::Array1::zeros(DIMS), scale: 1.0 }
+    }
+
     fn features(rows: usize, seed: u64) -> Array2<f32> {
         let mut rng = Rng::new(seed);
         Array2::from_shape_simple_fn((rows, DIMS), || rng.symmetric(1.0))
@@ -206,7 +213,7 @@ mod tests {
     #[test]
     fn a_step_subtracts_the_numeric_gradient() {
         for method in [Method::BiHalf, Method::Sign] {
-            let mut trainer = Trainer::new(recipe(method), Input::raw(DIMS));
+            let mut trainer = Trainer::new(recipe(method), raw());
             trainer.x = features(BATCH, 2);
             let (weight, bias) = (trainer.layer.weight.clone(), trainer.layer.bias.clone());
             let losses = trainer.step(1.0).unwrap();
@@ -238,7 +245,7 @@ mod tests {
 
     #[test]
     fn bihalf_sets_half_of_each_column() {
-        let mut trainer = Trainer::new(recipe(Method::BiHalf), Input::raw(DIMS));
+        let mut trainer = Trainer::new(recipe(Method::BiHalf), raw());
         trainer.x = features(BATCH, 2);
         trainer.step(0.1).unwrap();
         for column in trainer.b.columns() {
@@ -251,8 +258,8 @@ mod tests {
         let features = features(20, 3);
         let train = |seed| {
             let recipe = Recipe { seed, lr: 0.1, ..recipe(Method::BiHalf) };
-            let mut trainer = Trainer::new(recipe, Input::centred(&features));
-            let outcome = trainer.fit(&features, |_, _, _| {}).unwrap();
+            let mut trainer = Trainer::new(recipe, Input::centred(&features).unwrap());
+            let outcome = trainer.fit(&features, |_, _, _| Ok(())).unwrap();
             assert_eq!(outcome.epochs, 3);
             trainer.layer
         };
@@ -263,8 +270,36 @@ mod tests {
     #[test]
     fn a_training_that_diverges_is_an_error_that_names_the_learning_rate() {
         let recipe = Recipe { lr: 1e30, epochs: 50, ..recipe(Method::BiHalf) };
-        let mut trainer = Trainer::new(recipe, Input::raw(DIMS));
-        let message = trainer.fit(&features(20, 3), |_, _, _| {}).unwrap_err().to_string();
-        assert!(message.contains("--lr below 1e30"), "{message}");
+        let mut trainer = Trainer::new(recipe, raw());
+        let message = trainer.fit(&features(20, 3), |_, _, _| Ok(())).unwrap_err().to_string();
+        assert!(message.contains("1e30") && message.contains("lower --lr"), "{message}");
+    }
+
+    #[test]
+    fn a_gamma_that_f32_cannot_hold_is_an_error_that_names_it() {
+        let recipe = Recipe { gamma: 1e300, ..recipe(Method::BiHalf) };
+        let mut trainer = Trainer::new(recipe, raw());
+        let message = trainer.fit(&features(20, 3), |_, _, _| Ok(())).unwrap_err().to_string();
+        assert!(message.contains("gamma"), "{message}");
+    }
+
+    /// Powers of two, so that not even a rounding differs.
+    #[test]
+    fn features_of_any_norm_give_the_same_layer() {
+        let train = |scale: f32, centred: bool| {
+            let features = features(40, 5).mapv(|x| (x + 0.5) * scale);
+            let input = if centred { Input::centred(&features) } else { Input::scaled(&features) };
+            let recipe =
+                Recipe { lr: 0.1, weight_decay: 5e-4, momentum: 0.9, ..recipe(Method::BiHalf) };
+            let mut trainer = Trainer::new(recipe, input.unwrap());
+            trainer.fit(&features, |_, _, _| Ok(())).unwrap();
+            (trainer.layer.weight, trainer.layer.bias)
+        };
+        for centred in [false, true] {
+            let usual = train(1.0, centred);
+            for exponent in [-60, -20, -7, 7, 20, 60] {
+                assert!(train(2f32.powi(exponent), centred) == usual, "2^{exponent}");
+            }
+        }
     }
 }

@@ -61,6 +61,8 @@
 //!   more. Data with many equal values take up to about three times as long as data without.
 //!   The portable form gathers 16 columns and selects in each by itself, about ten times as slow;
 //!   extra memory for each thread: the keys of 16 columns.
+//!   Stack of the calling thread, or of one of the pool: up to 96 KB; 512 KB in a build without
+//!   optimisation.
 //! - **Backward** on the CPU: O(M K), no extra memory, one pass. `B` may be packed: then 12 bytes an
 //!   element are moved for `f32` rather than 16.
 //! - **Threads** share columns (backward: rows) from 2^18 elements on.

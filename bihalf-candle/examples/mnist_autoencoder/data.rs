@@ -1,9 +1,8 @@
 //! Binarised MNIST, from the bundled bit files or from the original IDX files.
 
 use anyhow::{Context, Result, bail, ensure};
-use flate2::read::MultiGzDecoder;
-use std::fs::File;
-use std::io::Read;
+use flate2::bufread::GzDecoder;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 /// Pixels of one digit, 28 x 28.
@@ -38,6 +37,18 @@ pub struct Dataset {
     pub origin: String,
 }
 
+impl Dataset {
+    /// Refuses queries of which none has a digit of its own kind to find.
+    fn new(database: Digits, queries: Digits, origin: &str) -> Result<Self> {
+        let found = |label: &u32| database.labels.contains(label);
+        ensure!(
+            queries.labels.iter().any(found),
+            "no query has a label that a digit of the database has; give both parts of one set"
+        );
+        Ok(Self { database, queries, origin: origin.to_owned() })
+    }
+}
+
 /// The folder of the bundled bit files, wherever the example is started from.
 pub fn bundled_dir() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../data/mnist")
@@ -47,18 +58,12 @@ pub fn bundled_dir() -> PathBuf {
 pub fn load(dir: &Path) -> Result<Dataset> {
     let (database, queries) = (dir.join("mnist_db_bits.bin"), dir.join("mnist_q_bits.bin"));
     if database.is_file() || queries.is_file() {
-        return Ok(Dataset {
-            database: read_bits(&database)?,
-            queries: read_bits(&queries)?,
-            origin: "bit files (per class, the last 100 digits are queries)".into(),
-        });
+        let origin = "bit files (per class, the last 100 digits are queries)";
+        return Dataset::new(read_bits(&database)?, read_bits(&queries)?, origin);
     }
     if find_idx(dir, "train-images-idx3-ubyte").is_some() {
-        return Ok(Dataset {
-            database: read_idx_pair(dir, "train")?,
-            queries: read_idx_pair(dir, "t10k")?,
-            origin: "IDX files (standard split: train is the database, t10k the queries)".into(),
-        });
+        let origin = "IDX files (standard split: train is the database, t10k the queries)";
+        return Dataset::new(read_idx_pair(dir, "train")?, read_idx_pair(dir, "t10k")?, origin);
     }
     bail!(
         "no digits in '{}': put mnist_db_bits.bin and mnist_q_bits.bin there, or MNIST's four IDX \
@@ -117,13 +122,36 @@ fn read_idx(dir: &Path, name: &str, item: &[u32]) -> Result<Vec<u8>> {
     let path = find_idx(dir, name).with_context(|| {
         format!("'{}' holds neither {name} nor {name}.gz; add it", dir.display())
     })?;
-    let file = File::open(&path).with_context(|| format!("cannot open '{}'", path.display()))?;
+    let file = std::fs::read(&path).with_context(|| format!("cannot read '{}'", path.display()))?;
     let decoded = if path.extension().is_some_and(|extension| extension == "gz") {
-        decode_idx(MultiGzDecoder::new(file), item)
+        decode_idx(Members::new(&file), item)
     } else {
-        decode_idx(file, item)
+        decode_idx(&file[..], item)
     };
     decoded.with_context(|| format!("'{}' is damaged", path.display()))
+}
+
+/// The contents of a gzip file, of which there may be several in turn. Zeros behind them are padding, as
+/// tapes and block devices leave it.
+struct Members<'a>(GzDecoder<&'a [u8]>);
+
+impl<'a> Members<'a> {
+    fn new(file: &'a [u8]) -> Self {
+        Self(GzDecoder::new(file))
+    }
+}
+
+impl Read for Members<'_> {
+    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let bytes = self.0.read(to)?;
+            let rest = *self.0.get_ref();
+            if bytes > 0 || to.is_empty() || rest.iter().all(|&byte| byte == 0) {
+                return Ok(bytes);
+            }
+            self.0 = GzDecoder::new(rest);
+        }
+    }
 }
 
 /// The items of an IDX file of unsigned bytes: a big-endian header (0, 0, type 8, rank, then each
@@ -149,7 +177,8 @@ fn decode_idx(mut file: impl Read, item: &[u32]) -> Result<Vec<u8>> {
         ensure!(side == expected, "images have a side of {side}, not {expected}; use MNIST's");
     }
     let expected = len * item.iter().product::<u32>() as usize;
-    let mut data = Vec::with_capacity(expected);
+    // No room ahead: the header may promise more than there is.
+    let mut data = Vec::new();
     // One byte more than needed shows a file that is too long without reading all of it.
     file.take(expected as u64 + 1)
         .read_to_end(&mut data)
@@ -228,9 +257,21 @@ mod tests {
         let mut gz = GzEncoder::new(Vec::new(), Compression::fast());
         gz.write_all(&file).unwrap();
         let gz = gz.finish().unwrap();
-        assert_eq!(decode_idx(MultiGzDecoder::new(&gz[..]), &[28, 28]).unwrap(), image);
-        let cut = message(decode_idx(MultiGzDecoder::new(&gz[..gz.len() / 2]), &[28, 28]));
+        assert_eq!(decode_idx(Members::new(&gz), &[28, 28]).unwrap(), image);
+        let cut = message(decode_idx(Members::new(&gz[..gz.len() / 2]), &[28, 28]));
         assert!(cut.contains("cut short"), "{cut}");
+        // Members in turn, padded with zeros.
+        let mut members = Vec::new();
+        for part in file.chunks(100) {
+            let mut gz = GzEncoder::new(&mut members, Compression::fast());
+            gz.write_all(part).unwrap();
+            gz.finish().unwrap();
+        }
+        members.resize(members.len().next_multiple_of(512) + 512, 0);
+        assert_eq!(decode_idx(Members::new(&members), &[28, 28]).unwrap(), image);
+        members.push(1);
+        let message = message(decode_idx(Members::new(&members), &[28, 28]));
+        assert!(message.contains("copy the file again"), "{message}");
         assert_eq!(decode_idx(&idx(&[3], &[5, 0, 4])[..], &[]).unwrap(), [5, 0, 4]);
     }
 
@@ -247,6 +288,14 @@ mod tests {
         assert!(message(decode_idx(&wide[..], &[28, 28])).contains("side of 32, not 28"));
         let huge = idx(&[u32::MAX, 28, 28], &[]);
         assert!(message(decode_idx(&huge[..], &[28, 28])).contains("4294967295 items"));
+    }
+
+    #[test]
+    fn queries_without_anything_to_find_are_refused() {
+        let digits = |labels: &[u32]| Digits { pixels: Vec::new(), labels: labels.to_vec() };
+        assert!(Dataset::new(digits(&[1, 2]), digits(&[3, 2]), "").is_ok());
+        let error = message(Dataset::new(digits(&[1, 2]), digits(&[3, 4]), "").map(|d| d.origin));
+        assert!(error.contains("no query has a label"), "{error}");
     }
 
     #[test]

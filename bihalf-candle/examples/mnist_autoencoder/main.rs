@@ -16,13 +16,16 @@ mod adam;
 mod bce;
 mod data;
 mod model;
+#[path = "../../../examples/common/output.rs"]
+mod output;
 mod plots;
 mod report;
 mod train;
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, anyhow, ensure};
 use clap::Parser;
 use model::Method;
+use output::{Unprinted, line, note};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -59,8 +62,8 @@ struct Options {
     /// Learning rate; falls to a tenth after 60 % and 80 % of runs longer than 5 epochs
     #[arg(long, default_value_t = DEFAULT_LR, value_parser = non_negative)]
     lr: f64,
-    /// Rows of a batch
-    #[arg(long, default_value_t = DEFAULT_BATCH, value_parser = whole(1, 1_000_000))]
+    /// Rows of a batch, 2 or more: of one row no half becomes +1
+    #[arg(long, default_value_t = DEFAULT_BATCH, value_parser = whole(2, 1_000_000))]
     batch: usize,
     /// Folder of the digits: the bundled bit files, or MNIST's IDX files (plain or .gz)
     #[arg(long, default_value_os_t = data::bundled_dir(), hide_default_value = true)]
@@ -93,23 +96,32 @@ fn main() -> ExitCode {
         let text = error.to_string();
         let lines: Vec<&str> =
             text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-        eprintln!("{}", lines.join("; "));
+        note(lines.join("; "));
         std::process::exit(2)
     });
     match run(&options) {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.downcast_ref().is_some_and(Unprinted::is_closed) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            note(format_args!("error: {error:#}"));
             ExitCode::FAILURE
         }
     }
 }
 
 fn run(options: &Options) -> Result<()> {
-    plots::make_folder(&options.out)?; // before the work, in case it cannot be made
+    let pictures = plots::PICTURES.map(|(name, ..)| name.to_owned());
+    output::check_folder(&options.out, &pictures).map_err(|why| anyhow!(why))?;
+    start_threads()?;
     let data = data::load(&options.data)?;
     let (database, queries) = (data.database.len(), data.queries.len());
-    println!("{database} digits to learn from and search, {queries} queries; {}", data.origin);
+    line(format_args!(
+        "{database} digits to learn from and search, {queries} queries; {}",
+        data.origin
+    ))?;
+    if database % options.batch == 1 {
+        line("the last digit of each epoch is left out: in a batch of one no half becomes +1")?;
+    }
 
     let mut evaluations = Vec::new();
     for method in Method::ALL {
@@ -120,15 +132,23 @@ fn run(options: &Options) -> Result<()> {
         evaluations.push(report::evaluate(method, &trained, &data)?);
     }
 
-    println!("\n{}", report::table(&evaluations));
+    line(format_args!("\n{}", report::table(&evaluations)))?;
     let subtitle = format!(
         "MNIST autoencoder, {} bits, {} epochs, seed {}",
         options.bits, options.epochs, options.seed
     );
     for path in plots::draw(&options.out, &subtitle, &evaluations)? {
-        println!("wrote {}", path.display());
+        line(format_args!("wrote {}", path.display()))?;
     }
     check(options, &evaluations)
+}
+
+/// Starts the threads that candle's products run on, which panics where it is left to candle and the
+/// system gives none.
+fn start_threads() -> Result<()> {
+    rayon::ThreadPoolBuilder::new().build_global().map_err(|why| {
+        anyhow!("cannot start threads: {why}; set RAYON_NUM_THREADS to a lower number, such as 1")
+    })
 }
 
 fn recipe(options: &Options, method: Method) -> Recipe {
@@ -152,15 +172,15 @@ fn check(options: &Options, evaluations: &[report::Evaluation]) -> Result<()> {
         && options.data == data::bundled_dir()
         && evaluations.iter().any(|evaluation| evaluation.method == Method::Bihalf);
     if !measured {
-        println!(
+        line(
             "no check: it takes Bi-half on the bundled digits, 16 to 64 bits, 5 to 40 epochs, and \
-             the default --gamma, --lr and --batch"
-        );
+             the default --gamma, --lr and --batch",
+        )?;
         return Ok(());
     }
     let checks = report::checks(evaluations, options.epochs);
     for check in &checks {
-        println!("{} {}", if check.holds { "holds:" } else { "FAILS:" }, check.claim);
+        line(format_args!("{} {}", if check.holds { "holds:" } else { "FAILS:" }, check.claim))?;
     }
     let failed = checks.iter().filter(|check| !check.holds).count();
     ensure!(failed == 0, "{failed} of {} checks failed", checks.len());

@@ -1,8 +1,9 @@
 //! Three pictures as SVG: bit balance, the encoder's output per dimension, precision and recall.
 
 use crate::model::Method;
+use crate::output;
 use crate::report::Evaluation;
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Result, anyhow};
 use plotters::coord::Shift;
 use plotters::prelude::*;
 use std::path::{Path, PathBuf};
@@ -39,35 +40,29 @@ fn mark<'a, C: Clone + 'static>(
     }
 }
 
-/// Makes the folder for the pictures if need be.
-pub fn make_folder(dir: &Path) -> Result<()> {
-    std::fs::create_dir_all(dir).with_context(|| {
-        format!("cannot make the folder '{}'; choose another --out", dir.display())
-    })
-}
+/// Names, sizes and contents of the pictures.
+pub const PICTURES: [(&str, (u32, u32), Draw); 3] = [
+    ("bit_balance.svg", (960, 520), bit_balance),
+    ("encoder_output.svg", (1080, 640), encoder_output),
+    ("precision_recall.svg", (960, 520), precision_recall),
+];
 
 /// Draws all pictures into `dir` and returns their paths.
 pub fn draw(dir: &Path, subtitle: &str, evaluations: &[Evaluation]) -> Result<Vec<PathBuf>> {
-    let pictures: [(&str, (u32, u32), Draw); 3] = [
-        ("bit_balance.svg", (960, 520), bit_balance),
-        ("encoder_output.svg", (1080, 640), encoder_output),
-        ("precision_recall.svg", (960, 520), precision_recall),
-    ];
     let mut paths = Vec::new();
-    for (name, size, draw) in pictures {
+    for (name, size, draw) in PICTURES {
         let mut svg = String::new();
         draw_svg(&mut svg, size, subtitle, evaluations, draw)
             .map_err(|error| anyhow!("cannot draw {name}: {error}"))?;
         let path = dir.join(name);
-        std::fs::write(&path, svg)
-            .with_context(|| format!("cannot write '{}'; choose another --out", path.display()))?;
+        output::write(&path, svg.as_bytes()).map_err(|why| anyhow!(why))?;
         paths.push(path);
     }
     Ok(paths)
 }
 
 type Drawn = Result<(), Box<dyn std::error::Error>>;
-type Draw = fn(&Area, &str, &[Evaluation]) -> Drawn;
+pub type Draw = fn(&Area, &str, &[Evaluation]) -> Drawn;
 
 fn draw_svg(
     svg: &mut String,

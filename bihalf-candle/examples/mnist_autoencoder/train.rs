@@ -3,6 +3,7 @@
 use crate::adam::Adam;
 use crate::data::{Digits, PIXELS};
 use crate::model::{Autoencoder, Method};
+use crate::output;
 use anyhow::{Result, ensure};
 use candle_core::{Device, Tensor};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -44,6 +45,12 @@ fn learning_rate(lr: f64, epoch: usize, epochs: usize) -> f64 {
     lr * 0.1f64.powi(passed as i32)
 }
 
+/// The batches of an epoch. A last one of a single row is left out: no half of it becomes +1, and Bi-half
+/// would teach it that every bit is -1.
+fn batches(order: &[u32], batch: usize) -> impl Iterator<Item = &[u32]> {
+    order.chunks(batch).filter(|rows| rows.len() > 1)
+}
+
 /// The digits as a tensor `[len, 784]`.
 pub fn pixels(digits: &Digits) -> candle_core::Result<Tensor> {
     Tensor::from_slice(&digits.pixels, (digits.len(), PIXELS), &Device::Cpu)
@@ -53,6 +60,7 @@ pub fn pixels(digits: &Digits) -> candle_core::Result<Tensor> {
 /// method, and, in a stream of its own, the order of the digits, shuffled anew in each epoch: it is
 /// the same for every method and length of code.
 pub fn train(recipe: &Recipe, digits: &Digits) -> Result<Trained> {
+    ensure!(digits.len() > 1, "{} digit to learn from; give two or more", digits.len());
     let start = Instant::now();
     let model = Autoencoder::new(recipe.bits, &mut ChaCha8Rng::seed_from_u64(recipe.seed))?;
     let mut shuffling = ChaCha8Rng::seed_from_u64(recipe.seed);
@@ -66,20 +74,23 @@ pub fn train(recipe: &Recipe, digits: &Digits) -> Result<Trained> {
         let lr = learning_rate(recipe.lr, epoch, recipe.epochs);
         let progress = Progress::start(recipe, epoch, order.len());
         let mut bce_sum = 0.0;
-        for rows in order.chunks(recipe.batch) {
+        let mut rows_seen = 0;
+        for rows in batches(&order, recipe.batch) {
             let batch = pixels.index_select(&Tensor::new(rows, &Device::Cpu)?, 0)?;
             let loss = model.loss(&batch, recipe.method, recipe.gamma, recipe.alpha)?;
             adam.step(&loss.total.backward()?, lr)?;
             bce_sum += f64::from(loss.bce.to_scalar::<f32>()?) * rows.len() as f64;
+            rows_seen += rows.len();
             progress.advance(rows.len());
         }
-        bce = bce_sum / order.len() as f64;
+        bce = bce_sum / rows_seen as f64;
         ensure!(
             bce.is_finite(),
-            "{}: the loss became {bce} in epoch {}; try a smaller --lr (it was {:?})",
+            "{}: the loss became {bce} in epoch {} with --lr {:?} and --gamma {:?}; try smaller ones",
             recipe.method.label(),
             epoch + 1,
-            recipe.lr
+            recipe.lr,
+            recipe.gamma
         );
         progress.finish(bce);
     }
@@ -118,7 +129,7 @@ impl Progress {
         let result = format!("BCE {bce:.4}, {:.1} s", self.start.elapsed().as_secs_f64());
         match self.bar {
             Some(bar) => bar.finish_with_message(result),
-            None => eprintln!("{}: {result}", self.title),
+            None => output::note(format_args!("{}: {result}", self.title)),
         }
     }
 }
@@ -126,6 +137,37 @@ impl Progress {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn few_digits(len: usize) -> Digits {
+        let pixels = (0..len * PIXELS).map(|n| f32::from(n % 7 == 0)).collect();
+        Digits { pixels, labels: (0..len as u32).map(|n| n % 10).collect() }
+    }
+
+    fn recipe(batch: usize) -> Recipe {
+        let method = Method::Bihalf;
+        let (lr, gamma) = (1e-3, 1.0);
+        Recipe { method, bits: 4, epochs: 1, batch, seed: 1, lr, gamma, alpha: 1.0 }
+    }
+
+    #[test]
+    fn a_last_batch_of_one_digit_is_left_out() {
+        let lens = |rows: u32, batch| -> Vec<usize> {
+            let order: Vec<u32> = (0..rows).collect();
+            batches(&order, batch).map(<[u32]>::len).collect()
+        };
+        assert_eq!(lens(5, 2), [2, 2]);
+        assert_eq!(lens(6, 4), [4, 2]);
+        assert_eq!(lens(1, 2), [0; 0]);
+        let error = train(&recipe(2), &few_digits(1)).err().unwrap().to_string();
+        assert!(error.contains("1 digit"), "{error}");
+    }
+
+    #[test]
+    fn a_gamma_that_f32_cannot_hold_is_an_error_that_names_it() {
+        let recipe = Recipe { gamma: 1e300, ..recipe(4) };
+        let error = format!("{:#}", train(&recipe, &few_digits(8)).err().unwrap());
+        assert!(error.contains("gamma"), "{error}");
+    }
 
     #[test]
     fn learning_rate_falls_at_60_and_80_percent_of_long_runs_only() {
