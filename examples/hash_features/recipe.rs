@@ -43,7 +43,7 @@ pub struct Recipe {
     pub batch: usize,
     /// at most; see [`Plateau`](crate::schedule::Plateau)
     pub epochs: u32,
-    /// of the first epochs [1e-4, for the outputs of VGG-16's layer fc7 as they are]
+    /// of the first epochs, for inputs of norm 1 [1e-4, for features as they are]
     pub lr: f32,
     /// [0.9]
     pub momentum: f32,

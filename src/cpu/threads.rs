@@ -3,8 +3,6 @@
 use crate::MatMut;
 #[cfg(feature = "rayon")]
 use rayon::prelude::*;
-#[cfg(feature = "rayon")]
-use std::{error::Error, sync::OnceLock};
 
 /// Elements of work from which a call is shared among threads. Below, waking them (about 10 us)
 /// costs more than they save: the cheapest operations do 16 Ki elements in about as long.
@@ -27,8 +25,9 @@ pub(crate) fn number() -> usize {
 /// Whether there are threads to share a call with. The first call starts rayon's global pool, as
 /// rayon itself would, unless it is made inside another pool; where that pool cannot start, because
 /// the system gives no more threads, calls run on the thread that makes them.
-#[cfg(feature = "rayon")]
+#[cfg(all(feature = "rayon", not(target_family = "wasm")))]
 fn has_pool() -> bool {
+    use std::{error::Error, sync::OnceLock};
     static GLOBAL: OnceLock<bool> = OnceLock::new();
     let start = || match rayon::ThreadPoolBuilder::new().build_global() {
         Ok(()) => true,
@@ -36,6 +35,12 @@ fn has_pool() -> bool {
         Err(error) => error.source().is_none(),
     };
     rayon::current_thread_index().is_some() || *GLOBAL.get_or_init(start)
+}
+
+/// Where no thread can ever be started, rayon itself makes a pool of the calling one.
+#[cfg(all(feature = "rayon", target_family = "wasm"))]
+fn has_pool() -> bool {
+    true
 }
 
 /// Into how many parts a call of Bi-half is divided that touches `work` elements: one for each

@@ -7,6 +7,10 @@
 //!
 //! Threads share the columns: a [`Task`] is a range of them.
 
+#[cfg_attr(
+    not(any(target_arch = "x86_64", target_arch = "aarch64")),
+    allow(dead_code, reason = "it needs vectors")
+)]
 mod count;
 mod digits;
 mod radix;
@@ -125,6 +129,10 @@ fn divide<T: Element>(isa: Detected, task: Task<'_, T>, parts: usize) {
 }
 
 /// A task with few rows.
+#[cfg_attr(
+    not(any(target_arch = "x86_64", target_arch = "aarch64")),
+    allow(dead_code, reason = "it needs vectors")
+)]
 struct Count<'a, T: Element>(Task<'a, T>);
 
 impl<I: Isa, T: Element> Job<I> for Count<'_, T> {

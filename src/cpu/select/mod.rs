@@ -75,9 +75,10 @@ fn parts((rows, cols): (usize, usize)) -> usize {
 /// 64-bit words of scratch memory for a matrix.
 #[inline]
 pub(crate) fn scratch_words<T: Element>(isa: Detected, shape: (usize, usize)) -> usize {
-    let words = match isa {
-        Detected::Portable => plain::scratch_words::<T>(shape),
-        _ => tile::scratch_words(shape).max(stream::scratch_words(shape)),
+    let words = if matches!(isa, Detected::Portable) {
+        plain::scratch_words::<T>(shape)
+    } else {
+        tile::scratch_words(shape).max(stream::scratch_words(shape))
     };
     parts(shape).saturating_mul(words)
 }

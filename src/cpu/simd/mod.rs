@@ -42,6 +42,7 @@ mod neon;
 mod registers;
 mod room;
 mod store;
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod two;
 
 #[cfg(target_arch = "x86_64")]
@@ -60,6 +61,7 @@ pub(crate) use neon::Neon;
 pub(crate) use room::Room;
 pub use store::Store;
 pub(crate) use store::{Cached, Stores, past_caches};
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 pub use two::Two;
 
 use half::f16;
