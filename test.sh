@@ -21,7 +21,7 @@ step cargo test --locked --package bihalf --package bihalf-candle --features bih
 run() {
     step env BIHALF_TEST_ONLY_CUDA="$1" "${@:2}" cargo test --quiet --locked \
         --package bihalf --package bihalf-candle --features bihalf/cuda --test ops -- \
-        rank bihalf sign codes relax loss cuda threshold torch
+        rank bihalf sign codes relax loss cuda threshold torch extremes
 }
 run 1 CUDAEMU_CC=75 CUDAEMU_BLOCK_ORDER=reverse CUDAEMU_STREAMS=eager
 run 2 CUDAEMU_CC=90 CUDAEMU_SEED=1

@@ -141,8 +141,9 @@ impl<'a, T: Copy + Default> Window<'a, T> {
         if self.col_stride == 1 {
             copy[..self.width].copy_from_slice(row);
         } else {
-            for (l, place) in copy[..self.width].iter_mut().enumerate() {
-                *place = row[l * self.col_stride];
+            copy[..self.width].fill(row[0]); // if all columns are one
+            for (place, &value) in copy.iter_mut().zip(row.iter().step_by(self.col_stride.max(1))) {
+                *place = value;
             }
         }
         &copy[..lanes]
