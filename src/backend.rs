@@ -2,7 +2,6 @@
 
 use crate::codes::words_per_row;
 use crate::element::Scalar;
-#[cfg(doc)]
 use crate::ops;
 use crate::{
     Element, Layout, Matrix, Ones, Order, Outputs, PackedCodes, Pull, ReadStorage, Result, Signs,
@@ -386,6 +385,7 @@ pub trait Backend {
         Self: Sized,
     {
         let (rows, cols) = u.shape();
+        ops::bihalf::check_ones(rows, ones)?;
         let mut ws = self.workspace::<T>(rows, cols)?;
         self.new_matrix((rows, cols), |b| {
             self.bihalf_forward_into(u, ones, Outputs::none().dense(b), None, &mut ws)
@@ -405,6 +405,7 @@ pub trait Backend {
         Self: Sized,
     {
         let (rows, cols) = u.shape();
+        ops::bihalf::check_ones(rows, ones)?;
         let mut ws = self.workspace::<T>(rows, cols)?;
         self.new_codes((rows, cols), |codes| {
             self.bihalf_forward_into(u, ones, Outputs::none().codes(codes), None, &mut ws)
@@ -425,6 +426,7 @@ pub trait Backend {
     where
         Self: Sized,
     {
+        ops::bihalf::check_backward::<T>(u.shape(), b.shape(), [grad.shape(); 2], pull)?;
         self.new_matrix(u.shape(), |du| self.bihalf_backward_into(u, b, grad, du, pull))
     }
 
@@ -440,6 +442,7 @@ pub trait Backend {
     where
         Self: Sized,
     {
+        ops::sign::check_input(u.shape(), shift.as_ref().map(Storage::len))?;
         self.new_matrix(u.shape(), |b| self.sign_forward_into(u, shift, Outputs::none().dense(b)))
     }
 
@@ -455,6 +458,7 @@ pub trait Backend {
     where
         Self: Sized,
     {
+        ops::sign::check_input(u.shape(), shift.as_ref().map(Storage::len))?;
         self.new_codes(u.shape(), |codes| {
             self.sign_forward_into(u, shift, Outputs::none().codes(codes))
         })
@@ -469,6 +473,7 @@ pub trait Backend {
         u: Matrix<Self::Slice<'_, T>>,
         beta: f64,
     ) -> Result<Self::Buffer<T>> {
+        ops::relax::check_beta::<T>(beta)?;
         self.new_matrix(u.shape(), |y| self.relax_forward_into(u, beta, y))
     }
 
@@ -482,6 +487,7 @@ pub trait Backend {
         order: Order,
     ) -> Result<Self::Buffer<u32>> {
         let (rows, cols) = u.shape();
+        ops::check_rows(rows)?;
         let mut ws = self.workspace::<T>(rows, cols)?;
         self.new_matrix((rows, cols), |ranks| self.rank_into(u, order, ranks, &mut ws))
     }
@@ -496,6 +502,7 @@ pub trait Backend {
         order: Order,
     ) -> Result<Self::Buffer<u32>> {
         let (rows, cols) = u.shape();
+        ops::check_rows(rows)?;
         let mut ws = self.workspace::<T>(rows, cols)?;
         self.new_matrix((rows, cols), |sorted| self.argsort_into(u, order, sorted, &mut ws))
     }

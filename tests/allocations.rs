@@ -4,7 +4,7 @@
 //! other thread takes part.
 
 use bihalf::ops::{self, retrieval};
-use bihalf::{Codes, MatMut, MatRef, Ones, Order, Outputs, Pull, Signs, Workspace};
+use bihalf::{Backend, Codes, Cpu, MatMut, MatRef, Ones, Order, Outputs, Pull, Signs, Workspace};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
@@ -74,6 +74,17 @@ fn refusals_come_before_allocations() {
         assert!(ops::relax::backward(small, -1.0, small).is_err());
         assert!(ops::loss::entropy_penalty_with_grad(small, f64::NAN).is_err());
         assert!(Codes::from_bytes(&[], 1 << 20, 64).is_err());
+    });
+    let half = Ones::Fraction(2.0);
+    assert_allocates_nothing("refusals of a backend", || {
+        assert!(Cpu.bihalf_forward(small, half).is_err());
+        assert!(Cpu.bihalf_forward_packed(tall, Ones::Half).is_err());
+        assert!(Cpu.bihalf_backward(small, Signs::Dense(small), small, pull).is_err());
+        assert!(Cpu.sign_forward(small, Some(&[0.0])).is_err());
+        assert!(Cpu.sign_forward_packed(tall, None).is_err());
+        assert!(Cpu.relax_forward(small, -1.0).is_err());
+        assert!(Backend::rank(&Cpu, tall, Order::Ascending).is_err());
+        assert!(Backend::argsort(&Cpu, tall, Order::Ascending).is_err());
     });
 }
 

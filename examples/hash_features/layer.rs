@@ -134,10 +134,11 @@ impl HashLayer {
     /// Reads what [`HashLayer::save`] wrote.
     pub fn load(path: &Path) -> Result<Self> {
         let name = path.display();
-        let file = fs::read(path).map_err(|e| format!("{name}: {e}"))?;
-        let tensors = SafeTensors::deserialize(&file).map_err(|e| format!("{name}: {e}"))?;
+        let file = fs::read(path).map_err(|e| format!("{name}: {e}; give a trained layer"))?;
+        let damaged = |e| format!("{name}: {e}; restore the file, or train the layer anew");
+        let tensors = SafeTensors::deserialize(&file).map_err(damaged)?;
         let tensor = |what: &str| -> Result<(Vec<usize>, Vec<f32>)> {
-            let tensor = tensors.tensor(what).map_err(|e| format!("{name}: {e}"))?;
+            let tensor = tensors.tensor(what).map_err(damaged)?;
             if tensor.dtype() != Dtype::F32 {
                 return Err(format!("{name}: {what} is {:?}; expected F32", tensor.dtype()).into());
             }

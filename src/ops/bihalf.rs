@@ -222,9 +222,14 @@ pub fn backward_in_place<T: Element>(
 /// What can be refused before there is an output.
 fn check_input(u: Layout, ones: Ones) -> Result<()> {
     cpu::bihalf::check_rows(u)?;
-    ones.count(u.rows())?;
+    check_ones(u.rows(), ones)?;
     cpu::simd::detected()?;
     Ok(())
+}
+
+pub(crate) fn check_ones(rows: usize, ones: Ones) -> Result<usize> {
+    check_rows(rows)?;
+    ones.count(rows)
 }
 
 /// The number of +1 in each column.
@@ -235,12 +240,12 @@ pub(crate) fn check_forward<T: Element, B: Backend>(
     out: &Outputs<'_, T, B>,
     threshold: Option<usize>,
 ) -> Result<usize> {
-    check_rows(u.0)?;
+    let ones = check_ones(u.0, ones)?;
     out.check(u)?;
     if let Some(len) = threshold {
         check_per_column("threshold", u.1, len)?;
     }
-    ones.count(u.0)
+    Ok(ones)
 }
 
 /// The factor of `U - B`. `grad`: the shapes of `dB` and `dU`.

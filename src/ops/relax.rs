@@ -116,7 +116,7 @@ pub(crate) fn check_backward<T: Element>(
     check_grad(u, grad)
 }
 
-fn check_beta<T: Element>(beta: f64) -> Result<()> {
+pub(crate) fn check_beta<T: Element>(beta: f64) -> Result<()> {
     check_parameter("beta", beta, beta.is_finite() && beta > 0.0, "finite and greater than 0")?;
     let beta_of_type = T::Real::of(beta);
     let in_range = beta_of_type.is_finite() && beta_of_type > T::Real::of(0.0);

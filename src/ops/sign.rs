@@ -131,8 +131,7 @@ pub fn backward_in_place<T: Element>(
 }
 
 fn forward_dense<T: Element>(u: MatRef<'_, T>, shift: Option<&[T]>) -> Result<Vec<T>> {
-    check_rows(u.rows())?;
-    check_shift(u.cols(), shift.map(<[T]>::len))?;
+    check_input(u.shape(), shift.map(<[T]>::len))?;
     let mut b = allocate(u.shape(), T::default())?;
     forward_into(u, shift, Outputs::none().dense(MatMut::new(&mut b, u.rows(), u.cols())?))?;
     Ok(b)
@@ -143,9 +142,14 @@ pub(crate) fn check_forward<T: Element, B: Backend>(
     shift: Option<usize>,
     out: &Outputs<'_, T, B>,
 ) -> Result<()> {
-    check_rows(u.0)?;
-    check_shift(u.1, shift)?;
+    check_input(u, shift)?;
     out.check(u)
+}
+
+/// What can be refused before there is an output.
+pub(crate) fn check_input(u: (usize, usize), shift: Option<usize>) -> Result<()> {
+    check_rows(u.0)?;
+    check_shift(u.1, shift)
 }
 
 /// The factor of `U - B`. `grad`: the shapes of `dB` and `dU`.
