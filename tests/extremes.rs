@@ -134,7 +134,15 @@ fn losses_at_any_scale<B: Backend>(backend: &B) {
     let scaled = |v: &[f64; 8], upper: f64, lower: f64| -> Vec<f64> {
         v.iter().enumerate().map(|(n, v)| v * if n < 4 { upper } else { lower }).collect()
     };
-    let scales = [(1e300, 1e300), (1e-300, 1e-300), (1e155, 1e-162), (1.0, 1e200), (1e-310, 1e307)];
+    let scales = [
+        (1e140, 1e140),
+        (1e-140, 1e-140),
+        (1e300, 1e300),
+        (1e-300, 1e-300),
+        (1e155, 1e-162),
+        (1.0, 1e200),
+        (1e-310, 1e307),
+    ];
     for (upper, lower) in scales {
         // Of denormal numbers fewer digits are left.
         let tolerance = if upper < 1e-307 { 1e-12 } else { 1e-14 };

@@ -54,22 +54,26 @@ impl Query {
     }
 
     fn fill(&mut self, query: &[u64], database: CodesRef<'_>, is_relevant: impl Fn(usize) -> bool) {
-        self.items.fill(0);
-        self.relevant.fill(0);
+        let Self { items, relevant, ranked, next, .. } = self;
+        // Slices: the loops need not look up where a vector lies.
+        let (items, relevant) = (&mut items[..], &mut relevant[..]);
+        let (ranked, next) = (&mut ranked[..], &mut next[..]);
+        items.fill(0);
+        relevant.fill(0);
         for i in 0..database.rows() {
             let d = distance(query, database.row(i)) as usize;
-            self.items[d] += 1;
-            self.relevant[d] += u32::from(is_relevant(i));
+            items[d] += 1;
+            relevant[d] += u32::from(is_relevant(i));
         }
         // A counting sort.
         let mut start = 0;
-        for (next, items) in self.next.iter_mut().zip(&self.items) {
+        for (next, items) in next.iter_mut().zip(items) {
             *next = start;
-            start += items;
+            start += *items;
         }
-        for i in 0..self.ranked.len() {
-            let place = &mut self.next[distance(query, database.row(i)) as usize];
-            self.ranked[*place as usize] = is_relevant(i);
+        for i in 0..ranked.len() {
+            let place = &mut next[distance(query, database.row(i)) as usize];
+            ranked[*place as usize] = is_relevant(i);
             *place += 1;
         }
     }
