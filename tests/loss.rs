@@ -233,6 +233,21 @@ fn zero_vectors<B: Backend>(backend: &B) {
     assert_eq!(grad, [0.0; 4]);
 }
 
+/// Equal and opposite codes, whose cosine is above and below that of the features.
+fn at_an_extremum<B: Backend>(backend: &B) {
+    let x = [1.0f32, 0.0, 0.0, 1.0];
+    for b in [[1.0f32, 1.0, 1.0, 1.0], [1.0, 1.0, -1.0, -1.0]] {
+        let (value, grad) = cosine_with_grad(backend, 2, &x, &b);
+        assert_eq!(value, 1.0);
+        assert!(grad.iter().all(|g| g.to_bits() == 0.0f32.to_bits()), "{grad:?}");
+    }
+}
+
+#[test]
+fn gradients_at_an_extremum_are_zero_and_not_below() {
+    on_each_backend!(at_an_extremum);
+}
+
 #[test]
 fn zero_vectors_have_cosine_zero_and_no_gradient() {
     on_each_backend!(zero_vectors);

@@ -99,6 +99,18 @@ fn histogram_counts_every_value_once() {
 }
 
 #[test]
+fn a_broadcast_column_has_the_statistics_of_each_copy() {
+    let u: Vec<f32> = Pattern::Random.fill((70, 1), 3);
+    let alone = MatRef::new(&u, 70, 1).unwrap();
+    let spread = MatRef::with_strides(&u, 70, 18, 1, 0).unwrap();
+    let cost = stats::transport_cost(alone).unwrap()[0];
+    assert_eq!(stats::transport_cost(spread).unwrap(), [cost; 18]);
+    let [alone, spread] = [alone, spread].map(|u| stats::histogram(u, -1.0, 1.0, 4).unwrap());
+    assert!((0..18).all(|j| spread.column(j) == alone.column(0)));
+    assert_eq!(spread.below, [alone.below[0]; 18]);
+}
+
+#[test]
 fn histogram_adds_up_over_batches() {
     let u: Vec<f32> = Pattern::WithInf.fill((50, 2), 4);
     let whole = stats::histogram(MatRef::new(&u, 50, 2).unwrap(), -2.0, 2.0, 5).unwrap();
