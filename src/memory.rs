@@ -14,18 +14,21 @@ pub(crate) fn resize<T: Clone>(
     buffer: &mut Vec<T>,
     len: usize,
     fill: T,
-    (rows, cols): (usize, usize),
+    shape: (usize, usize),
 ) -> Result<()> {
-    let too_large = |_| Error::TooLarge { rows, cols, row_stride: cols, col_stride: 1 };
-    buffer.try_reserve_exact(len.saturating_sub(buffer.len())).map_err(too_large)?;
+    let more = len.saturating_sub(buffer.len());
+    buffer.try_reserve_exact(more).map_err(|_| too_large(shape))?;
     buffer.resize(len, fill);
     Ok(())
 }
 
 /// Appends an element; the error names `shape`.
-pub(crate) fn push<T>(buffer: &mut Vec<T>, element: T, (rows, cols): (usize, usize)) -> Result<()> {
-    let too_large = |_| Error::TooLarge { rows, cols, row_stride: cols, col_stride: 1 };
-    buffer.try_reserve(1).map_err(too_large)?;
+pub(crate) fn push<T>(buffer: &mut Vec<T>, element: T, shape: (usize, usize)) -> Result<()> {
+    buffer.try_reserve(1).map_err(|_| too_large(shape))?;
     buffer.push(element);
     Ok(())
+}
+
+fn too_large((rows, cols): (usize, usize)) -> Error {
+    Error::TooLarge { rows, cols, row_stride: cols, col_stride: 1 }
 }

@@ -59,6 +59,15 @@ impl Input {
         Ok(Self { mean: mean.mapv(|m| m as f32), scale })
     }
 
+    /// All rows, transformed.
+    fn transformed(&self, features: ArrayView2<f32>) -> Array2<f32> {
+        let mut x = Array2::zeros(features.dim());
+        for (row, x) in features.rows().into_iter().zip(x.rows_mut()) {
+            self.apply(row, x);
+        }
+        x
+    }
+
     /// Writes one transformed row.
     pub fn apply(&self, features: ArrayView1<f32>, mut x: ArrayViewMut1<f32>) {
         Zip::from(&mut x).and(&features).and(&self.mean).for_each(|x, feature, mean| {
@@ -105,11 +114,7 @@ impl HashLayer {
         let mut u = Array2::zeros((features.nrows(), self.bias.len()));
         let chunks = features.axis_chunks_iter(Axis(0), ROWS);
         for (features, mut u) in chunks.zip(u.axis_chunks_iter_mut(Axis(0), ROWS)) {
-            let mut x = Array2::zeros(features.dim());
-            for (row, x) in features.rows().into_iter().zip(x.rows_mut()) {
-                self.input.apply(row, x);
-            }
-            self.project_into(&x, &mut u);
+            self.project_into(&self.input.transformed(features), &mut u);
         }
         Ok(ops::sign::forward_packed(view(&u)?)?)
     }
@@ -188,14 +193,6 @@ mod tests {
 
     use super::*;
 
-    fn transformed(input: &Input, features: &Array2<f32>) -> Array2<f32> {
-        let mut x = Array2::zeros(features.dim());
-        for (row, x) in features.rows().into_iter().zip(x.rows_mut()) {
-            input.apply(row, x);
-        }
-        x
-    }
-
     #[test]
     fn rows_have_a_mean_squared_norm_of_one_and_centred_ones_a_mean_of_zero() {
         let features = array![[1.0, 5.0], [3.0, 5.0], [2.0, 8.0]];
@@ -204,7 +201,7 @@ mod tests {
         // Squared distances from (2, 6): 1 + 1, 1 + 1, 0 + 4.
         assert!((input.scale - (8.0_f32 / 3.0).sqrt()).abs() < 1e-6);
         for input in [input, Input::scaled(&features).unwrap()] {
-            let x = transformed(&input, &features);
+            let x = input.transformed(features.view());
             assert!((x.mapv(|x| x * x).sum() / 3.0 - 1.0).abs() < 1e-6);
         }
     }

@@ -153,10 +153,11 @@ pub fn read_quantised(values: &Path, scales: &Path) -> Result<Array2<f32>> {
     Ok(matrix)
 }
 
-/// Reads class labels: booleans or integers of any width, `[rows]` or `[rows, 1]`, or a one-hot matrix of
-/// those or of floats, `[rows, classes]`.
+/// Reads class labels: booleans or integers of any width, `[rows]` or `[rows, 1]`, or a one-hot
+/// matrix of those or of floats, `[rows, classes]`.
 pub fn read_labels(path: &Path) -> Result<Vec<u32>> {
-    const NAMES: &str = "expected numbers of classes; numpy.unique(y.astype(str), return_inverse=True)[1] makes them";
+    const NAMES: &str = "expected numbers of classes; \
+        numpy.unique(y.astype(str), return_inverse=True)[1] makes them";
     let npy = Npy::open(path, NAMES)?;
     let is_matrix = npy.header.shape().len() == 2;
     match (npy.kind, npy.value_bytes) {
@@ -178,12 +179,12 @@ pub fn read_labels(path: &Path) -> Result<Vec<u32>> {
 }
 
 impl Npy {
-    fn labels<T: Deserialize + Into<Label>>(&self) -> Result<Vec<u32>> {
-        let values = self.values::<T>()?.into_iter().map(Into::into);
+    fn labels<T: Deserialize + Into<i128>>(&self) -> Result<Vec<u32>> {
+        let values = self.values::<T>()?.into_iter().map(Into::<i128>::into);
         if !matches!(self.header.shape(), [_] | [_, 1]) {
-            return self.one_hot(values.map(|Label(value)| value as f64));
+            return self.one_hot(values.map(|value| value as f64));
         }
-        let label = |(row, Label(value))| {
+        let label = |(row, value)| {
             u32::try_from(value).map_err(|_| {
                 let found = format!("label {value} in row {row}");
                 self.wrong(&found, &format!("labels from 0 to {}", u32::MAX))
@@ -195,12 +196,14 @@ impl Npy {
     /// The place of the one in each row.
     fn one_hot(&self, values: impl Iterator<Item = f64>) -> Result<Vec<u32>> {
         let expected = "integers, [rows], or one-hot rows, [rows, classes]";
-        let &[rows, classes] = self.header.shape() else {
-            return Err(self.wrong(&format!("shape {:?}", self.header.shape()), expected));
+        let (rows, classes) = match self.header.shape() {
+            // At least a byte a row: the memory follows the file.
+            &[rows, classes] if classes > 0 => (rows as usize, classes as usize),
+            shape => return Err(self.wrong(&format!("shape {shape:?}"), expected)),
         };
-        let mut labels = vec![None; rows as usize];
+        let mut labels = vec![None; rows];
         for (n, value) in values.enumerate().filter(|&(_, value)| value != 0.0) {
-            let (row, class) = (n / classes as usize, n % classes as usize);
+            let (row, class) = (n / classes, n % classes);
             if value != 1.0 {
                 return Err(self.wrong(&format!("{value} in row {row} of a matrix"), expected));
             }
@@ -216,21 +219,6 @@ impl Npy {
         labels.into_iter().enumerate().map(label).collect()
     }
 }
-
-/// What a label may be before it is one.
-struct Label(i128);
-
-macro_rules! labels {
-    ($($type:ty),*) => {
-        $(impl From<$type> for Label {
-            fn from(value: $type) -> Self {
-                Self(value.into())
-            }
-        })*
-    };
-}
-
-labels!(bool, i8, i16, i32, i64, u8, u16, u32, u64);
 
 /// Writes bytes, `[rows, bytes.len() / rows]`.
 pub fn write_bytes(path: &Path, rows: usize, bytes: &[u8]) -> Result<()> {
@@ -351,6 +339,11 @@ mod tests {
             ("multi-hot", npy("|u1", false, "(2, 2)", &[1, 0, 1, 1]), "several classes in row 1"),
             ("no-class", npy("|u1", false, "(2, 2)", &[1, 0, 0, 0]), "no class in row 1"),
             ("matrix", npy("|u1", false, "(2, 2)", &[1, 0, 7, 0]), "7 in row 1 of a matrix"),
+            (
+                "no-classes",
+                npy("|u1", false, "(1099511627776, 0)", &[]),
+                "shape [1099511627776, 0]",
+            ),
             ("cube", npy("|u1", false, "(2, 2, 1)", &[1, 0, 0, 1]), "shape [2, 2, 1]"),
         ] {
             let file = TempFile::new(name, &file);
