@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# What the examples do where the system gives less than they ask for: no reader, no room, no threads, no
-# place for results. They end without a panic, by a message with a remedy, and earlier results stay.
+# What the examples do where the system gives less than they ask for: no reader, no room, no
+# threads, no place for results. They end without a panic, by a message with a remedy, and earlier
+# results stay.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -36,8 +37,8 @@ for run in "$features --epochs 1" "$digits --epochs 1"; do
     [ ! -s "$folder/stdout" ] || { echo "examples_under_faults.sh: $run has begun" >&2; exit 1; }
 done
 
-# A disk that is full when results are written (here: files of at most a kilobyte). What an earlier run
-# wrote stays, and nothing else.
+# A disk that is full when results are written (here: files of at most a kilobyte). What an earlier
+# run wrote stays, and nothing else.
 "$features" --epochs 1 --method bihalf --out "$folder/out" >/dev/null
 before=$(cd "$folder/out" && sha256sum -- * .[!.]* 2>/dev/null || true)
 expect 1 "cannot write '$folder/out/bihalf.safetensors'" \

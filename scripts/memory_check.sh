@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs every CPU operation on small inputs under valgrind's memcheck, as plain code and with AVX2 (of
-# AVX-512 valgrind knows nothing). Takes arguments of cargo test that choose the build.
+# Runs every CPU operation on small inputs under valgrind's memcheck, as plain code and with AVX2
+# (of AVX-512 valgrind knows nothing). Takes arguments of cargo test that choose the build.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -41,7 +41,8 @@ pub enum Error {
         known: &'static str,
     },
 
-    /// Shape and strides do not fit in `usize`, or there is no memory for what follows from a shape.
+    /// Shape and strides do not fit in `usize`, or there is no memory for what follows from a
+    /// shape.
     #[error(
         "a {rows} x {cols} matrix with strides ({row_stride}, {col_stride}), or what a call on \
          it needs, does not fit in memory; split it into smaller batches"

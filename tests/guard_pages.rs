@@ -28,7 +28,8 @@ impl<T: Copy> Fenced<T> {
         let inner = size_of_val(values).next_multiple_of(page);
         let (bytes, access) = (inner + 2 * page, libc::PROT_READ | libc::PROT_WRITE);
         let kind = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
-        // SAFETY: new pages, wherever the system puts them; those between the fences are made usable.
+        // SAFETY: new pages, wherever the system puts them; those between the fences are made
+        // usable.
         let (map, first) = unsafe {
             let map = libc::mmap(null_mut(), bytes, libc::PROT_NONE, kind, -1, 0);
             assert!(map != libc::MAP_FAILED, "{}", std::io::Error::last_os_error());
@@ -38,8 +39,8 @@ impl<T: Copy> Fenced<T> {
         };
         let skip = if at_end { inner - size_of_val(values) } else { 0 };
         let elements: *mut T = first.wrapping_byte_add(skip).cast();
-        // SAFETY: the elements lie between the fences: `inner` bytes or less, aligned since a page is
-        // and the bytes behind them are a multiple of their size.
+        // SAFETY: the elements lie between the fences: `inner` bytes or less, aligned since a page
+        // is and the bytes behind them are a multiple of their size.
         unsafe { elements.copy_from_nonoverlapping(values.as_ptr(), values.len()) };
         Self { map, bytes, elements: slice_from_raw_parts_mut(elements, values.len()) }
     }

@@ -2,8 +2,8 @@
 //! unlike a time, a count is the same on a busy machine.
 //!
 //! `cargo bench --package bihalf-instructions` fails if a cell has grown by more than 3 %; with
-//! `-- --write` it writes the table anew. Each cell is done in a process of its own, once to warm
-//! up and once step by step under `ptrace`. The table holds for one rustc on x86-64.
+//! `-- --write` it rewrites the table. Each cell runs in its own process, once to warm up and once
+//! step by step under `ptrace`. The table holds for one rustc on x86-64.
 
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod cells;

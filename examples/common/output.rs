@@ -7,8 +7,8 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::{error, fs};
 
-/// Makes `folder` if need be and finds out whether files of these names can be written there: before
-/// the work whose results they hold, not after it.
+/// Makes `folder` if need be and finds out whether files of these names can be written there:
+/// before the work whose results they hold, not after it.
 pub fn check_folder(folder: &Path, names: &[String]) -> Result<(), String> {
     let cannot = |path: &Path, why: &dyn Display| {
         Err(format!("cannot write to '{}': {why}; give another --out", path.display()))
@@ -24,8 +24,8 @@ pub fn check_folder(folder: &Path, names: &[String]) -> Result<(), String> {
     Ok(())
 }
 
-/// Writes a file under a temporary name beside it, then gives it its own: whoever reads it, while two
-/// programs write it or when one was stopped, finds one whole file.
+/// Writes a file under a temporary name beside it, then gives it its own: whoever reads it, while
+/// two programs write it or when one was stopped, finds one whole file.
 pub fn write(path: &Path, contents: &[u8]) -> Result<(), String> {
     let write = || -> io::Result<()> {
         let mut file = temporary().tempfile_in(path.parent().unwrap_or(Path::new(".")))?;

@@ -19,8 +19,9 @@
 //! # The recipe
 //! Batches of 32; loss = mean of (cos(x1, x2) - cos(b1, b2))^2 over the pairs that the two halves of
 //! a batch form; SGD with momentum 0.9 and weight decay 5e-4; gamma 6 for Bi-half, 0.2 for sign. The
-//! learning rate is 0.1 and divided by 10 on a plateau, see `schedule`. Features are divided by the root
-//! mean square of their norms first, so that rate and decay mean the same for features of any norm.
+//! learning rate is 0.1 and divided by 10 on a plateau, see `schedule`. Features are divided by the
+//! root mean square of their norms first, so that rate and decay mean the same for features of any
+//! norm.
 //!
 //! # What to expect
 //! Means over seeds 1-3 on 10,800 + 1,200 embeddings (the set that `data/wordnet12` is a part of),

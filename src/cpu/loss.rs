@@ -98,9 +98,9 @@ impl Pair {
         (self.codes.cosine() - self.target).powi(2)
     }
 
-    /// Gradient of `weight * loss` for the element `left` of the left row, `right` being that of the
-    /// right one. Never -0, so that the gradient for a bit and for its opposite differ in nothing but
-    /// the sign.
+    /// Gradient of `weight * loss` for the element `left` of the left row, `right` being that of
+    /// the right one. Never -0, so that the gradient for a bit and for its opposite differ in
+    /// nothing but the sign.
     fn of_left(&self, weight: f64, left: f64, right: f64) -> f64 {
         let Products { left: squared, scales, .. } = self.codes;
         self.gradient(weight, (left, scales.0), (right, scales.1), squared)

@@ -39,7 +39,7 @@ pub(crate) struct Query {
     pub items: Vec<u32>,
     /// and how many relevant ones.
     pub relevant: Vec<u32>,
-    /// Relevance of the items in the order (distance, index), if it was asked for.
+    /// Whether each item is relevant, sorted by (distance, index); empty unless requested.
     pub ranked: Vec<bool>,
     /// The next place of an item at each distance.
     next: Vec<u32>,
@@ -84,9 +84,9 @@ impl Query {
     }
 }
 
-/// Calls `take` for each query in turn, with what `measure` makes of it. Only as many queries are in
-/// memory as the threads take at a time, and never a sum for each thread: results do not depend on
-/// how many there are.
+/// Calls `take` for each query in turn, with what `measure` makes of it. Only as many queries are
+/// in memory as the threads take at a time, and never a sum for each thread: results do not depend
+/// on how many there are.
 pub(crate) fn for_each_query(
     (queries, database): (CodesRef<'_>, CodesRef<'_>),
     ranked: bool,

@@ -10,11 +10,12 @@
 //! backward   dU = dB + gamma / (M * K) * (U - B)                      (Eq. 9, but for the divisor)
 //! ```
 //!
-//! - **For training only.** An element's sign depends on the other rows of its batch, and one row alone
-//!   becomes -1 in every bit, since floor(1 / 2) is 0. Codes of items, of training items too, are those
-//!   of [`sign`](super::sign).
-//! - **Gamma**: Eq. 9 has one factor, which the paper calls gamma and sets to 3 / (M K). The authors'
-//!   release divides by the number of elements instead and has a gamma of 6, and so does this crate.
+//! - **For training only.** An element's sign depends on the other rows of its batch, and one row
+//!   alone becomes -1 in every bit, since floor(1 / 2) is 0. Codes of items, of training items too,
+//!   are those of [`sign`](super::sign).
+//! - **Gamma**: Eq. 9 has one factor, which the paper calls gamma and sets to 3 / (M K). The
+//!   authors' release divides by the number of elements instead and has a gamma of 6, and so does
+//!   this crate.
 //!
 //! | | shape |
 //! |---|---|
@@ -120,7 +121,8 @@ impl Ones {
             Self::Half => Ok(rows / 2),
             Self::Fraction(f) => {
                 check_parameter("fraction", f, (0.0..=1.0).contains(&f), "from 0 to 1")?;
-                // The fraction and the product are each rounded by at most half a unit in the last place.
+                // The fraction and the product are each rounded by at most half a unit in the last
+                // place.
                 let product = f * rows as f64;
                 let rounding = 1e-9_f64.max(2.0 * f64::EPSILON * product);
                 Ok(((product + rounding).floor() as usize).min(rows))

@@ -29,8 +29,8 @@
 //! - **Zero vectors**, on either side: cosine 0; where one is in `B`, the gradient of both rows of
 //!   the pair is 0. **Equal or opposite codes** sit at an extremum of the cosine: gradient 0. A
 //!   gradient of the cosine loss is never -0, but for what is too small for a 16-bit type or `f32`.
-//! - **Range**: vectors of any finite norm have their angle, those too whose squared norm leaves the
-//!   range of `f64`.
+//! - **Range**: vectors of any finite norm have their angle, those too whose squared norm leaves
+//!   the range of `f64`.
 //! - **NaN** and infinities propagate: a NaN in the features of a pair makes the loss NaN, and of
 //!   the gradients those of the pair.
 //! - **Rounding**: products and sums are in `f64`, in a fixed order; the result is rounded to the

@@ -7,14 +7,14 @@
 //! Common to all pages:
 //! - `U` is a batch of M rows (items) and K columns (bits); shapes are `[rows, cols]`.
 //! - The order of values is total: -0 equals +0, all NaN are equal and greater than +inf.
-//! - Results are the same bits for any number of threads, on every run. Where rayon's pool cannot
-//!   start, because the system gives no more threads, calls run on the thread that makes them.
-//! - Denormal numbers count as what they are. In a process that has told the processor to take them
-//!   for 0 (loading a library that was built with `-ffast-math` or `-Ofast` can do that), an operation
-//!   may take them for 0, and a column that Bi-half cuts among them need not have its k ones.
-//! - Every size is legal: M = 0, K = 0, M = 1. What fits in no memory is
-//!   [`Error::TooLarge`], and is found before anything is written.
-//! - Strides may be anything in inputs, 0 too.
+//! - Results are bit-identical on every run, for any number of threads. If rayon's pool cannot
+//!   start because the system refuses more threads, calls run on the calling thread.
+//! - Subnormal numbers keep their values. In a process that flushes them to zero (loading a library
+//!   built with `-ffast-math` or `-Ofast` can turn that on), an operation may treat them as 0, and
+//!   Bi-half may set a different number of ones in a column whose threshold is subnormal.
+//! - Every size is legal: M = 0, K = 0, M = 1. What does not fit in memory is an
+//!   [`Error::TooLarge`], returned before anything is written.
+//! - Inputs may have any strides, including 0.
 //! - On an error nothing has been written.
 
 pub mod bihalf;
@@ -144,8 +144,8 @@ impl Pull {
     /// The factor of `(U - B)` for a batch of this shape.
     ///
     /// # Errors
-    /// [`Error::Parameter`] when gamma is not finite, or the divisor not finite and positive. (A call
-    /// also refuses a factor that its arithmetic type, `f32` or `f64`, cannot hold.)
+    /// [`Error::Parameter`] when gamma is not finite, or the divisor not finite and positive. (A
+    /// call also refuses a factor that its arithmetic type, `f32` or `f64`, cannot hold.)
     pub fn coefficient(&self, (rows, cols): (usize, usize)) -> Result<f64> {
         let Self { gamma, divisor } = *self;
         check_parameter("gamma", gamma, gamma.is_finite(), "finite")?;

@@ -26,11 +26,11 @@
 //! - **Determinism**: the same bits for any number of threads.
 //! - **Errors**: [`Error::Length`], [`Error::Parameter`], [`Error::TooManyRows`],
 //!   [`Error::TooLarge`].
-//! - **Cost**: distances take O(Q N K / 64) word operations for Q queries and N items. [`rank()`] sorts
-//!   by comparisons, and works out both distances anew for each: O(Q N log N K / 64). Measures work
-//!   the distances out once or twice. Extra memory for each thread: counters of up to 64 queries,
-//!   12 K bytes each; and for measures that depend on the order of the database, N or 64 Ki bytes,
-//!   whichever is more.
+//! - **Cost**: distances take O(Q N K / 64) word operations for Q queries and N items. [`rank()`]
+//!   sorts by comparisons, and works out both distances anew for each: O(Q N log N K / 64).
+//!   Measures work the distances out once or twice. Extra memory for each thread: counters of up to
+//!   64 queries, 12 K bytes each; and for measures that depend on the order of the database, N or
+//!   64 Ki bytes, whichever is more.
 //!
 //! ```
 //! use bihalf::{Codes, ops::retrieval::{Labels, Retrieval}};

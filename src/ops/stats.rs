@@ -242,8 +242,8 @@ impl Histogram {
         self.bins
     }
 
-    /// Values of column `j` in each bin: bin `b` counts [`edge(b)`](Self::edge) `<= u < edge(b + 1)`,
-    /// the last bin `hi` too.
+    /// Values of column `j` in each bin: bin `b` counts those with
+    /// [`edge(b)`](Self::edge) `<= u < edge(b + 1)`, the last bin `hi` too.
     ///
     /// # Panics
     /// When there is no such column.

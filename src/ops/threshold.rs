@@ -15,8 +15,8 @@
 //! - **Ties** do not matter to a value. **-0** gives +0.
 //! - **NaN** count as greatest; a median that is NaN or infinite is an error that names the column,
 //!   and the average stays as it was. **M = 0** has no median and is an error.
-//! - **Start**: the average begins with the first median, and not with 0 as some batch normalisations
-//!   do; that is a choice of this crate, the paper does not say.
+//! - **Start**: the average begins with the first median, and not with 0 as some batch
+//!   normalisations do; that is a choice of this crate, the paper does not say.
 //! - **State** is kept in `f64` and rounded once, to the type that [`Threshold::shift`] is asked for.
 //! - **Errors**: [`Error::NonFiniteMedian`], [`Error::Length`], [`Error::Parameter`],
 //!   [`Error::TooManyRows`], [`Error::Parse`], [`Error::Io`].
@@ -156,8 +156,8 @@ impl Threshold {
     /// `t = -ema`, for [`sign::forward_shifted`](super::sign::forward_shifted).
     ///
     /// # Errors
-    /// [`Error::Parameter`] before the first batch: there is nothing to go by; and when `T` cannot hold
-    /// an average: ask for a wider type then.
+    /// [`Error::Parameter`] before the first batch: there is nothing to go by; and when `T` cannot
+    /// hold an average: ask for a wider type then.
     pub fn shift<T: Element>(&self) -> Result<Vec<T>> {
         check_parameter("batches", 0.0, self.batches > 0, "at least 1: call update first")?;
         let mut shift = allocate((1, self.cols()), T::default())?;
@@ -169,8 +169,8 @@ impl Threshold {
         Ok(shift)
     }
 
-    /// Writes the state as text: a header line, `decay`, `batches`, `cols`, the average of one column
-    /// a line, and `end`. Numbers come back exactly.
+    /// Writes the state as text: a header line, `decay`, `batches`, `cols`, the average of one
+    /// column a line, and `end`. Numbers come back exactly.
     ///
     /// # Errors
     /// [`Error::Io`].

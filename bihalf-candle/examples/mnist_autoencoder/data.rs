@@ -38,7 +38,7 @@ pub struct Dataset {
 }
 
 impl Dataset {
-    /// Refuses queries of which none has a digit of its own kind to find.
+    /// An error if no query has the label of any digit in the database.
     fn new(database: Digits, queries: Digits, origin: &str) -> Result<Self> {
         let found = |label: &u32| database.labels.contains(label);
         ensure!(
@@ -131,8 +131,8 @@ fn read_idx(dir: &Path, name: &str, item: &[u32]) -> Result<Vec<u8>> {
     decoded.with_context(|| format!("'{}' is damaged", path.display()))
 }
 
-/// The contents of a gzip file, of which there may be several in turn. Zeros behind them are padding, as
-/// tapes and block devices leave it.
+/// Decodes a gzip file of one or more members. Trailing zeros are padding, as tapes and block
+/// devices leave it.
 struct Members<'a>(GzDecoder<&'a [u8]>);
 
 impl<'a> Members<'a> {

@@ -143,8 +143,8 @@ fn run(options: &Options) -> Result<()> {
     check(options, &evaluations)
 }
 
-/// Starts the threads that candle's products run on, which panics where it is left to candle and the
-/// system gives none.
+/// Starts the threads that candle's products run on, which panics where it is left to candle and
+/// the system gives none.
 fn start_threads() -> Result<()> {
     rayon::ThreadPoolBuilder::new().build_global().map_err(|why| {
         anyhow!("cannot start threads: {why}; set RAYON_NUM_THREADS to a lower number, such as 1")

@@ -45,8 +45,8 @@ fn learning_rate(lr: f64, epoch: usize, epochs: usize) -> f64 {
     lr * 0.1f64.powi(passed as i32)
 }
 
-/// The batches of an epoch. A last one of a single row is left out: no half of it becomes +1, and Bi-half
-/// would teach it that every bit is -1.
+/// The batches of an epoch. A last one of a single row is left out: no half of it becomes +1, and
+/// Bi-half would teach it that every bit is -1.
 fn batches(order: &[u32], batch: usize) -> impl Iterator<Item = &[u32]> {
     order.chunks(batch).filter(|rows| rows.len() > 1)
 }

@@ -83,8 +83,9 @@ impl<'a, T> Columns<'a, T> {
     pub(crate) fn iter(&mut self, rows: Range<usize>) -> impl Iterator<Item = &mut [T]> {
         assert!(rows.end <= self.rows);
         let (first, cols, stride) = (self.first, self.cols, self.stride);
-        // SAFETY: row `i` exists, the constructor has seen that its columns lie in the buffer and that
-        // rows do not overlap, and nothing else reaches these columns while `self` is borrowed.
+        // SAFETY: row `i` exists, the constructor has seen that its columns lie in the buffer and
+        // that rows do not overlap, and nothing else reaches these columns while `self` is
+        // borrowed.
         rows.map(move |i| unsafe { std::slice::from_raw_parts_mut(first.add(i * stride), cols) })
     }
 

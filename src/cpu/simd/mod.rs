@@ -164,8 +164,8 @@ pub trait Isa: Copy + Send + Sync + 'static {
 /// Lanes that are compared.
 ///
 /// # Safety
-/// A value is its [`LANES`](Self::LANES) lanes in turn, without padding, and its parts in turn; any bits
-/// are a value. Memory is cast to vectors and back on the strength of that.
+/// A value is its [`LANES`](Self::LANES) lanes in turn, without padding, and its parts in turn; any
+/// bits are a value. Memory is cast to vectors and back on the strength of that.
 pub unsafe trait Ordered: Copy + Send + Sync + 'static {
     /// The element of one column.
     type Lane: bytemuck::Pod + Default + Send + Sync;
@@ -272,8 +272,8 @@ pub(crate) fn registers<V: Ordered>(vectors: &[V]) -> &[V::Register] {
 #[inline(always)]
 pub(crate) fn single_rows<I: Isa>(_: I, rows: &[I::Rows]) -> &[I::I8] {
     assert!(dense::<I::Rows>() && dense::<I::I8>());
-    // SAFETY: by their trait both are lanes without padding and any bits are a value; the token allows
-    // vectors of its set.
+    // SAFETY: by their trait both are lanes without padding and any bits are a value; the token
+    // allows vectors of its set.
     let (before, single, after) = unsafe { rows.align_to() };
     assert!(before.is_empty() && after.is_empty());
     single
@@ -283,8 +283,8 @@ pub(crate) fn single_rows<I: Isa>(_: I, rows: &[I::Rows]) -> &[I::I8] {
 #[inline(always)]
 pub(crate) fn single_rows_mut<I: Isa>(_: I, rows: &mut [I::Rows]) -> &mut [I::I8] {
     assert!(dense::<I::Rows>() && dense::<I::I8>());
-    // SAFETY: by their trait both are lanes without padding and any bits are a value; the token allows
-    // vectors of its set.
+    // SAFETY: by their trait both are lanes without padding and any bits are a value; the token
+    // allows vectors of its set.
     let (before, single, after) = unsafe { rows.align_to_mut() };
     assert!(before.is_empty() && after.is_empty());
     single
@@ -303,8 +303,8 @@ pub(crate) fn lanes_mut<V: Vector>(vectors: &mut [V]) -> &mut [V::Lane] {
 /// Scratch memory as vectors or registers: those that lie in it, at multiples of their size.
 pub(crate) fn vectors_mut<V: Vector>(_: V::Isa, lanes: &mut [V::Lane]) -> &mut [V] {
     assert!(dense::<V>());
-    // SAFETY: by its trait a vector is its lanes without padding and any bits are a value; the token
-    // allows vectors of its set.
+    // SAFETY: by its trait a vector is its lanes without padding and any bits are a value; the
+    // token allows vectors of its set.
     unsafe { lanes.align_to_mut().1 }
 }
 

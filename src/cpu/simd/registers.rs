@@ -44,7 +44,8 @@ macro_rules! ordered {
                 assert!(to.len() >= $lanes);
                 let place: *mut $register = to.as_mut_ptr().cast();
                 if place.is_aligned() {
-                    // SAFETY: the machine has the instructions; the place is aligned and has room for a register.
+                    // SAFETY: the machine has the instructions; the place is aligned and has room
+                    // for a register.
                     unsafe { $stream(place.cast(), self.0) }
                 } else {
                     // SAFETY: the machine has the instructions, and the place room for a register.

@@ -21,16 +21,16 @@ impl Store for Cached {
 }
 
 /// Without the lines being read first, and without displacing others: for what is larger than the
-/// caches. Only [`past_caches`] makes one; it stays on its thread, since a fence orders the stores of its
-/// own thread alone.
+/// caches. Only [`past_caches`] makes one; it stays on its thread, since a fence orders the stores
+/// of its own thread alone.
 #[derive(Clone, Copy)]
 pub(crate) struct PastCaches<'a>(PhantomData<(&'a (), *const ())>);
 
 impl Store for PastCaches<'_> {
     #[inline(always)]
     fn store<V: Ordered>(self, vector: V, to: &mut [V::Lane]) {
-        // SAFETY: `past_caches` settles before it returns, on this thread; until then the places are
-        // borrowed by the work it was given, which only writes.
+        // SAFETY: `past_caches` settles before it returns, on this thread; until then the places
+        // are borrowed by the work it was given, which only writes.
         unsafe { vector.store_past_caches(to) }
     }
 }

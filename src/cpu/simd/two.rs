@@ -7,8 +7,8 @@ use super::{Floats, Ordered, Vector};
 #[repr(C)]
 pub struct Two<V>(pub V, pub V);
 
-// SAFETY: two of them, one behind the other as `repr(C)` lays them, have lanes and registers in turn;
-// both are as long as each other, so there is no padding.
+// SAFETY: two of them, one behind the other as `repr(C)` lays them, have lanes and registers in
+// turn; both are as long as each other, so there is no padding.
 unsafe impl<V: Ordered> Ordered for Two<V> {
     type Lane = V::Lane;
     type Isa = V::Isa;
