@@ -123,7 +123,9 @@ impl<'a> CodesRef<'a> {
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
         let row_bytes = self.bits.div_ceil(8);
         let mut bytes = allocate((self.rows, row_bytes), 0)?;
-        if self.bits > 0 {
+        if self.bits.is_multiple_of(WORD_BITS) {
+            bytes.copy_from_slice(self.as_bytes());
+        } else {
             let words = self.words().chunks(words_per_row(self.bits));
             for (to, from) in bytes.chunks_mut(row_bytes).zip(words) {
                 to.copy_from_slice(&bytemuck::cast_slice(from)[..row_bytes]);
@@ -137,8 +139,9 @@ impl<'a> CodesRef<'a> {
     /// # Errors
     /// [`Error::TooLarge`] when there is no memory for them.
     pub fn to_dense<T: Element>(&self) -> Result<Vec<T>> {
+        let isa = crate::cpu::simd::detected()?;
         let mut dense = allocate(self.shape(), T::default())?;
-        crate::cpu::codes::unpack(*self, MatMut::new(&mut dense, self.rows, self.bits)?);
+        T::unpack(isa, *self, MatMut::new(&mut dense, self.rows, self.bits)?);
         Ok(dense)
     }
 }
@@ -207,7 +210,8 @@ impl Codes {
         let expected = rows.saturating_mul(row_bytes);
         check_length("bytes", "rows * ceil(bits / 8)", expected, bytes.len())?;
         let mut codes = Self::zeros(rows, bits)?;
-        if bits == 0 {
+        if bits.is_multiple_of(WORD_BITS) {
+            bytemuck::cast_slice_mut(&mut codes.words).copy_from_slice(bytes);
             return Ok(codes);
         }
         let words = codes.words.chunks_mut(words_per_row(bits));

@@ -1,15 +1,17 @@
 //! Element types, their arithmetic and their total order.
 
+use crate::cpu::cosine::Gradient;
+use crate::cpu::pull::Target;
 use crate::cpu::rank::Form;
 use crate::cpu::select::Strip;
-use crate::cpu::simd::Detected;
-use crate::cpu::simd::FloatLane;
+use crate::cpu::simd::{Detected, FloatLane};
+use crate::cpu::stats::{Bins, Tallies};
 use crate::ops::rank::Order;
 use crate::plan::DType;
-use crate::{MatMut, MatRef, Signs, cpu};
+use crate::{CodesRef, MatMut, MatRef, Outputs, cpu};
 use half::{bf16, f16};
 use std::fmt::{Debug, Display};
-use std::ops::{Add, Div, Mul, Neg, Sub};
+use std::ops::{Add, Div, Mul, Neg, Range, Sub};
 
 /// What a buffer can hold: the [`Element`] types, `i8`, `u32` and `u64`.
 pub trait Scalar:
@@ -45,6 +47,8 @@ pub trait Key: bytemuck::Pod + Default + Debug + Ord + Send + Sync {
 /// The arithmetic that the operations need of `f32` and `f64`.
 pub trait Real:
     FloatLane
+    + bytemuck::Pod
+    + Default
     + Send
     + Sync
     + PartialOrd
@@ -58,19 +62,25 @@ pub trait Real:
     const ONE: Self;
     /// The nearest value.
     fn of(value: f64) -> Self;
-    /// Hyperbolic tangent.
-    fn tanh(self) -> Self;
+    /// The same value.
+    fn to_f64(self) -> f64;
+    /// Hyperbolic tangent of half the value.
+    fn tanh_of_half(self) -> Self;
     /// Neither NaN nor infinite.
     fn is_finite(self) -> bool;
 }
 
 pub(crate) mod sealed {
     use super::{Element, Key, Real};
+    use crate::cpu::cosine::Gradient;
+    use crate::cpu::pull::Target;
     use crate::cpu::rank::Form;
     use crate::cpu::select::Strip;
     use crate::cpu::simd::{Detected, KeyLanes, Keyed, Loads, Reals, Signed, Slotted};
+    use crate::cpu::stats::{Bins, Tallies};
     use crate::ops::rank::Order;
-    use crate::{MatMut, MatRef, Signs};
+    use crate::{CodesRef, MatMut, MatRef, Outputs};
+    use std::ops::Range;
 
     /// Only this crate implements [`Scalar`](super::Scalar).
     #[cfg(not(feature = "cuda"))]
@@ -80,8 +90,8 @@ pub(crate) mod sealed {
     #[cfg(feature = "cuda")]
     pub trait Sealed: cudarc::driver::DeviceRepr + cudarc::driver::ValidAsZeroBits {}
 
-    /// The vectorised operations. They are methods of each type so that they are compiled here once,
-    /// and not by every crate that calls a generic function.
+    /// Loops over elements. They are methods of each type so that they are compiled here once, and not
+    /// by every crate that calls a generic function.
     pub trait Vectorised: Sized {
         /// [`select::forward`](crate::cpu::select::forward)
         fn select(
@@ -107,10 +117,75 @@ pub(crate) mod sealed {
         fn pull(
             isa: Detected,
             u: MatRef<'_, Self>,
-            b: Signs<'_, Self>,
+            b: Target<'_, Self>,
             grad: Option<MatRef<'_, Self>>,
             out: MatMut<'_, Self>,
             coefficient: Self::Real,
+        ) where
+            Self: Element;
+
+        /// [`sign::forward`](crate::cpu::sign::forward)
+        fn sign(isa: Detected, u: MatRef<'_, Self>, shift: Option<&[Self]>, out: Outputs<'_, Self>)
+        where
+            Self: Element;
+
+        /// [`relax::forward`](crate::cpu::relax::forward)
+        fn relax(isa: Detected, u: MatRef<'_, Self>, beta: f64, out: MatMut<'_, Self>)
+        where
+            Self: Element;
+
+        /// [`relax::backward`](crate::cpu::relax::backward)
+        fn relax_backward(
+            isa: Detected,
+            u: MatRef<'_, Self>,
+            beta: f64,
+            grad: Option<MatRef<'_, Self>>,
+            out: MatMut<'_, Self>,
+        ) where
+            Self: Element;
+
+        /// [`codes::unpack`](crate::cpu::codes::unpack)
+        fn unpack(isa: Detected, codes: CodesRef<'_>, out: MatMut<'_, Self>)
+        where
+            Self: Element;
+
+        /// [`penalty::add_columns`](crate::cpu::penalty::add_columns)
+        fn add_columns(isa: Detected, b: MatRef<'_, Self>, first: usize, sums: &mut [f64])
+        where
+            Self: Element;
+
+        /// [`penalty::fill_rows`](crate::cpu::penalty::fill_rows)
+        fn fill_rows(isa: Detected, out: MatMut<'_, Self>, columns: Range<usize>, values: &[Self])
+        where
+            Self: Element;
+
+        /// [`stats::add_distances`](crate::cpu::stats::add_distances)
+        fn add_distances(isa: Detected, u: MatRef<'_, Self>, b: CodesRef<'_>, sums: &mut [f64])
+        where
+            Self: Element;
+
+        /// [`stats::tally`](crate::cpu::stats::tally)
+        fn tally(isa: Detected, u: MatRef<'_, Self>, bins: Bins, tallies: Tallies<'_>)
+        where
+            Self: Element;
+
+        /// [`cosine::products`](crate::cpu::cosine::products)
+        fn products(
+            isa: Detected,
+            x: MatRef<'_, Self>,
+            rows: (usize, usize),
+            scales: (f64, f64),
+        ) -> [f64; 3]
+        where
+            Self: Element;
+
+        /// [`cosine::write_gradients`](crate::cpu::cosine::write_gradients)
+        fn write_gradients(
+            isa: Detected,
+            b: MatRef<'_, Self>,
+            rows: (usize, usize),
+            gradients: (Gradient, Gradient),
+            out: (&mut [Self], &mut [Self]),
         ) where
             Self: Element;
     }
@@ -118,6 +193,7 @@ pub(crate) mod sealed {
     /// What the CPU path needs of an element; not part of the public interface.
     pub trait Arithmetic:
         Vectorised
+        + bytemuck::Pod
         + KeyLanes
         + Keyed<<Self as KeyLanes>::Small>
         + Keyed<<Self as KeyLanes>::Large>
@@ -156,8 +232,14 @@ macro_rules! ieee {
                 value as $float
             }
 
-            fn tanh(self) -> Self {
-                <$float>::tanh(self)
+            #[inline(always)]
+            fn to_f64(self) -> f64 {
+                self.into()
+            }
+
+            #[inline(always)]
+            fn tanh_of_half(self) -> Self {
+                cpu::tanh::$float(self)
             }
 
             fn is_finite(self) -> bool {
@@ -194,10 +276,12 @@ macro_rules! ieee {
                 value
             }
 
+            #[inline(always)]
             fn plus_or_minus_one(positive: bool) -> Self {
                 if positive { 1.0 } else { -1.0 }
             }
 
+            #[inline(always)]
             fn above_zero(self) -> bool {
                 self > 0.0
             }
@@ -235,12 +319,16 @@ macro_rules! through_f32 {
                 <$float>::from_f32(value)
             }
 
+            #[inline(always)]
             fn plus_or_minus_one(positive: bool) -> Self {
                 if positive { <$float>::ONE } else { <$float>::NEG_ONE }
             }
 
+            // Bits of NaN lie above those of infinity. A comparison of floats would be one of `f32`.
+            #[inline(always)]
             fn above_zero(self) -> bool {
-                self > <$float>::ZERO
+                let bits = self.to_bits() as i16;
+                bits > 0 && bits <= <$float>::INFINITY.to_bits() as i16
             }
 
             fn nan() -> Self {
@@ -263,7 +351,7 @@ macro_rules! vectorised {
                 out: &mut Strip<'_, Self>,
                 scratch: &mut [u64],
             ) {
-                cpu::select::forward(isa, u, ones, out, scratch);
+                cpu::select::forward(isa, u, ones, out, scratch)
             }
 
             fn sort(
@@ -273,18 +361,109 @@ macro_rules! vectorised {
                 out: MatMut<'_, u32>,
                 scratch: &mut [u64],
             ) {
-                cpu::rank::sort(isa, u, form, out, scratch);
+                cpu::rank::sort(isa, u, form, out, scratch)
             }
 
             fn pull(
                 isa: Detected,
                 u: MatRef<'_, Self>,
-                b: Signs<'_, Self>,
+                b: Target<'_, Self>,
                 grad: Option<MatRef<'_, Self>>,
                 out: MatMut<'_, Self>,
                 coefficient: <Self as sealed::Arithmetic>::Real,
             ) {
-                cpu::pull::in_bands(isa, u, b, grad, out, coefficient);
+                cpu::pull::in_bands(isa, u, b, grad, out, coefficient)
+            }
+
+            fn sign(
+                isa: Detected,
+                u: MatRef<'_, Self>,
+                shift: Option<&[Self]>,
+                out: Outputs<'_, Self>,
+            ) {
+                cpu::sign::forward(isa, u, shift, out)
+            }
+
+            fn relax(
+                isa: Detected,
+                u: MatRef<'_, Self>,
+                beta: f64,
+                out: MatMut<'_, Self>,
+            ) {
+                cpu::relax::forward(isa, u, beta, out)
+            }
+
+            fn relax_backward(
+                isa: Detected,
+                u: MatRef<'_, Self>,
+                beta: f64,
+                grad: Option<MatRef<'_, Self>>,
+                out: MatMut<'_, Self>,
+            ) {
+                cpu::relax::backward(isa, u, beta, grad, out)
+            }
+
+            fn unpack(
+                isa: Detected,
+                codes: CodesRef<'_>,
+                out: MatMut<'_, Self>,
+            ) {
+                cpu::codes::unpack(isa, codes, out)
+            }
+
+            fn add_columns(
+                isa: Detected,
+                b: MatRef<'_, Self>,
+                first: usize,
+                sums: &mut [f64],
+            ) {
+                cpu::penalty::add_columns(isa, b, first, sums)
+            }
+
+            fn fill_rows(
+                isa: Detected,
+                out: MatMut<'_, Self>,
+                columns: Range<usize>,
+                values: &[Self],
+            ) {
+                cpu::penalty::fill_rows(isa, out, columns, values)
+            }
+
+            fn add_distances(
+                isa: Detected,
+                u: MatRef<'_, Self>,
+                b: CodesRef<'_>,
+                sums: &mut [f64],
+            ) {
+                cpu::stats::add_distances(isa, u, b, sums)
+            }
+
+            fn tally(
+                isa: Detected,
+                u: MatRef<'_, Self>,
+                bins: Bins,
+                tallies: Tallies<'_>,
+            ) {
+                cpu::stats::tally(isa, u, bins, tallies)
+            }
+
+            fn products(
+                isa: Detected,
+                x: MatRef<'_, Self>,
+                rows: (usize, usize),
+                scales: (f64, f64),
+            ) -> [f64; 3] {
+                cpu::cosine::products(isa, x, rows, scales)
+            }
+
+            fn write_gradients(
+                isa: Detected,
+                b: MatRef<'_, Self>,
+                rows: (usize, usize),
+                gradients: (Gradient, Gradient),
+                out: (&mut [Self], &mut [Self]),
+            ) {
+                cpu::cosine::write_gradients(isa, b, rows, gradients, out)
             }
         }
     )*};

@@ -22,7 +22,16 @@ fn passes(isa: &str, tests: &[&str]) {
     assert!(!output.contains(" 0 passed"), "{isa}: no test was run");
 }
 
-const PROMISES: [&str; 9] = [
+const PROMISES: [&str; 18] = [
+    "sign::",
+    "relax::",
+    "codes::pack",
+    "stats::",
+    "loss::losses",
+    "loss::a_loss",
+    "loss_packed::packed",
+    "extremes::cosines",
+    "threshold::median",
     "guard_pages",
     "isa::sizes",
     "isa::small",
@@ -216,6 +225,57 @@ fn sizes_of_large_outputs_match_the_oracle() {
             let u: Vec<f32> = Pattern::Random.fill(shape, turn as u64);
             let _context = Context::new::<f32, Cpu>(&Cpu, (shape, lay));
             matches_the_oracle(&u, shape, lay, shape.0 / 2);
+        }
+    }
+}
+
+#[test]
+#[ignore = "run on each instruction set by the tests of it"]
+fn sizes_of_large_outputs_of_loops_match_the_oracle() {
+    const BETA: f64 = 0.7;
+    for (lay, shape) in [(Lay::Dense, (33_000, 64)), (Lay::Transposed, (8_400, 256))] {
+        let (rows, cols) = shape;
+        let _context = Context::new::<f32, Cpu>(&Cpu, (shape, lay));
+        let u: Vec<f32> = Pattern::Random.fill(shape, 5);
+        let input = Input::<Cpu, f32>::new(&Cpu, &u, shape, lay);
+        fn matrix(out: &mut [f32], (rows, cols): (usize, usize)) -> MatMut<'_, f32> {
+            MatMut::new(out, rows, cols).unwrap()
+        }
+        // At a cache line's start, then behind it.
+        for off in [0, 1] {
+            let mut room = vec![0f32; rows * cols + 17];
+            let at = room.as_ptr().align_offset(64) + off;
+            let out = &mut room[at..][..rows * cols];
+
+            let dense = Outputs::none().dense(matrix(out, shape));
+            ops::sign::forward_into(input.view(), None, dense).unwrap();
+            let signs = naive::sign(&u, cols, None);
+            assert!(out.iter().zip(&signs).all(|(&b, &sign)| f64::from(b) == sign));
+
+            let codes = Codes::from_dense(input.view()).unwrap();
+            out.fill(0.0);
+            ops::codes::unpack_into(codes.as_ref(), matrix(out, shape)).unwrap();
+            assert!(out.iter().zip(&signs).all(|(&b, &sign)| f64::from(b) == sign));
+
+            ops::relax::forward_into(input.view(), BETA, matrix(out, shape)).unwrap();
+            let tanh = |u: f32| (BETA * f64::from(u)).tanh();
+            assert!(out.iter().zip(&u).all(|(&y, &u)| (f64::from(y) - tanh(u)).abs() < 3e-7));
+
+            let grad = input.view();
+            ops::relax::backward_into(input.view(), BETA, grad, matrix(out, shape)).unwrap();
+            let du = |u: f32| f64::from(u) * BETA * (1.0 - tanh(u) * tanh(u));
+            assert!(out.iter().zip(&u).all(|(&d, &u)| (f64::from(d) - du(u)).abs() < 1e-6));
+
+            let penalty = ops::loss::entropy_penalty_with_grad_into;
+            penalty(input.view(), 1e6, matrix(out, shape)).unwrap();
+            let sum = |j: usize| u[j..].iter().step_by(cols).map(|&u| f64::from(u)).sum::<f64>();
+            let scale = 1e6 / (rows * rows * cols) as f64;
+            let row: Vec<f64> = (0..cols).map(|j| scale * sum(j)).collect();
+            assert!(
+                out.iter()
+                    .zip(row.iter().cycle())
+                    .all(|(&g, &of)| { (f64::from(g) - of).abs() <= 1e-6 * of.abs() })
+            );
         }
     }
 }

@@ -1,10 +1,10 @@
 //! Promises of `ops::relax`.
 
-use crate::common::patterns::{FINITE, Pattern};
+use crate::common::patterns::{FINITE, Pattern, Rng};
 use crate::common::*;
 use approx::assert_relative_eq;
 use bihalf::ops::relax::Continuation;
-use bihalf::{Backend, Element, Error};
+use bihalf::{Backend, Element, Error, MatRef, ops};
 
 /// Half a unit in the last place, relative, and as much again for the arithmetic before rounding:
 /// `tanh` and three operations in f32 are within 4 ulps of f32.
@@ -132,4 +132,69 @@ fn continuation_starts_at_its_initial_value_and_never_falls() {
     let betas: Vec<f64> = (0..2000).map(|step| schedule.beta(step)).collect();
     assert!(betas.is_sorted());
     assert_eq!(Continuation { every: 0, ..schedule }.beta(1), 1.005f64.sqrt());
+}
+
+/// Bits of `f32` numbers that lie far enough apart for a test, all of them if it may take long.
+fn some_floats() -> impl Iterator<Item = f32> {
+    let step =
+        if std::env::var("BIHALF_TEST").is_ok_and(|which| which == "long") { 1 } else { 499 };
+    (0..=u32::MAX).step_by(step).map(f32::from_bits).filter(|x| !x.is_nan())
+}
+
+fn tanh<T: Element>(u: &[T]) -> Vec<T> {
+    ops::relax::forward(MatRef::new(u, 1, u.len()).unwrap(), 1.0).unwrap()
+}
+
+/// Units in the last place of `expected` that a value is off.
+fn ulps(value: f64, expected: f64, digits: u32) -> f64 {
+    let exponent = expected.abs().log2().floor().max(-126.0);
+    (value - expected).abs() / 2f64.powf(exponent + 1.0 - f64::from(digits))
+}
+
+#[test]
+fn tanh_of_f32_is_within_two_ulps() {
+    let u: Vec<f32> = some_floats().collect();
+    for u in u.chunks(1 << 20) {
+        for (y, u) in tanh(u).into_iter().zip(u) {
+            let expected = f64::from(*u).tanh();
+            let off = ulps(y.into(), expected, f32::MANTISSA_DIGITS);
+            assert!(off <= 2.0 && y.abs() <= 1.0, "tanh {u:e} = {y:e}, {off} ulps off");
+        }
+    }
+}
+
+/// The platform's function is off by as much as an ulp itself.
+#[test]
+fn tanh_of_f64_is_within_three_ulps() {
+    let mut rng = Rng::new(3);
+    let magnitudes = (0..200_000).map(|n| match n % 3 {
+        0 => rng.uniform() * 0.4,
+        1 => rng.uniform() * 22.0,
+        _ => 2f64.powf(rng.uniform() * 35.0 - 30.0),
+    });
+    let u: Vec<f64> = magnitudes.flat_map(|u| [u, -u]).collect();
+    for (y, u) in tanh(&u).into_iter().zip(&u) {
+        let off = ulps(y, u.tanh(), f64::MANTISSA_DIGITS);
+        assert!(off <= 4.0 && y.abs() <= 1.0, "tanh {u:e} = {y:e}, {off} ulps off");
+    }
+}
+
+/// Of all machines and instruction sets: [`isa`](crate::isa) runs this on each that is there.
+#[test]
+fn relax_gives_these_very_bits() {
+    let fold = |bits: &mut dyn Iterator<Item = u64>| {
+        bits.fold(0u64, |sum, bits| sum.rotate_left(5).wrapping_mul(0x2545_f491_4f6c_dd1d) ^ bits)
+    };
+    let u = (0..=u32::MAX).step_by(4099).map(f32::from_bits);
+    let u: Vec<f32> = u.filter(|u| !u.is_nan()).collect();
+    let wide: Vec<f64> = u.iter().map(|&u| f64::from(u) * 0.123_456_789_012_345_67).collect();
+    let matrix = MatRef::new(&u, 1, u.len()).unwrap();
+    let du = ops::relax::backward(matrix, 1.5, matrix).unwrap();
+    let sums = [
+        fold(&mut tanh(&u).iter().map(|y| y.to_bits().into())),
+        fold(&mut tanh(&wide).iter().map(|y| y.to_bits())),
+        fold(&mut du.iter().filter(|du| !du.is_nan()).map(|du| du.to_bits().into())),
+    ];
+    let expected = [0xebdc_ee74_ae14_538c, 0x1fe5_a547_92ef_95e9, 0x376c_85bf_c468_0095];
+    assert_eq!(sums, expected, "{sums:#x?}");
 }

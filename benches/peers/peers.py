@@ -11,11 +11,8 @@ time depends on values, has other ones in each pair.
 """
 
 import argparse
-import ctypes
 import os
-import pathlib
 import platform
-import statistics
 import sys
 import time
 
@@ -23,14 +20,12 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-LIBRARY = {"Darwin": "libbihalf_peers.dylib", "Windows": "bihalf_peers.dll"}
+import layers
+from timing import Ours, Scaled, Table, check, compare, load, verdict
+
 SHAPES = [(32, 16), (32, 64), (128, 64), (256, 256), (1024, 64), (4096, 128), (16384, 256)]
 LARGE = [(65536, 512), (1048576, 64)]
 GAMMA = 6.0
-
-# Elements from which on calls are timed as they come, with whatever lies in the caches.
-LARGE_CALL = 1 << 20
 
 FROM_1024_ROWS = {shape: 1 for shape in SHAPES + LARGE if shape[0] >= 1024}
 
@@ -57,94 +52,6 @@ TWO_THREADS = {(4096, 128): 1.7, (16384, 256): 1.7, (65536, 512): 1.7, (1048576,
 
 # The most that other data may take, as a multiple of the time of normal ones.
 ANY_DATA = 3
-
-
-def verdict(ratio, aim):
-    return "" if aim is None else "reached" if ratio >= aim else "**missed**"
-
-
-class Call(ctypes.Structure):
-    """`Call` of src/lib.rs."""
-
-    _fields_ = [("rows", ctypes.c_size_t), ("cols", ctypes.c_size_t), ("calls", ctypes.c_size_t),
-                ("threads", ctypes.c_size_t), ("dtype", ctypes.c_uint32)]
-
-
-DTYPES = {torch.float32: 0, torch.float64: 1, torch.float16: 2, torch.bfloat16: 3}
-NUMBER = ctypes.c_size_t
-POINTERS = {"peers_forward": 2, "peers_forward_packed": 2, "peers_backward": 3, "peers_rank": 2, "peers_argsort": 2,
-            "peers_candle_forward": 2, "peers_copy": 2, "peers_copy_past_caches": 2}
-
-
-def load():
-    """The functions of the library, by name."""
-    name = LIBRARY.get(platform.system(), "libbihalf_peers.so")
-    library = ctypes.CDLL(str(ROOT / "target" / "release" / name))
-    pointer = ctypes.c_void_p
-    for function, pointers in POINTERS.items():
-        getattr(library, function).argtypes = [pointer] * pointers + [Call]
-    library.peers_cosine.argtypes = [pointer, NUMBER, pointer, pointer, pointer, Call]
-    for function in [*POINTERS, "peers_cosine"]:
-        getattr(library, function).restype = ctypes.c_double
-    return library
-
-
-def seconds_of(call):
-    """Seconds of a call of Python, of the kind of time that is compared."""
-    start = time.thread_time_ns()
-    call()
-    return (time.thread_time_ns() - start) * 1e-9
-
-
-class Ours:
-    """A call of the library that can be repeated. Peers in it are called in the same way."""
-
-    def __init__(self, function, arguments, shape, dtype=torch.float32, threads=1):
-        self.function, self.arguments = function, arguments
-        self.call = Call(*shape, 1, threads, DTYPES[dtype])
-
-    def seconds(self, calls=1):
-        self.call.calls = calls
-        pointers = [a.data_ptr() if isinstance(a, torch.Tensor) else a for a in self.arguments]
-        seconds = self.function(*pointers, self.call)
-        if seconds != seconds:
-            sys.exit("peers.py: a call failed, see above")
-        return seconds
-
-    def calls_for(self, seconds):
-        """How many calls last about so long."""
-        once = min(self.seconds(), self.seconds(8))
-        return max(1, round(seconds / max(once, 1e-8)))
-
-
-def peer_seconds(peer, calls):
-    if isinstance(peer, Ours):
-        return peer.seconds(calls)
-    return seconds_of(lambda: [peer() for _ in range(calls)]) / calls
-
-
-def compare(ours, peer, budget, renew=None):
-    """Median seconds of both, and the median of the ratios of pairs, within a budget of seconds.
-
-    `renew` draws other values for a pair.
-    """
-    once = peer_seconds(peer, 1)
-    peer_calls = max(1, round(1e-3 / max(once, 1e-8)))
-    calls = ours.calls_for(1e-3)
-    pairs = min(max(2, round(budget / max(once * peer_calls, 1e-3))), 101)
-    warm = ours.call.rows * ours.call.cols < LARGE_CALL
-    times = []
-    for _ in range(pairs):
-        if renew:
-            renew()
-        if warm:
-            peer_seconds(peer, peer_calls)
-        theirs = peer_seconds(peer, peer_calls)
-        if warm:
-            ours.seconds(calls)
-        times.append((ours.seconds(calls), theirs))
-    return (statistics.median(o for o, _ in times), statistics.median(p for _, p in times),
-            statistics.median(p / o for o, p in times))
 
 
 # ----------------------------------------------------------------------------------------------
@@ -185,29 +92,8 @@ def cosine_loss(x, b):
 
 
 # ----------------------------------------------------------------------------------------------
-# The table
+# The tables
 # ----------------------------------------------------------------------------------------------
-
-class Table:
-    """Rows of the report, printed as they come."""
-
-    def __init__(self, budget):
-        self.budget = budget
-        print("| operation | shape | bihalf, us | peer | peer, us | ratio | aim | |")
-        print("|---|---|---|---|---|---|---|---|", flush=True)
-
-    def row(self, operation, shape, name, ours, peer, renew=None):
-        mine, theirs, ratio = compare(ours, peer, self.budget, renew)
-        aims = AIMS.get((operation, name), {})
-        aim = aims.get(shape, aims.get(None))
-        print(f"| {operation} | {shape[0]} x {shape[1]} | {mine * 1e6:.4g} | {name} | {theirs * 1e6:.4g} "
-              f"| {ratio:.3g} | {'' if aim is None else aim} | {verdict(ratio, aim)} |", flush=True)
-
-
-def check(name, theirs, ours):
-    if not torch.equal(torch.as_tensor(theirs), ours):
-        sys.exit(f"peers.py: {name} and bihalf differ")
-
 
 def forward(table, library, shape):
     u = torch.randn(shape)
@@ -264,18 +150,7 @@ def backward(table, library, shape):
         sys.exit("peers.py: torch and bihalf differ in the gradient")
     table.row("backward", shape, "torch", ours, peer)
     # U, dB and dU, and the bits of B, against the 8 bytes an element that a copy moves.
-    table.row("backward", shape, "copy", ours, Scaled(library, u, du, shape, 12.125 / 8))
-
-
-class Scaled(Ours):
-    """A copy, as if it moved some times as many bytes."""
-
-    def __init__(self, library, source, target, shape, times):
-        super().__init__(library.peers_copy, [source, torch.empty_like(target)], shape)
-        self.times = times
-
-    def seconds(self, calls=1):
-        return super().seconds(calls) * self.times
+    table.row("backward", shape, "copy", ours, Scaled(library, u, shape, 12.125 / 8))
 
 
 def orders(table, library, shape):
@@ -367,6 +242,7 @@ def main():
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--quick", action="store_true", help="without the two largest shapes")
     options.add_argument("--budget", type=float, default=1.0, help="seconds for each line")
+    options.add_argument("--only", choices=["bihalf", "layers"], help="Bi-half and what it learns with, or the others")
     options.add_argument("--threads", type=int, default=0, help="also compare one thread with so many")
     options = options.parse_args()
     torch.set_num_threads(1)
@@ -379,7 +255,12 @@ def main():
     library = load()
     print(f"{processor()}; {platform.system()}; torch {torch.__version__}, numpy {np.__version__}; "
           f"{time.strftime('%Y-%m-%d')}; one thread\n")
-    table = Table(options.budget)
+    if options.only != "bihalf":
+        layers.compare_all(library, options.budget)
+        print()
+    if options.only == "layers":
+        return
+    table = Table(options.budget, AIMS)
     shapes = SHAPES if options.quick else SHAPES + LARGE
     for shape in shapes:
         forward(table, library, shape)

@@ -2,7 +2,6 @@
 
 use super::select::Strip;
 use super::simd::Detected;
-use super::threads;
 use crate::{CodesMut, Element, Error, Layout, MatRef, Outputs, Result, Workspace};
 
 /// Rows are counted in signed lanes of 32 bits.
@@ -45,7 +44,7 @@ fn forward_with<T: Element>(
         counts.fill(ones as u32);
     }
     if !has_cut(u, ones) {
-        super::emit::write(u.rows(), std::mem::replace(out, Outputs::none()), |_, _| false);
+        fill_with_minus_one(out);
         if let Some(threshold) = threshold {
             threshold.fill(T::nan());
         }
@@ -81,12 +80,20 @@ pub(crate) fn transport_cost<T: Element>(
     let mut codes = CodesMut::new(words, rows, cols)?;
     let mut packed = Outputs::none().codes(codes.reborrow());
     forward_with(isa, u, rows / 2, &mut packed, None, tiles);
-    let codes = codes.as_ref();
-    threads::for_each_chunk(out, 1, rows * cols, |j, cost| {
-        let square = |(i, value): (usize, T)| {
-            (value.to_f64() - if codes.get(i, j) { 1.0 } else { -1.0 }).powi(2)
-        };
-        cost[0] = u.col(j).enumerate().map(square).sum::<f64>() / rows as f64;
-    });
+    out.fill(0.0);
+    T::add_distances(isa, u, codes.as_ref(), out);
+    out.iter_mut().for_each(|cost| *cost /= rows as f64);
     Ok(())
+}
+
+fn fill_with_minus_one<T: Element>(out: &mut Outputs<'_, T>) {
+    if let Some(dense) = &mut out.dense {
+        dense.rows_mut().for_each(|row| row.fill(T::plus_or_minus_one(false)));
+    }
+    if let Some(dense) = &mut out.dense_i8 {
+        dense.rows_mut().for_each(|row| row.fill(-1));
+    }
+    if let Some(codes) = &mut out.codes {
+        codes.reborrow().into_words().fill(0);
+    }
 }

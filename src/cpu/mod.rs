@@ -3,9 +3,11 @@
 
 mod backend;
 pub(crate) mod bihalf;
+mod blocks;
 pub(crate) mod codes;
-pub(crate) mod emit;
-pub(crate) mod loss;
+pub(crate) mod correlation;
+pub(crate) mod cosine;
+pub(crate) mod penalty;
 pub(crate) mod pull;
 pub(crate) mod rank;
 pub(crate) mod relax;
@@ -13,6 +15,8 @@ pub(crate) mod retrieval;
 pub(crate) mod select;
 pub(crate) mod sign;
 pub(crate) mod simd;
+pub(crate) mod stats;
+pub(crate) mod tanh;
 mod threads;
 
 pub use backend::Cpu;

@@ -1,56 +1,63 @@
 //! `dU = dB + coefficient (U - B)`, each operation rounded in the arithmetic type: a vector of columns at
 //! a time where the elements of a row lie side by side.
 
+use super::blocks::{BAND, side_by_side};
 use super::simd::{self, Cached, Detected, FloatLane, Floats, Isa, Job, Ordered, Reals, Rows};
 use super::simd::{Vector, on_detected};
 use super::threads;
 use crate::element::{Real as _, sealed::Arithmetic};
 use crate::{CodesRef, Element, MatMut, MatRef, Signs};
 
-/// Elements that go to a vectorised function at a time: enough to forget the call, few enough to
-/// share among threads.
-const BAND: usize = 1 << 14;
-
 /// Columns at a time: two bytes of packed codes.
 const STEP: usize = simd::LANES;
 
-/// Bi-half's backward of `grad` or, if that is none, in place.
+/// What `U` is pulled to.
+#[derive(Clone, Copy)]
+pub enum Target<'a, T> {
+    /// A matrix.
+    Dense(MatRef<'a, T>),
+    /// Packed codes.
+    Packed(CodesRef<'a>),
+    /// The sign of `U`.
+    Sign,
+    /// The sign of `U + t`, with `t` for each column.
+    Shifted(&'a [T]),
+}
+
+impl<'a, T: Element> From<Signs<'a, T>> for Target<'a, T> {
+    fn from(b: Signs<'a, T>) -> Self {
+        match b {
+            Signs::Dense(b) => Self::Dense(b),
+            Signs::Packed(b) => Self::Packed(b),
+        }
+    }
+}
+
+/// `dU` of `grad` or, if that is none, in place.
 pub(crate) fn backward<T: Element>(
     isa: Detected,
     u: MatRef<'_, T>,
-    b: Signs<'_, T>,
+    b: Target<'_, T>,
     grad: Option<MatRef<'_, T>>,
     mut out: MatMut<'_, T>,
     coefficient: T::Real,
 ) {
     let plain = |matrix: &MatRef<'_, T>| matrix.layout().col_stride() == 1;
-    let plain_b = match &b {
-        Signs::Dense(b) => plain(b),
-        Signs::Packed(_) => true,
-    };
+    let plain_b = if let Target::Dense(b) = &b { plain(b) } else { true };
     if plain(&u) && plain_b && grad.as_ref().is_none_or(plain) {
         return T::pull(isa, u, b, grad, out, coefficient);
     }
     if let Some(grad) = grad {
         crate::ops::copy_into(grad, out.reborrow());
     }
-    match b {
-        Signs::Dense(b) => in_place(u, out, coefficient, |i| b.row(i)),
-        Signs::Packed(b) => {
-            in_place(u, out, coefficient, |i| b.row_bits(i).map(T::plus_or_minus_one));
-        }
-    }
-}
-
-/// In place, for any strides, with the target `b` as a function that gives a row.
-pub(crate) fn in_place<T: Element, Row: Iterator<Item = T>>(
-    u: MatRef<'_, T>,
-    grad: MatMut<'_, T>,
-    coefficient: T::Real,
-    b: impl Fn(usize) -> Row + Send + Sync,
-) {
-    threads::for_each_row(grad, |i, row| {
-        for (g, (u, b)) in row.iter_mut().zip(u.row(i).zip(b(i))) {
+    threads::for_each_row(out, |i, row| {
+        for (j, (g, u)) in row.iter_mut().zip(u.row(i)).enumerate() {
+            let b = match b {
+                Target::Dense(b) => b.get(i, j),
+                Target::Packed(b) => T::plus_or_minus_one(b.get(i, j)),
+                Target::Sign => Zero.one(j, u),
+                Target::Shifted(t) => Shift(t).one(j, u),
+            };
             *g = one(u, b, *g, coefficient);
         }
     });
@@ -64,7 +71,7 @@ fn one<T: Element>(u: T, b: T, grad: T, coefficient: T::Real) -> T {
 pub(crate) fn in_bands<T: Element>(
     isa: Detected,
     u: MatRef<'_, T>,
-    b: Signs<'_, T>,
+    b: Target<'_, T>,
     grad: Option<MatRef<'_, T>>,
     out: MatMut<'_, T>,
     coefficient: T::Real,
@@ -76,27 +83,12 @@ pub(crate) fn in_bands<T: Element>(
     let stride = out.layout().row_stride();
     let span = out.layout().span();
     let band_rows = (BAND / cols).max(1);
-    let (u, grad) = (plain_rows(u), grad.map(plain_rows));
-    let b = match b {
-        Signs::Dense(b) => Target::Dense(plain_rows(b)),
-        Signs::Packed(b) => Target::Packed(b),
-    };
+    let (u, grad) = (side_by_side(u), grad.map(side_by_side));
     let out = &mut out.into_data()[..span];
     threads::for_each_band(out, band_rows * stride, rows * cols, |n, out| {
         let band = Band { first: n * band_rows, u, b, grad, out, stride, coefficient };
         on_detected!(isa, isa => isa.run(band), portable => band.run_plain());
     });
-}
-
-fn plain_rows<T>(matrix: MatRef<'_, T>) -> Rows<'_, T> {
-    let layout = matrix.layout();
-    Rows::new(matrix.into_data(), layout.shape(), layout.row_stride())
-}
-
-#[derive(Clone, Copy)]
-enum Target<'a, T> {
-    Dense(Rows<'a, T>),
-    Packed(CodesRef<'a>),
 }
 
 /// Some rows of the output.
@@ -123,11 +115,10 @@ impl<I: Isa, T: Element> Job<I> for Band<'_, T> {
             let out = &mut out[..u.len()];
             let grad = grad.map(|grad| grad.row(i));
             match b {
-                Target::Dense(b) => row(isa, u, b.row(i), grad, out, coefficient),
-                Target::Packed(b) => {
-                    let bits: &[u8] = bytemuck::cast_slice(b.row(i));
-                    row(isa, u, Bits(bits), grad, out, coefficient);
-                }
+                Target::Dense(b) => row(isa, u, side_by_side(b).row(i), grad, out, coefficient),
+                Target::Packed(b) => row(isa, u, Bits::of(b, i), grad, out, coefficient),
+                Target::Sign => row(isa, u, Zero, grad, out, coefficient),
+                Target::Shifted(t) => row(isa, u, Shift(t), grad, out, coefficient),
             }
         }
     }
@@ -143,39 +134,40 @@ impl<T: Element> Band<'_, T> {
             if let Some(grad) = grad {
                 out.copy_from_slice(grad.row(i));
             }
-            let each = out.iter_mut().zip(u);
             match b {
-                Target::Dense(b) => {
-                    each.zip(b.row(i)).for_each(|((g, &u), &b)| *g = one(u, b, *g, coefficient));
-                }
-                Target::Packed(b) => {
-                    let bits: &[u8] = bytemuck::cast_slice(b.row(i));
-                    for (at, (g, &u)) in each.enumerate() {
-                        *g = one(u, Bits(bits).one(at), *g, coefficient);
-                    }
-                }
+                Target::Dense(b) => plain_row(u, side_by_side(b).row(i), out, coefficient),
+                Target::Packed(b) => plain_row(u, Bits::of(b, i), out, coefficient),
+                Target::Sign => plain_row(u, Zero, out, coefficient),
+                Target::Shifted(t) => plain_row(u, Shift(t), out, coefficient),
             }
         }
     }
 }
 
-/// A row of the target.
+/// A row of the target, which may depend on that of `U`.
 trait Targets<T: Element>: Copy {
     /// The columns from a multiple of their number on.
-    fn vector<I: Isa>(self, isa: I, at: usize) -> Real<I, T>;
-    fn one(self, at: usize) -> T;
+    fn vector<I: Isa>(self, isa: I, at: usize, u: Real<I, T>) -> Real<I, T>;
+    fn one(self, at: usize, u: T) -> T;
 }
 
 /// Elements as they are calculated with.
 type Real<I, T> = <<T as Arithmetic>::Real as FloatLane>::Vector<I>;
 
+/// 1 where a mask is set, else -1.
+#[inline(always)]
+fn signs<I: Isa, T: Element>(isa: I, mask: <Real<I, T> as Ordered>::Mask) -> Real<I, T> {
+    let one = T::Real::ONE;
+    Floats::select(mask, Ordered::splat(isa, one), Ordered::splat(isa, -one))
+}
+
 impl<T: Element> Targets<T> for &[T] {
     #[inline(always)]
-    fn vector<I: Isa>(self, isa: I, at: usize) -> Real<I, T> {
+    fn vector<I: Isa>(self, isa: I, at: usize, _: Real<I, T>) -> Real<I, T> {
         <T as Reals<T::Real>>::load(isa, &self[at..at + STEP])
     }
     #[inline(always)]
-    fn one(self, at: usize) -> T {
+    fn one(self, at: usize, _: T) -> T {
         self[at]
     }
 }
@@ -184,17 +176,60 @@ impl<T: Element> Targets<T> for &[T] {
 #[derive(Clone, Copy)]
 struct Bits<'a>(&'a [u8]);
 
+impl<'a> Bits<'a> {
+    #[inline(always)]
+    fn of(codes: CodesRef<'a>, i: usize) -> Self {
+        Self(bytemuck::cast_slice(codes.row(i)))
+    }
+}
+
 impl<T: Element> Targets<T> for Bits<'_> {
     #[inline(always)]
-    fn vector<I: Isa>(self, isa: I, at: usize) -> Real<I, T> {
+    fn vector<I: Isa>(self, isa: I, at: usize, _: Real<I, T>) -> Real<I, T> {
         let bits = self.0[at / 8..].first_chunk().expect("whole words");
-        let mask = Vector::of_bits(isa, u16::from_le_bytes(*bits).into());
-        let one = T::Real::ONE;
-        Floats::select(mask, Ordered::splat(isa, one), Ordered::splat(isa, -one))
+        signs::<I, T>(isa, Vector::of_bits(isa, u16::from_le_bytes(*bits).into()))
     }
     #[inline(always)]
-    fn one(self, at: usize) -> T {
+    fn one(self, at: usize, _: T) -> T {
         T::plus_or_minus_one(self.0[at / 8] >> (at % 8) & 1 == 1)
+    }
+}
+
+/// +1 where `u` is greater than 0.
+#[derive(Clone, Copy)]
+struct Zero;
+
+impl<T: Element> Targets<T> for Zero {
+    #[inline(always)]
+    fn vector<I: Isa>(self, isa: I, _: usize, u: Real<I, T>) -> Real<I, T> {
+        signs::<I, T>(isa, u.gt(Ordered::splat(isa, T::Real::default())))
+    }
+    #[inline(always)]
+    fn one(self, _: usize, u: T) -> T {
+        T::plus_or_minus_one(u.above_zero())
+    }
+}
+
+/// +1 where `u` is greater than the `-t` of its column: exact, unlike `u + t > 0`.
+#[derive(Clone, Copy)]
+struct Shift<'a, T>(&'a [T]);
+
+impl<T: Element> Targets<T> for Shift<'_, T> {
+    #[inline(always)]
+    fn vector<I: Isa>(self, isa: I, at: usize, u: Real<I, T>) -> Real<I, T> {
+        let t = <T as Reals<T::Real>>::load(isa, &self.0[at..at + STEP]);
+        signs::<I, T>(isa, u.gt(Real::<I, T>::splat(isa, T::Real::default()).sub(t)))
+    }
+    #[inline(always)]
+    fn one(self, at: usize, u: T) -> T {
+        T::plus_or_minus_one(u.widen() > -self.0[at].widen())
+    }
+}
+
+#[inline(always)]
+fn plain_row<T: Element>(u: &[T], b: impl Targets<T>, out: &mut [T], coefficient: T::Real) {
+    for (at, (g, &u)) in out.iter_mut().zip(u).enumerate() {
+        *g = one(u, b.one(at, u), *g, coefficient);
     }
 }
 
@@ -215,11 +250,11 @@ fn row<I: Isa, T: Element>(
         let grad =
             <T as Reals<T::Real>>::load(isa, grad.map_or(&*out, |grad| &grad[at..at + STEP]));
         let u = <T as Reals<T::Real>>::load(isa, &u[at..at + STEP]);
-        let result = grad.add(factor.mul(u.sub(b.vector(isa, at))));
+        let result = grad.add(factor.mul(u.sub(b.vector(isa, at, u))));
         <T as Reals<T::Real>>::store(isa, Cached, result, out);
     }
     for at in whole..out.len() {
         let grad = grad.map_or(out[at], |grad| grad[at]);
-        out[at] = one(u[at], b.one(at), grad, coefficient);
+        out[at] = one(u[at], b.one(at, u[at]), grad, coefficient);
     }
 }

@@ -54,6 +54,14 @@ pub(crate) fn parts(work: usize) -> usize {
     1
 }
 
+/// Work that is enough for all threads: more may be done part by part.
+pub(crate) fn work_for_all() -> usize {
+    #[cfg(feature = "rayon")]
+    return PARTS_FROM * number();
+    #[cfg(not(feature = "rayon"))]
+    return 1 << 18;
+}
+
 /// Calls both, on two threads if there are.
 pub(crate) fn join(a: impl FnOnce() + Send, b: impl FnOnce() + Send) {
     #[cfg(feature = "rayon")]
@@ -100,8 +108,15 @@ pub(crate) fn for_each_band<T: Send>(
     for_each_chunk(data, size, if parts(work) == 1 { 0 } else { work }, f);
 }
 
-/// Like [`for_each_chunk`] over two buffers in step.
-pub(crate) fn for_each_chunk_pair<T: Send, U: Send>(
+/// How many of `cols` columns are one thread's at a time, where threads share columns.
+pub(crate) fn columns_of_a_part(cols: usize, work: usize) -> usize {
+    /// Of the narrowest part: a cache line of `f32`.
+    const NARROW: usize = 16;
+    cols.div_ceil(parts(work)).next_multiple_of(NARROW)
+}
+
+/// Like [`for_each_band`] over two buffers in step.
+pub(crate) fn for_each_band_pair<T: Send, U: Send>(
     (left, left_size): (&mut [T], usize),
     (right, right_size): (&mut [U], usize),
     work: usize,
@@ -109,7 +124,7 @@ pub(crate) fn for_each_chunk_pair<T: Send, U: Send>(
 ) {
     let (left_size, right_size) = (left_size.max(1), right_size.max(1));
     #[cfg(feature = "rayon")]
-    if work >= PARALLEL_FROM && has_pool() {
+    if parts(work) > 1 {
         return share_pairs((left, left_size), (right, right_size), &f);
     }
     let _ = work;

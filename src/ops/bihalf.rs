@@ -202,7 +202,7 @@ pub fn backward_into<T: Element>(
 ) -> Result<()> {
     let coefficient = check_backward::<T>(u.shape(), b.shape(), [grad.shape(), out.shape()], pull)?;
     let isa = cpu::simd::detected()?;
-    cpu::pull::backward(isa, u, b, Some(grad), out, T::Real::of(coefficient));
+    cpu::pull::backward(isa, u, b.into(), Some(grad), out, T::Real::of(coefficient));
     Ok(())
 }
 
@@ -217,7 +217,8 @@ pub fn backward_in_place<T: Element>(
     pull: Pull,
 ) -> Result<()> {
     let coefficient = check_backward::<T>(u.shape(), b.shape(), [grad.shape(); 2], pull)?;
-    cpu::pull::backward(cpu::simd::detected()?, u, b, None, grad, T::Real::of(coefficient));
+    let isa = cpu::simd::detected()?;
+    cpu::pull::backward(isa, u, b.into(), None, grad, T::Real::of(coefficient));
     Ok(())
 }
 

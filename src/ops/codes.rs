@@ -40,6 +40,6 @@ pub fn pack_into<T: Element>(dense: MatRef<'_, T>, codes: CodesMut<'_>) -> Resul
 /// [`Error::Shape`](crate::Error::Shape).
 pub fn unpack_into<T: Element>(codes: CodesRef<'_>, dense: MatMut<'_, T>) -> Result<()> {
     check_shape("the dense output", "the codes", codes.shape(), dense.shape())?;
-    cpu::codes::unpack(codes, dense);
+    T::unpack(cpu::simd::detected()?, codes, dense);
     Ok(())
 }

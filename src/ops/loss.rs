@@ -81,7 +81,7 @@ use crate::{CodesRef, Element, MatMut, MatRef, Pull, Result, Signs, cpu};
 /// [`Error::Length`](crate::Error::Length) when `x` and `b` have different numbers of rows.
 pub fn cosine<X: Element, T: Element>(x: MatRef<'_, X>, b: Signs<'_, T>) -> Result<f64> {
     check_pairs(x.rows(), b.shape().0)?;
-    Ok(cpu::loss::cosine(x, b))
+    Ok(cpu::cosine::cosine(cpu::simd::detected()?, x, b))
 }
 
 /// The cosine-preserving loss and its gradient for `b`, row-major.
@@ -93,6 +93,7 @@ pub fn cosine_with_grad<X: Element, T: Element>(
     b: MatRef<'_, T>,
 ) -> Result<(f64, Vec<T>)> {
     check_pairs(x.rows(), b.rows())?;
+    cpu::simd::detected()?;
     let mut grad = allocate(b.shape(), T::default())?;
     let loss = cosine_with_grad_into(x, b, MatMut::new(&mut grad, b.rows(), b.cols())?)?;
     Ok((loss, grad))
@@ -108,7 +109,7 @@ pub fn cosine_with_grad_into<X: Element, T: Element>(
     grad: MatMut<'_, T>,
 ) -> Result<f64> {
     check_cosine(x.rows(), b.shape(), grad.shape())?;
-    Ok(cpu::loss::cosine_with_grad(x, b, grad))
+    Ok(cpu::cosine::cosine_with_grad(cpu::simd::detected()?, x, b, grad))
 }
 
 /// The cosine-preserving loss of packed codes, and the slopes that [`cosine_packed_backward`] needs.
@@ -117,6 +118,7 @@ pub fn cosine_with_grad_into<X: Element, T: Element>(
 /// As [`cosine`].
 pub fn cosine_packed<X: Element>(x: MatRef<'_, X>, codes: CodesRef<'_>) -> Result<(f64, Vec<f64>)> {
     check_pairs(x.rows(), codes.rows())?;
+    cpu::simd::detected()?;
     let mut slopes = allocate((1, slopes_len(codes.rows())), 0.0)?;
     let loss = cosine_packed_into(x, codes, &mut slopes)?;
     Ok((loss, slopes))
@@ -133,7 +135,7 @@ pub fn cosine_packed_into<X: Element>(
     slopes: &mut [f64],
 ) -> Result<f64> {
     check_cosine_packed(x.rows(), codes.rows(), slopes.len())?;
-    Ok(cpu::loss::cosine_packed(x, codes, slopes))
+    Ok(cpu::cosine::cosine_packed(cpu::simd::detected()?, x, codes, slopes))
 }
 
 /// How many slopes a batch of `rows` rows has: two for each pair.
@@ -186,7 +188,7 @@ pub fn cosine_packed_backward_in_place<T: Element>(
 ) -> Result<()> {
     let (shape, len) = (u.shape(), slopes.len());
     let coefficient = check_cosine_backward::<T>(shape, codes.shape(), len, shape, pull)?;
-    cpu::loss::cosine_packed_backward(u, codes, slopes, T::Real::of(coefficient));
+    cpu::cosine::cosine_packed_backward(u, codes, slopes, T::Real::of(coefficient));
     Ok(())
 }
 
@@ -196,7 +198,7 @@ pub fn cosine_packed_backward_in_place<T: Element>(
 /// [`Error::Parameter`](crate::Error::Parameter) when alpha is not finite.
 pub fn entropy_penalty<T: Element>(b: MatRef<'_, T>, alpha: f64) -> Result<f64> {
     check_alpha(alpha)?;
-    Ok(cpu::loss::entropy_penalty(b, alpha, None))
+    Ok(cpu::penalty::entropy_penalty(cpu::simd::detected()?, b, alpha, None))
 }
 
 /// The entropy penalty and its gradient, row-major.
@@ -208,6 +210,7 @@ pub fn entropy_penalty_with_grad<T: Element>(
     alpha: f64,
 ) -> Result<(f64, Vec<T>)> {
     check_alpha(alpha)?;
+    cpu::simd::detected()?;
     let mut grad = allocate(b.shape(), T::default())?;
     let loss =
         entropy_penalty_with_grad_into(b, alpha, MatMut::new(&mut grad, b.rows(), b.cols())?)?;
@@ -224,7 +227,7 @@ pub fn entropy_penalty_with_grad_into<T: Element>(
     grad: MatMut<'_, T>,
 ) -> Result<f64> {
     check_penalty(b.shape(), alpha, grad.shape())?;
-    Ok(cpu::loss::entropy_penalty(b, alpha, Some(grad)))
+    Ok(cpu::penalty::entropy_penalty(cpu::simd::detected()?, b, alpha, Some(grad)))
 }
 
 pub(crate) fn check_cosine(x_rows: usize, b: (usize, usize), grad: (usize, usize)) -> Result<()> {

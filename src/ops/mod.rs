@@ -212,7 +212,12 @@ pub(crate) fn check_rows(rows: usize) -> Result<()> {
 
 /// A copy, for the forms that write a new gradient. The shapes are the same.
 pub(crate) fn copy_into<T: Element>(from: MatRef<'_, T>, mut to: MatMut<'_, T>) {
+    let layout = from.layout();
     for (i, row) in to.rows_mut().enumerate() {
-        row.iter_mut().zip(from.row(i)).for_each(|(to, from)| *to = from);
+        if layout.col_stride() == 1 {
+            row.copy_from_slice(&from.data()[i * layout.row_stride()..][..layout.cols()]);
+        } else {
+            row.iter_mut().zip(from.row(i)).for_each(|(to, from)| *to = from);
+        }
     }
 }

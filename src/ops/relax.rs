@@ -30,7 +30,7 @@
 //! # Ok::<(), bihalf::Error>(())
 //! ```
 
-use super::{IN_RANGE, check_grad, check_parameter, check_shape, copy_into};
+use super::{IN_RANGE, check_grad, check_parameter, check_shape};
 use crate::element::Real;
 use crate::memory::allocate;
 use crate::{Element, MatMut, MatRef, Result, cpu};
@@ -41,6 +41,7 @@ use crate::{Element, MatMut, MatRef, Result, cpu};
 /// See the [page](self).
 pub fn forward<T: Element>(u: MatRef<'_, T>, beta: f64) -> Result<Vec<T>> {
     check_beta::<T>(beta)?;
+    cpu::simd::detected()?;
     let mut y = allocate(u.shape(), T::default())?;
     forward_into(u, beta, MatMut::new(&mut y, u.rows(), u.cols())?)?;
     Ok(y)
@@ -52,7 +53,7 @@ pub fn forward<T: Element>(u: MatRef<'_, T>, beta: f64) -> Result<Vec<T>> {
 /// See the [page](self).
 pub fn forward_into<T: Element>(u: MatRef<'_, T>, beta: f64, out: MatMut<'_, T>) -> Result<()> {
     check_forward::<T>(u.shape(), beta, out.shape())?;
-    cpu::relax::forward(u, beta, out);
+    T::relax(cpu::simd::detected()?, u, beta, out);
     Ok(())
 }
 
@@ -62,6 +63,7 @@ pub fn forward_into<T: Element>(u: MatRef<'_, T>, beta: f64, out: MatMut<'_, T>)
 /// See the [page](self).
 pub fn backward<T: Element>(u: MatRef<'_, T>, beta: f64, grad: MatRef<'_, T>) -> Result<Vec<T>> {
     check_backward::<T>(u.shape(), beta, [grad.shape(); 2])?;
+    cpu::simd::detected()?;
     let mut du = allocate(u.shape(), T::default())?;
     backward_into(u, beta, grad, MatMut::new(&mut du, u.rows(), u.cols())?)?;
     Ok(du)
@@ -75,11 +77,10 @@ pub fn backward_into<T: Element>(
     u: MatRef<'_, T>,
     beta: f64,
     grad: MatRef<'_, T>,
-    mut out: MatMut<'_, T>,
+    out: MatMut<'_, T>,
 ) -> Result<()> {
     check_backward::<T>(u.shape(), beta, [grad.shape(), out.shape()])?;
-    copy_into(grad, out.reborrow());
-    cpu::relax::backward(u, beta, out);
+    T::relax_backward(cpu::simd::detected()?, u, beta, Some(grad), out);
     Ok(())
 }
 
@@ -93,7 +94,7 @@ pub fn backward_in_place<T: Element>(
     grad: MatMut<'_, T>,
 ) -> Result<()> {
     check_backward::<T>(u.shape(), beta, [grad.shape(); 2])?;
-    cpu::relax::backward(u, beta, grad);
+    T::relax_backward(cpu::simd::detected()?, u, beta, None, grad);
     Ok(())
 }
 

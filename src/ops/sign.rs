@@ -34,7 +34,7 @@
 //! # Ok::<(), bihalf::Error>(())
 //! ```
 
-use super::{check_grad, check_per_column, check_rows, copy_into};
+use super::{check_grad, check_per_column, check_rows};
 use crate::element::Real;
 use crate::memory::allocate;
 use crate::{Backend, Codes, Element, MatMut, MatRef, Outputs, Pull, Result, cpu};
@@ -61,6 +61,7 @@ pub fn forward_shifted<T: Element>(u: MatRef<'_, T>, shift: &[T]) -> Result<Vec<
 /// See the [page](self).
 pub fn forward_packed<T: Element>(u: MatRef<'_, T>) -> Result<Codes> {
     check_rows(u.rows())?;
+    cpu::simd::detected()?;
     let mut codes = Codes::zeros(u.rows(), u.cols())?;
     forward_into(u, None, Outputs::none().codes(codes.as_mut()))?;
     Ok(codes)
@@ -76,7 +77,7 @@ pub fn forward_into<T: Element>(
     out: Outputs<'_, T>,
 ) -> Result<()> {
     check_forward(u.shape(), shift.map(<[T]>::len), &out)?;
-    cpu::sign::forward(u, shift, out);
+    T::sign(cpu::simd::detected()?, u, shift, out);
     Ok(())
 }
 
@@ -91,6 +92,7 @@ pub fn backward<T: Element>(
     pull: Pull,
 ) -> Result<Vec<T>> {
     check_backward::<T>(u.shape(), shift.map(<[T]>::len), [grad.shape(); 2], pull)?;
+    cpu::simd::detected()?;
     let mut du = allocate(u.shape(), T::default())?;
     backward_into(u, shift, grad, MatMut::new(&mut du, u.rows(), u.cols())?, pull)?;
     Ok(du)
@@ -104,13 +106,13 @@ pub fn backward_into<T: Element>(
     u: MatRef<'_, T>,
     shift: Option<&[T]>,
     grad: MatRef<'_, T>,
-    mut out: MatMut<'_, T>,
+    out: MatMut<'_, T>,
     pull: Pull,
 ) -> Result<()> {
     let grad_shapes = [grad.shape(), out.shape()];
     let coefficient = check_backward::<T>(u.shape(), shift.map(<[T]>::len), grad_shapes, pull)?;
-    copy_into(grad, out.reborrow());
-    cpu::sign::backward(u, shift, out, T::Real::of(coefficient));
+    let isa = cpu::simd::detected()?;
+    cpu::sign::backward(isa, u, shift, Some(grad), out, T::Real::of(coefficient));
     Ok(())
 }
 
@@ -126,7 +128,8 @@ pub fn backward_in_place<T: Element>(
 ) -> Result<()> {
     let coefficient =
         check_backward::<T>(u.shape(), shift.map(<[T]>::len), [grad.shape(); 2], pull)?;
-    cpu::sign::backward(u, shift, grad, T::Real::of(coefficient));
+    let isa = cpu::simd::detected()?;
+    cpu::sign::backward(isa, u, shift, None, grad, T::Real::of(coefficient));
     Ok(())
 }
 

@@ -33,6 +33,7 @@
 
 use super::{check_parameter, check_per_column, check_rows};
 use crate::codes::WORD_BITS;
+use crate::cpu::stats::{Bins, Tallies};
 use crate::memory::allocate;
 use crate::{CodesRef, Element, MatRef, Result, Workspace, cpu};
 
@@ -84,7 +85,7 @@ pub fn p_plus_into(codes: CodesRef<'_>, p: &mut [f64]) -> Result<()> {
 
 fn write_p_plus(codes: CodesRef<'_>, p: &mut [f64]) {
     p.fill(0.0);
-    cpu::codes::for_each_one(codes, |j| p[j] += 1.0);
+    cpu::codes::for_each_count(codes, |j, ones| p[j] += f64::from(ones));
     p.iter_mut().for_each(|n| *n /= codes.rows() as f64);
 }
 
@@ -128,26 +129,24 @@ pub fn mean_abs_correlation(codes: CodesRef<'_>) -> Result<Option<f64>> {
     if rows == 0 || bits == 0 {
         return Ok(None);
     }
+    let isa = cpu::simd::detected()?;
     let words = rows.div_ceil(WORD_BITS);
     let mut columns = allocate((bits, words), 0u64)?;
-    for i in 0..rows {
-        for (j, column) in columns.chunks_exact_mut(words).enumerate() {
-            column[i / WORD_BITS] |= u64::from(codes.get(i, j)) << (i % WORD_BITS);
-        }
-    }
+    cpu::correlation::transpose(isa, codes, &mut columns);
     let counts = ones(codes)?;
     let m = rows as f64;
-    let spread = |n: f64| n * (m - n); // M^2 times the variance of the bit
-
+    // M^2 times the variance of each bit.
+    let spread = |n: u32| f64::from(n) * (m - f64::from(n));
+    let mut common = allocate((1, bits), 0u64)?;
     let (mut sum, mut pairs) = (0.0, 0u64);
-    for (j, left) in columns.chunks_exact(words).enumerate() {
-        for (l, right) in columns.chunks_exact(words).enumerate().skip(j + 1) {
-            let (ones_j, ones_l) = (f64::from(counts[j]), f64::from(counts[l]));
-            let scale = spread(ones_j) * spread(ones_l);
+    for (j, &ones) in counts.iter().enumerate() {
+        let (row, others) = columns[j * words..].split_at(words);
+        cpu::correlation::common(isa, row, others, &mut common);
+        for (&both, &others) in common.iter().zip(&counts[j + 1..]) {
+            let scale = spread(ones) * spread(others);
             if scale > 0.0 {
-                let both: u64 =
-                    left.iter().zip(right).map(|(a, b)| u64::from((a & b).count_ones())).sum();
-                sum += ((both as f64 * m - ones_j * ones_l) / scale.sqrt()).abs();
+                let covariance = both as f64 * m - f64::from(ones) * f64::from(others);
+                sum += (covariance / scale.sqrt()).abs();
                 pairs += 1;
             }
         }
@@ -216,24 +215,9 @@ impl Histogram {
     /// [`Error::Length`](crate::Error::Length) when `U` has another number of columns.
     pub fn add<T: Element>(&mut self, u: MatRef<'_, T>) -> Result<()> {
         check_per_column("the histogram", u.cols(), self.nan.len())?;
-        if u.rows() == 0 {
-            return Ok(());
-        }
-        for j in 0..u.cols() {
-            for value in u.col(j).map(T::to_f64) {
-                let place = if value.is_nan() {
-                    &mut self.nan[j]
-                } else if value < self.lo {
-                    &mut self.below[j]
-                } else if value > self.hi {
-                    &mut self.above[j]
-                } else {
-                    let bin = self.bin(value);
-                    &mut self.counts[j * self.bins + bin]
-                };
-                *place += 1;
-            }
-        }
+        let bins = self.spec();
+        let Self { counts, below, above, nan, .. } = self;
+        T::tally(cpu::simd::detected()?, u, bins, Tallies { counts, below, above, nan });
         Ok(())
     }
 
@@ -253,21 +237,11 @@ impl Histogram {
 
     /// Lower end of a bin; of the number of bins, `hi` as far as rounding allows.
     pub fn edge(&self, bin: usize) -> f64 {
-        self.lo + bin as f64 * ((self.hi - self.lo) / self.bins() as f64)
+        self.spec().edge(bin as f64)
     }
 
-    /// The bin of a value from `lo` to `hi`. The quotient may round across an edge; edges decide.
-    fn bin(&self, value: f64) -> usize {
-        let last = self.bins() - 1;
-        let guess = ((value - self.lo) / (self.hi - self.lo) * self.bins() as f64) as usize;
-        let guess = guess.min(last);
-        if value < self.edge(guess) {
-            guess - 1
-        } else if guess < last && value >= self.edge(guess + 1) {
-            guess + 1
-        } else {
-            guess
-        }
+    fn spec(&self) -> Bins {
+        Bins { lo: self.lo, hi: self.hi, number: self.bins }
     }
 }
 

@@ -5,14 +5,16 @@
 //! thread's processor time where `threads` is 1, else of the wall. NaN: it failed, and said why.
 
 mod clock;
+mod layers;
 mod operations;
 mod peers;
 mod pool;
 
+pub use layers::peers_operation;
 pub use operations::{
     peers_argsort, peers_backward, peers_cosine, peers_forward, peers_forward_packed, peers_rank,
 };
-pub use peers::{peers_candle_forward, peers_copy, peers_copy_past_caches};
+pub use peers::{peers_candle_forward, peers_copy, peers_copy_past_caches, peers_read};
 
 /// The matrix of a call, and how it is repeated.
 #[repr(C)]

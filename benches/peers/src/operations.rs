@@ -5,12 +5,11 @@ use crate::pool::within;
 use crate::{Call, report};
 use bihalf::{Element, Error, MatMut, MatRef, Ones, Order, Outputs, PackedCodes, Pull, Signs};
 use bihalf::{Workspace, ops};
-use half::{bf16, f16};
 use std::ffi::c_void;
 use std::slice::{from_raw_parts, from_raw_parts_mut};
 
 /// Words of a row of packed codes.
-fn words(call: Call) -> usize {
+pub(crate) fn words(call: Call) -> usize {
     call.rows * call.cols.div_ceil(64)
 }
 
@@ -20,8 +19,8 @@ macro_rules! with_dtype {
         match $call.dtype {
             0 => $function::<f32>($($argument),*),
             1 => $function::<f64>($($argument),*),
-            2 => $function::<f16>($($argument),*),
-            3 => $function::<bf16>($($argument),*),
+            2 => $function::<half::f16>($($argument),*),
+            3 => $function::<half::bf16>($($argument),*),
             other => {
                 eprintln!("bihalf-peers: no element type has number {other}");
                 f64::NAN
@@ -29,13 +28,14 @@ macro_rules! with_dtype {
         }
     };
 }
+pub(crate) use with_dtype;
 
-unsafe fn elements<'a, T>(data: *const c_void, call: Call) -> &'a [T] {
+pub(crate) unsafe fn elements<'a, T>(data: *const c_void, call: Call) -> &'a [T] {
     // SAFETY: the caller's promise.
     unsafe { from_raw_parts(data.cast(), call.rows * call.cols) }
 }
 
-unsafe fn elements_mut<'a, T>(data: *mut c_void, call: Call) -> &'a mut [T] {
+pub(crate) unsafe fn elements_mut<'a, T>(data: *mut c_void, call: Call) -> &'a mut [T] {
     // SAFETY: the caller's promise.
     unsafe { from_raw_parts_mut(data.cast(), call.rows * call.cols) }
 }

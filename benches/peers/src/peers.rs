@@ -78,3 +78,17 @@ unsafe fn copy_past_caches(from: *const f32, to: *mut f32, len: usize) {
     }
     _mm_sfence();
 }
+
+/// Reads `rows * cols` floats: what bounds an operation that hardly writes.
+///
+/// # Safety
+/// They are there.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn peers_read(from: *const u32, call: Call) -> f64 {
+    // SAFETY: the caller's promise.
+    let from = unsafe { from_raw_parts(from, call.rows * call.cols) };
+    report::<Infallible>(seconds(call, || {
+        black_box(black_box(from).iter().fold(0, |all, word| all ^ word));
+        Ok(())
+    }))
+}

@@ -130,6 +130,12 @@ impl<'a, T> Rows<'a, T> {
         self.rows
     }
 
+    /// Number of columns.
+    #[inline(always)]
+    pub(crate) fn cols(&self) -> usize {
+        self.cols
+    }
+
     /// Elements from one row to the next.
     #[inline(always)]
     pub(crate) fn stride(&self) -> usize {

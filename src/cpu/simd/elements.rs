@@ -10,6 +10,9 @@ pub trait Loads: Copy {
     /// but different values may become equal.
     fn floats<I: Isa>(isa: I, from: &[Self]) -> I::F32;
 
+    /// Which of the first elements are greater than 0, a bit each.
+    fn positive<I: Isa>(isa: I, from: &[Self]) -> u32;
+
     /// Whether different values stay different.
     const EXACT: bool = true;
 
@@ -30,12 +33,22 @@ impl Loads for f32 {
     fn floats<I: Isa>(isa: I, from: &[Self]) -> I::F32 {
         Ordered::load(isa, from)
     }
+
+    #[inline(always)]
+    fn positive<I: Isa>(isa: I, from: &[Self]) -> u32 {
+        I::F32::load(isa, from).gt(Ordered::splat(isa, 0.0)).bits()
+    }
 }
 
 impl Loads for f64 {
     #[inline(always)]
     fn floats<I: Isa>(isa: I, from: &[Self]) -> I::F32 {
         isa.narrow_f64(from)
+    }
+
+    #[inline(always)]
+    fn positive<I: Isa>(isa: I, from: &[Self]) -> u32 {
+        I::F64::load(isa, from).gt(Ordered::splat(isa, 0.0)).bits()
     }
 
     const EXACT: bool = false;
@@ -46,6 +59,11 @@ impl Loads for f16 {
     fn floats<I: Isa>(isa: I, from: &[Self]) -> I::F32 {
         isa.widen_f16(from)
     }
+
+    #[inline(always)]
+    fn positive<I: Isa>(isa: I, from: &[Self]) -> u32 {
+        positive_16(isa, from.reinterpret_cast(), f16::INFINITY.to_bits())
+    }
 }
 
 impl Loads for bf16 {
@@ -53,6 +71,19 @@ impl Loads for bf16 {
     fn floats<I: Isa>(isa: I, from: &[Self]) -> I::F32 {
         Floats::of_bits(isa.load_upper(from.reinterpret_cast()))
     }
+
+    #[inline(always)]
+    fn positive<I: Isa>(isa: I, from: &[Self]) -> u32 {
+        positive_16(isa, from.reinterpret_cast(), bf16::INFINITY.to_bits())
+    }
+}
+
+/// Bits of 16-bit floats from the least above 0 to this infinity: what lies above are NaN.
+#[inline(always)]
+fn positive_16<I: Isa>(isa: I, bits: &[u16], infinity: u16) -> u32 {
+    let bits = I::I16::load(isa, bytemuck::cast_slice(bits));
+    let is_nan = bits.gt(Ordered::splat(isa, infinity as i16));
+    bits.gt(Ordered::splat(isa, 0)).without(is_nan).bits()
 }
 
 /// A type that is calculated with.

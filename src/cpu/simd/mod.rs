@@ -36,6 +36,7 @@ mod columns;
 mod detect;
 mod elements;
 mod keys;
+mod machine;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
@@ -56,11 +57,12 @@ pub(crate) use detect::{detected, on_detected};
 pub use elements::{FloatLane, Loads, Reals, Signed};
 pub(crate) use keys::keys_of;
 pub use keys::{KeyLane, KeyLanes, Keyed, Lane, Slotted};
+pub(crate) use machine::{Loops, Machine, compiled};
 #[cfg(target_arch = "aarch64")]
 pub(crate) use neon::Neon;
 pub(crate) use room::Room;
 pub use store::Store;
-pub(crate) use store::{Cached, Stores, past_caches};
+pub(crate) use store::{Cached, PastCaches, Stores, Storing, past_caches, storing};
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 pub use two::Two;
 

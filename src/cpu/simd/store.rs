@@ -1,6 +1,6 @@
 //! Stores through the caches or past them.
 
-use super::{Isa, Ordered};
+use super::{Machine, Ordered};
 use std::marker::PhantomData;
 
 /// How vectors are stored.
@@ -43,16 +43,30 @@ pub(crate) enum Stores<'a> {
 }
 
 /// Calls `work` with stores past the caches, which are done when this returns.
-pub(crate) fn past_caches<I: Isa, R>(isa: I, work: impl FnOnce(PastCaches<'_>) -> R) -> R {
-    /// Settles even if the work panics.
-    struct Settle<I: Isa>(I);
-
-    impl<I: Isa> Drop for Settle<I> {
-        fn drop(&mut self) {
-            self.0.settle();
-        }
-    }
-
-    let _settle = Settle(isa);
+pub(crate) fn past_caches<M: Machine, R>(machine: M, work: impl FnOnce(PastCaches<'_>) -> R) -> R {
+    let _settle = Settle(machine);
     work(PastCaches(PhantomData))
+}
+
+/// Work that may store past the caches. No closure: it might not be inlined, and then not be compiled
+/// for the instruction set. `run` must be `#[inline(always)]`.
+pub(crate) trait Storing {
+    /// Does the work.
+    fn run<M: Machine>(self, machine: M, store: Option<PastCaches<'_>>);
+}
+
+/// Does work, with stores past the caches or without them; they are done when this returns.
+#[inline(always)]
+pub(crate) fn storing<M: Machine>(machine: M, past_caches: bool, work: impl Storing) {
+    let _settle = past_caches.then_some(Settle(machine));
+    work.run(machine, past_caches.then_some(PastCaches(PhantomData)));
+}
+
+/// Settles even if the work panics.
+struct Settle<M: Machine>(M);
+
+impl<M: Machine> Drop for Settle<M> {
+    fn drop(&mut self) {
+        self.0.end_stores();
+    }
 }
