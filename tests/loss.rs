@@ -3,6 +3,7 @@
 use crate::common::patterns::{FINITE, Pattern};
 use crate::common::*;
 use approx::assert_relative_eq;
+use bihalf::half::{bf16, f16};
 use bihalf::{Backend, Element, Error, MatRef, Signs, ops::loss};
 
 /// Relative and absolute: one rounding to the type (f16 has denormals from 6e-5 on), and the
@@ -246,6 +247,28 @@ fn at_an_extremum<B: Backend>(backend: &B) {
 #[test]
 fn gradients_at_an_extremum_are_zero_and_not_below() {
     on_each_backend!(at_an_extremum);
+}
+
+/// So near to midpoints of a 16-bit type that they are midpoints as `f32`: rounded twice, they
+/// would go to the even neighbour, which is the farther one.
+fn beside_midpoints<T: Element + Guard, B: Backend>(backend: &B, ulp: f64) {
+    let near = 2f64.powi(-40);
+    for beside in [0.5 * ulp + near, 1.5 * ulp - near] {
+        // The gradient for a single element of 1 is alpha.
+        let one = [T::from_f64(1.0)];
+        let (_, grad) = entropy_penalty_with_grad(backend, 1, &one, 1.0 + beside);
+        assert_eq!(grad[0].to_f64(), 1.0 + ulp, "{} {beside:e}", T::NAME);
+    }
+}
+
+fn beside_midpoints_of_16_bits<B: Backend>(backend: &B) {
+    beside_midpoints::<f16, B>(backend, f16::EPSILON.to_f64());
+    beside_midpoints::<bf16, B>(backend, bf16::EPSILON.to_f64());
+}
+
+#[test]
+fn gradients_are_rounded_to_the_element_type_once() {
+    on_each_backend!(beside_midpoints_of_16_bits);
 }
 
 #[test]

@@ -197,6 +197,23 @@ fn rank_ties_go_to_the_lower_row_in_both_directions() {
     on_each_backend!(ties_by_hand);
 }
 
+/// Neighbours among the sorted places may be those of two threads.
+fn one_tie_at_each_place<B: Backend>(backend: &B) {
+    for place in 1..32 {
+        // All rows come in their order, but for the last one, which equals row `place - 1`.
+        let values: Vec<f32> = (0..31).chain([place - 1]).map(|value| value as f32).collect();
+        let negative: Vec<f32> = values.iter().map(|value| -value).collect();
+        let expected: Vec<u32> = (0..place).chain([31]).chain(place..31).collect();
+        assert_eq!(argsort(backend, &values, Order::Ascending), expected);
+        assert_eq!(argsort(backend, &negative, Order::Descending), expected);
+    }
+}
+
+#[test]
+fn rank_sees_the_only_tie_of_a_column_at_any_place() {
+    on_each_backend!(one_tie_at_each_place);
+}
+
 fn nan_and_zeros_by_hand<B: Backend>(backend: &B) {
     let u = [f64::INFINITY, f64::NAN, 0.0, -0.0, -f64::NAN, f64::NEG_INFINITY];
     assert_eq!(argsort(backend, &u, Order::Ascending), [5, 2, 3, 0, 1, 4]);
