@@ -4,14 +4,14 @@ use crate::cpu::cosine::Gradient;
 use crate::cpu::pull::Target;
 use crate::cpu::rank::Form;
 use crate::cpu::select::Strip;
-use crate::cpu::simd::{Detected, FloatLane};
+use crate::cpu::simd::{Detected, FloatLane, KeyLanes};
 use crate::cpu::stats::{Bins, Tallies};
 use crate::ops::rank::Order;
 use crate::plan::DType;
 use crate::{CodesRef, MatMut, MatRef, Outputs, cpu};
 use half::{bf16, f16};
 use std::fmt::{Debug, Display};
-use std::ops::{Add, Div, Mul, Neg, Range, Sub};
+use std::ops::{Add, Div, Mul, Neg, Sub};
 
 /// What a buffer can hold: the [`Element`] types, `i8`, `u32` and `u64`.
 pub trait Scalar:
@@ -47,6 +47,7 @@ pub trait Key: bytemuck::Pod + Default + Debug + Ord + Send + Sync {
 /// The arithmetic that the operations need of `f32` and `f64`.
 pub trait Real:
     FloatLane
+    + KeyLanes
     + bytemuck::Pod
     + Default
     + Send
@@ -80,7 +81,6 @@ pub(crate) mod sealed {
     use crate::cpu::stats::{Bins, Tallies};
     use crate::ops::rank::Order;
     use crate::{CodesRef, MatMut, MatRef, Outputs};
-    use std::ops::Range;
 
     /// Only this crate implements [`Scalar`](super::Scalar).
     #[cfg(not(feature = "cuda"))]
@@ -151,11 +151,6 @@ pub(crate) mod sealed {
 
         /// [`penalty::add_columns`](crate::cpu::penalty::add_columns)
         fn add_columns(isa: Detected, b: MatRef<'_, Self>, first: usize, sums: &mut [f64])
-        where
-            Self: Element;
-
-        /// [`penalty::fill_rows`](crate::cpu::penalty::fill_rows)
-        fn fill_rows(isa: Detected, out: MatMut<'_, Self>, columns: Range<usize>, values: &[Self])
         where
             Self: Element;
 
@@ -418,15 +413,6 @@ macro_rules! vectorised {
                 sums: &mut [f64],
             ) {
                 cpu::penalty::add_columns(isa, b, first, sums)
-            }
-
-            fn fill_rows(
-                isa: Detected,
-                out: MatMut<'_, Self>,
-                columns: Range<usize>,
-                values: &[Self],
-            ) {
-                cpu::penalty::fill_rows(isa, out, columns, values)
             }
 
             fn add_distances(

@@ -1,8 +1,6 @@
-//! Matrices to read, in blocks of rows whose elements lie side by side.
+//! Matrices in blocks of rows whose elements lie side by side.
 
-use super::simd::{
-    Columns, Detected, Loops, Machine, PastCaches, Rows, Storing, compiled, storing,
-};
+use super::simd::{Columns, Detected, PastCaches, Rows, past_caches};
 use super::threads;
 use crate::{Element, MatMut, MatRef};
 use std::ops::Range;
@@ -16,38 +14,54 @@ const GATHERED: (usize, usize) = (16, 64);
 /// Bytes of an output from which on it is written past the caches.
 const LARGE: usize = 8 << 20;
 
-/// Elements that are written past the caches at a time.
-const AT_ONCE: usize = 1024;
+/// Elements that are written past the caches at a time: so few that a processor reads the next ones
+/// meanwhile.
+const AT_ONCE: usize = 256;
 
-/// What is done with a matrix, block by block.
-pub(super) trait Block<T> {
-    /// `first`: row and column of the block's first element. The column is a multiple of 64.
-    fn block<M: Machine>(&mut self, machine: M, first: (usize, usize), u: Rows<'_, T>);
-}
+/// What is done with a block: row and column of its first element, and its rows.
+type Work<'a, T> = dyn FnMut((usize, usize), Rows<'_, T>) + 'a;
 
-/// Some columns of a matrix in blocks: one, of all rows, where rows lie side by side; else parts of a
-/// few columns and rows that are gathered, each band of rows from left to right.
-#[inline(always)]
-pub(super) fn for_each<T: Element, M: Machine>(
-    machine: M,
+/// Some columns of a matrix in blocks: one, of all rows, where elements of a row lie side by side; else
+/// parts of a few columns and rows that are gathered, from left to right. `work` gets row and column of
+/// a block's first element; the column is a multiple of 64 behind the first one.
+///
+/// Work in this file is `dyn`: it is called for many elements, and what is around it, compiled for each
+/// closure, would be many times as large as all loops.
+pub(super) fn for_each<T: Element>(
     u: MatRef<'_, T>,
     columns: Range<usize>,
-    work: &mut impl Block<T>,
+    work: &mut Work<'_, T>,
 ) {
     let rows = u.rows();
-    let as_it_is = u.layout().col_stride() == 1;
-    let (height, width) = if as_it_is { (rows, columns.len()) } else { GATHERED };
+    if rows == 0 || columns.is_empty() {
+        return;
+    }
+    if u.layout().col_stride() == 1 {
+        return work((0, columns.start), side_by_side(u).part(columns.start, columns.len()));
+    }
     let mut tile = [T::default(); GATHERED.0 * GATHERED.1];
-    for i in (0..rows).step_by(height.max(1)) {
-        for j in columns.clone().step_by(width.max(1)) {
-            let shape = (height.min(rows - i), width.min(columns.end - j));
-            let block = if as_it_is {
-                side_by_side(u).part(j, shape.1)
-            } else {
-                gather(u, (i, j), shape, &mut tile);
-                Rows::new(&tile, shape, GATHERED.1)
-            };
-            work.block(machine, (i, j), block);
+    for i in (0..rows).step_by(GATHERED.0) {
+        for j in columns.clone().step_by(GATHERED.1) {
+            let shape = (GATHERED.0.min(rows - i), GATHERED.1.min(columns.end - j));
+            gather(u, (i, j), shape, &mut tile);
+            work((i, j), Rows::new(&tile, shape, GATHERED.1));
+        }
+    }
+}
+
+/// A block, column by column: elements of a column may be those that lie side by side.
+fn gather<T: Copy>(
+    u: MatRef<'_, T>,
+    (i, j): (usize, usize),
+    (rows, cols): (usize, usize),
+    tile: &mut [T],
+) {
+    let layout = u.layout();
+    let data = u.into_data();
+    for c in 0..cols {
+        let first = i * layout.row_stride() + (j + c) * layout.col_stride();
+        for r in 0..rows {
+            tile[r * GATHERED.1 + c] = data[first + r * layout.row_stride()];
         }
     }
 }
@@ -67,124 +81,99 @@ pub(super) fn rows_of<T>(u: MatRef<'_, T>, rows: Range<usize>) -> MatRef<'_, T> 
     part.expect("rows of the matrix")
 }
 
-/// A block, column by column: elements of a column may be those that lie side by side.
-#[inline(never)]
-fn gather<T: Copy>(
-    u: MatRef<'_, T>,
-    (i, j): (usize, usize),
-    (rows, cols): (usize, usize),
-    tile: &mut [T],
-) {
-    let layout = u.layout();
-    let data = u.into_data();
-    for c in 0..cols {
-        let first = i * layout.row_stride() + (j + c) * layout.col_stride();
-        for r in 0..rows {
-            tile[r * GATHERED.1 + c] = data[first + r * layout.row_stride()];
-        }
-    }
+/// How an output is made.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Write {
+    /// Anew.
+    Anew,
+    /// Of what is there.
+    InPlace,
 }
 
-/// Whether an output that is only written is to be written past the caches.
+/// Whether an output that is made anew is to be written past the caches.
 pub(super) fn past_caches_pay<T>(out: &mut MatMut<'_, T>) -> bool {
     let bytes = out.rows() * out.cols() * size_of::<T>();
     bytes >= LARGE && Columns::new(out.reborrow()).fill_lines()
 }
 
-/// What makes an output element of an element.
-pub(super) trait Map<T, O>: Copy + Send + Sync {
-    /// Whether it does the same in every column.
-    const ANY_COLUMN: bool;
+/// What makes a part of a row of the output of that of the input, from a column on.
+type Part<'a, T, O> = dyn Fn(usize, &[T], &mut [O]) + Sync + 'a;
 
-    /// Whether it reads what it overwrites.
-    const IN_PLACE: bool = false;
-
-    /// For elements of a row from column `first` on.
-    fn map<M: Machine>(self, machine: M, first: usize, u: &[T], out: &mut [O]);
+/// Makes parts of rows of `out` of those of `u`, with a function that does the same in all columns.
+pub(super) fn map<T: Element, O: bytemuck::Pod + Default + Send>(
+    isa: Detected,
+    u: MatRef<'_, T>,
+    out: MatMut<'_, O>,
+    write: Write,
+    f: &Part<'_, T, O>,
+) {
+    let (layout, of_u) = (out.layout(), u.layout());
+    let (rows, cols) = layout.shape();
+    let dense = [layout.row_stride(), of_u.row_stride()] == [cols, cols] && of_u.col_stride() == 1;
+    if !dense {
+        return map_by_columns(isa, u, out, write, f);
+    }
+    // As rows of any length.
+    let len = rows * cols;
+    let u = &u.into_data()[..len];
+    let mut out = MatMut::new(out.into_data(), 1, len).expect("as many elements");
+    let past = write == Write::Anew && past_caches_pay(&mut out);
+    let out = &mut out.into_data()[..len];
+    threads::for_each_band(out, BAND, len, |n, out| {
+        let u = &u[n * BAND..][..out.len()];
+        if past {
+            past_caches(|store| write_past(isa, store, (0, u), out, f))
+        } else {
+            f(0, u, out)
+        }
+    });
 }
 
-/// Makes each element of `out` of that of `u`.
-pub(super) fn map<T: Element, O: bytemuck::Pod + Default + Send, H: Map<T, O>>(
+/// The same with a function that depends on the column.
+pub(super) fn map_by_columns<T: Element, O: bytemuck::Pod + Default + Send>(
     isa: Detected,
     u: MatRef<'_, T>,
     mut out: MatMut<'_, O>,
-    how: H,
+    write: Write,
+    f: &Part<'_, T, O>,
 ) {
     let layout = out.layout();
     let (rows, cols, stride) = (layout.rows(), layout.cols(), layout.row_stride());
     if layout.is_empty() {
         return;
     }
-    let past_caches = !H::IN_PLACE && past_caches_pay(&mut out);
+    let past = write == Write::Anew && past_caches_pay(&mut out);
     let out = &mut out.into_data()[..layout.span()];
-    let dense = stride == cols && u.layout().row_stride() == cols && u.layout().col_stride() == 1;
-    if dense && H::ANY_COLUMN {
-        // Without its rows, which may be short.
-        let u = &u.into_data()[..rows * cols];
-        threads::for_each_band(out, BAND, rows * cols, |n, out| {
-            let (stride, u) = (out.len(), &u[n * BAND..]);
-            let u = MatRef::new(u, 1, stride).expect("as long as the output");
-            compiled(isa, Band { u, out, stride, past_caches, how });
-        });
-        return;
-    }
     let band = (BAND / cols).max(1);
     threads::for_each_band(out, band * stride, rows * cols, |n, out| {
         let u = rows_of(u, n * band..rows.min((n + 1) * band));
-        compiled(isa, Band { u, out, stride, past_caches, how });
+        let mut each = |store: Option<PastCaches<'_>>| {
+            for_each(u, 0..cols, &mut |(i, j), u| {
+                for (u, out) in u.iter().zip(out[i * stride..].chunks_mut(stride)) {
+                    let out = &mut out[j..][..u.len()];
+                    match store {
+                        Some(store) => write_past(isa, store, (j, u), out, f),
+                        None => f(j, u, out),
+                    }
+                }
+            });
+        };
+        if past { past_caches(|store| each(Some(store))) } else { each(None) }
     });
 }
 
-/// Some rows, and what is made of them.
-struct Band<'a, T, O, H> {
-    u: MatRef<'a, T>,
-    /// Rows begin `stride` elements apart.
-    out: &'a mut [O],
-    stride: usize,
-    past_caches: bool,
-    how: H,
-}
-
-impl<T: Element, O: bytemuck::Pod + Default, H: Map<T, O>> Loops for Band<'_, T, O, H> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<M: Machine>(self, machine: M) {
-        storing(machine, self.past_caches, self);
-    }
-}
-
-impl<T: Element, O: bytemuck::Pod + Default, H: Map<T, O>> Storing for Band<'_, T, O, H> {
-    #[inline(always)]
-    fn run<M: Machine>(self, machine: M, store: Option<PastCaches<'_>>) {
-        let Self { u, out, stride, how, .. } = self;
-        for_each(machine, u, 0..u.cols(), &mut Mapped { out, stride, store, how });
-    }
-}
-
-struct Mapped<'a, 'b, O, H> {
-    out: &'a mut [O],
-    stride: usize,
-    store: Option<PastCaches<'b>>,
-    how: H,
-}
-
-impl<T: Element, O: bytemuck::Pod + Default, H: Map<T, O>> Block<T> for Mapped<'_, '_, O, H> {
-    #[inline(always)]
-    fn block<M: Machine>(&mut self, machine: M, first: (usize, usize), u: Rows<'_, T>) {
-        let mut buffer = [O::default(); AT_ONCE];
-        for (u, out) in u.iter().zip(self.out[first.0 * self.stride..].chunks_mut(self.stride)) {
-            let out = &mut out[first.1..][..u.len()];
-            let at_once = if self.store.is_some() { AT_ONCE } else { u.len() };
-            for (n, (u, out)) in u.chunks(at_once).zip(out.chunks_mut(at_once)).enumerate() {
-                let column = first.1 + n * at_once;
-                let place =
-                    if self.store.is_some() { &mut buffer[..u.len()] } else { &mut out[..] };
-                self.how.map(machine, column, u, place);
-                if let Some(store) = self.store {
-                    machine.copy_past_caches(store, &buffer[..u.len()], out);
-                }
-            }
-        }
+/// Makes a row, of one from a column on, in parts that stay near until they are written.
+fn write_past<T, O: bytemuck::Pod + Default>(
+    isa: Detected,
+    store: PastCaches<'_>,
+    (first, u): (usize, &[T]),
+    out: &mut [O],
+    f: &Part<'_, T, O>,
+) {
+    let mut buffer = [O::default(); AT_ONCE];
+    for (n, (u, out)) in u.chunks(AT_ONCE).zip(out.chunks_mut(AT_ONCE)).enumerate() {
+        let buffer = &mut buffer[..u.len()];
+        f(first + n * AT_ONCE, u, buffer);
+        store.copy(isa, bytemuck::cast_slice(buffer), bytemuck::cast_slice_mut(out));
     }
 }

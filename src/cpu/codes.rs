@@ -1,10 +1,11 @@
 //! Unpacking and counting of packed codes on the CPU.
 
 use super::blocks;
-use super::simd::{Detected, Loops, Machine, PastCaches, Storing, compiled, storing};
+use super::simd::{Detected, Unpack, past_caches};
 use super::threads;
 use crate::codes::{WORD_BITS, words_per_row};
 use crate::{CodesRef, Element, MatMut};
+use bytemuck::{cast_slice, cast_slice_mut};
 
 pub(crate) fn unpack<T: Element>(isa: Detected, codes: CodesRef<'_>, mut out: MatMut<'_, T>) {
     let layout = out.layout();
@@ -12,60 +13,55 @@ pub(crate) fn unpack<T: Element>(isa: Detected, codes: CodesRef<'_>, mut out: Ma
     if layout.is_empty() {
         return;
     }
-    let past_caches = blocks::past_caches_pay(&mut out);
+    let past = blocks::past_caches_pay(&mut out);
     let (band, width) = ((blocks::BAND / cols).max(1), words_per_row(cols));
+    let without_gaps = cols.is_multiple_of(WORD_BITS) && stride == cols;
     let out = &mut out.into_data()[..layout.span()];
     threads::for_each_band(out, band * stride, rows * cols, |n, out| {
-        let words = codes.words()[n * band * width..].chunks(width);
-        compiled(isa, Unpack { words, out, stride, cols, past_caches });
+        let words = &codes.words()[n * band * width..];
+        // A row of all words, or each row with its words.
+        let (cols, width, stride) =
+            if without_gaps { (out.len(), words.len(), out.len()) } else { (cols, width, stride) };
+        for (out, words) in out.chunks_mut(stride).zip(words.chunks(width)) {
+            unpack_row(isa, words, &mut out[..cols], past);
+        }
     });
 }
 
-/// Rows of words, and where their bits go as +1 and -1.
-struct Unpack<'a, T, W> {
-    words: W,
-    /// Rows begin `stride` elements apart.
-    out: &'a mut [T],
-    stride: usize,
-    cols: usize,
-    past_caches: bool,
-}
-
-impl<'w, T: Element, W: Iterator<Item = &'w [u64]>> Loops for Unpack<'_, T, W> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<M: Machine>(self, machine: M) {
-        storing(machine, self.past_caches, self);
+fn unpack_row<T: Element>(isa: Detected, words: &[u64], out: &mut [T], past: bool) {
+    /// Words whose elements are written past the caches at a time.
+    const WORDS: usize = 16;
+    let one: T::Small = bytemuck::cast(T::plus_or_minus_one(true));
+    if !past {
+        return Unpack { words, to: cast_slice_mut(out), one }.run_on(isa);
     }
-}
-
-impl<'w, T: Element, W: Iterator<Item = &'w [u64]>> Storing for Unpack<'_, T, W> {
-    #[inline(always)]
-    fn run<M: Machine>(self, machine: M, store: Option<PastCaches<'_>>) {
-        let Self { words, out, stride, cols, .. } = self;
-        let mut buffer = [T::default(); WORD_BITS];
-        for (out, words) in out.chunks_mut(stride).zip(words) {
-            for (out, &word) in out[..cols].chunks_mut(WORD_BITS).zip(words) {
-                let len = out.len();
-                let place = if store.is_some() { &mut buffer[..len] } else { &mut out[..] };
-                machine.signs(u64::from_le(word), place);
-                if let Some(store) = store {
-                    machine.copy_past_caches(store, &buffer[..len], out);
-                }
-            }
+    past_caches(|store| {
+        let mut buffer = [T::Small::default(); WORDS * WORD_BITS];
+        for (out, words) in out.chunks_mut(WORDS * WORD_BITS).zip(words.chunks(WORDS)) {
+            let buffer = &mut buffer[..out.len()];
+            Unpack { words, to: &mut *buffer, one }.run_on(isa);
+            store.copy(isa, cast_slice(buffer), cast_slice_mut(out));
         }
-    }
+    });
+}
+
+/// Eight bits as +1 and -1.
+#[inline(always)]
+pub(super) fn signs_of_bits(bits: u8) -> [i8; 8] {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    let own = (u64::from(bits) * EACH) & 0x8040_2010_0804_0201;
+    let ones = ((own + 0x7f * EACH) >> 7) & EACH;
+    bytemuck::cast((!(ones * 0xfe)).to_le_bytes())
 }
 
 /// Rows with a 1, for each bit.
 pub(crate) fn ones(codes: CodesRef<'_>, counts: &mut [u32]) {
     counts.fill(0);
-    for_each_count(codes, |j, ones| counts[j] += ones);
+    for_each_count(codes, &mut |j, ones| counts[j] += ones);
 }
 
 /// Calls `add` with each bit and a number of rows with a 1, a few times for each: the sum is what counts.
-pub(crate) fn for_each_count(codes: CodesRef<'_>, mut add: impl FnMut(usize, u32)) {
+pub(crate) fn for_each_count(codes: CodesRef<'_>, add: &mut dyn FnMut(usize, u32)) {
     /// Words that stay in the nearest cache while each column of them is counted.
     const NEAR: usize = 1 << 12;
     let width = words_per_row(codes.bits()).max(1);
@@ -82,12 +78,8 @@ pub(crate) fn for_each_count(codes: CodesRef<'_>, mut add: impl FnMut(usize, u32
                 }
                 counts.add(words);
             }
-            let bits = WORD_BITS.min(codes.bits() - w * WORD_BITS);
-            counts.end(|j, ones| {
-                if j < bits {
-                    add(w * WORD_BITS + j, ones);
-                }
-            });
+            let bits = w * WORD_BITS..codes.bits();
+            bits.zip(counts.end()).for_each(|(j, ones)| add(j, ones));
         }
     }
 }
@@ -113,7 +105,7 @@ impl Counts {
     }
 
     /// Adds words, of which some may be 0 because there are no more.
-    #[inline(always)]
+    #[inline(never)]
     pub(super) fn add(&mut self, words: [u64; Self::ROWS]) {
         let [ones, twos, fours, eights] = &mut self.digits;
         let twos_carried: [u64; 8] = carries(ones, &words);
@@ -140,13 +132,14 @@ impl Counts {
         self.added = 0;
     }
 
-    /// Calls `each` with each bit and its count.
-    pub(super) fn end(mut self, mut each: impl FnMut(usize, u32)) {
+    /// The count of each bit.
+    pub(super) fn end(&mut self) -> [u32; WORD_BITS] {
         self.empty_bytes();
-        for (j, total) in self.totals.into_iter().enumerate() {
-            let digits = self.digits.iter().rev().fold(0, |n, d| n << 1 | (d >> j & 1) as u32);
-            each(j, total + digits);
+        let mut counts = self.totals;
+        for (j, count) in counts.iter_mut().enumerate() {
+            *count += self.digits.iter().rev().fold(0, |n, d| n << 1 | (d >> j & 1) as u32);
         }
+        counts
     }
 }
 

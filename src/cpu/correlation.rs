@@ -1,38 +1,23 @@
 //! How many codes have two bits in common, for all pairs of bits: codes are transposed first, so that a bit
 //! is a row of words.
 
-use super::simd::{Detected, Loops, Machine, compiled};
+use super::simd::{Detected, Loops, compiled};
 use crate::CodesRef;
 use crate::codes::{WORD_BITS, words_per_row};
 
 /// Bits as rows of `codes.rows().div_ceil(64)` words.
-pub(crate) fn transpose(isa: Detected, codes: CodesRef<'_>, columns: &mut [u64]) {
-    compiled(isa, Transpose { codes, columns });
-}
-
-struct Transpose<'a> {
-    codes: CodesRef<'a>,
-    columns: &'a mut [u64],
-}
-
-impl Loops for Transpose<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<M: Machine>(self, _: M) {
-        let Self { codes, columns } = self;
-        let (width, words) = (words_per_row(codes.bits()), codes.rows().div_ceil(WORD_BITS));
-        for (i, rows) in codes.words().chunks(WORD_BITS * width).enumerate() {
-            for w in 0..width {
-                let mut square = [0; WORD_BITS];
-                for (word, row) in square.iter_mut().zip(rows.chunks(width)) {
-                    *word = u64::from_le(row[w]);
-                }
-                transpose_square(&mut square);
-                let columns = columns[w * WORD_BITS * words..].chunks_mut(words);
-                for (column, word) in columns.zip(square) {
-                    column[i] = word;
-                }
+pub(crate) fn transpose(codes: CodesRef<'_>, columns: &mut [u64]) {
+    let (width, words) = (words_per_row(codes.bits()), codes.rows().div_ceil(WORD_BITS));
+    for (i, rows) in codes.words().chunks(WORD_BITS * width).enumerate() {
+        for w in 0..width {
+            let mut square = [0; WORD_BITS];
+            for (word, row) in square.iter_mut().zip(rows.chunks(width)) {
+                *word = u64::from_le(row[w]);
+            }
+            transpose_square(&mut square);
+            let columns = columns[w * WORD_BITS * words..].chunks_mut(words);
+            for (column, word) in columns.zip(square) {
+                column[i] = word;
             }
         }
     }
@@ -40,22 +25,25 @@ impl Loops for Transpose<'_> {
 
 /// Bit `j` of word `i` becomes bit `i` of word `j`: squares of 32 bits off the diagonal change places,
 /// then within each square those of 16, and so on.
-#[inline(always)]
 fn transpose_square(words: &mut [u64; WORD_BITS]) {
     let mut mask = u64::MAX;
-    let mut side = WORD_BITS / 2;
-    while side > 0 {
+    for side in [32, 16, 8, 4, 2, 1] {
         // The lower half of each group of `2 * side` bits.
         mask ^= mask << side;
-        for group in words.chunks_exact_mut(2 * side) {
-            let (upper, lower) = group.split_at_mut(side);
-            for (upper, lower) in upper.iter_mut().zip(lower) {
-                let both = (*upper >> side ^ *lower) & mask;
-                *upper ^= both << side;
-                *lower ^= both;
-            }
+        exchange(words, side, mask);
+    }
+}
+
+/// Not inlined: unrolled for each side it would be six times as long.
+#[inline(never)]
+fn exchange(words: &mut [u64; WORD_BITS], side: usize, mask: u64) {
+    for group in words.chunks_exact_mut(2 * side) {
+        let (upper, lower) = group.split_at_mut(side);
+        for (upper, lower) in upper.iter_mut().zip(lower) {
+            let both = (*upper >> side ^ *lower) & mask;
+            *upper ^= both << side;
+            *lower ^= both;
         }
-        side /= 2;
     }
 }
 
@@ -74,7 +62,7 @@ impl Loops for Common<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<M: Machine>(self, _: M) {
+    fn run(self) {
         let others = self.others.chunks_exact(self.row.len());
         for (count, other) in self.counts.iter_mut().zip(others) {
             let pairs = self.row.iter().zip(other);

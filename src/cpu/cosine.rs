@@ -2,7 +2,7 @@
 //! 16th element, so that results depend neither on threads nor on vectors; a result is rounded to the
 //! element type once.
 
-use super::simd::{self, Detected, Loops, Machine, compiled};
+use super::simd::{self, Detected, Loops, compiled, reals};
 use super::threads::{for_each_band, for_each_band_pair};
 use crate::element::Real;
 use crate::{CodesRef, Element, MatMut, MatRef, Signs};
@@ -88,50 +88,49 @@ pub(crate) fn products<X: Element>(
     rows: (usize, usize),
     scales: (f64, f64),
 ) -> [f64; 3] {
-    compiled(isa, RowProducts { x, rows, scales })
+    let mut sums = [[0.0; LANES]; 3];
+    let (mut left, mut right) = (Part::default(), Part::default());
+    for first in (0..x.cols()).step_by(AT_ONCE) {
+        let left = left.of(isa, x, (rows.0, first), scales.0);
+        let right = right.of(isa, x, (rows.1, first), scales.1);
+        compiled(isa, AddProducts { left, right, sums: &mut sums });
+    }
+    sums.map(|lanes| lanes.into_iter().sum())
 }
 
-struct RowProducts<'a, X> {
-    x: MatRef<'a, X>,
-    rows: (usize, usize),
-    scales: (f64, f64),
+/// Adds the products and the squares of elements, each to the sum of its lane.
+struct AddProducts<'a, R> {
+    left: &'a [R],
+    right: &'a [R],
+    sums: &'a mut [[f64; LANES]; 3],
 }
 
-impl<X: Element> Loops for RowProducts<'_, X> {
-    type Output = [f64; 3];
+impl<R: Real> Loops for AddProducts<'_, R> {
+    type Output = ();
 
     #[inline(always)]
-    fn run<M: Machine>(self, machine: M) -> [f64; 3] {
-        let Self { x, rows, scales } = self;
-        let mut sums = [[0.0; LANES]; 3];
-        let mut left = Part::default();
-        let mut right = Part::default();
-        for first in (0..x.cols()).step_by(AT_ONCE) {
-            let left = left.of(machine, x, (rows.0, first), scales.0).as_chunks().0;
-            let right = right.of(machine, x, (rows.1, first), scales.1).as_chunks().0;
-            add_products(left, right, &mut sums);
+    fn run(self) {
+        let (left, left_rest) = self.left.as_chunks();
+        let (right, right_rest) = self.right.as_chunks();
+        let [mut dots, mut lefts, mut rights] = *self.sums;
+        let mut add = [[R::default(); LANES]; 2];
+        add[0][..left_rest.len()].copy_from_slice(left_rest);
+        add[1][..right_rest.len()].copy_from_slice(right_rest);
+        // Zeros behind the last elements add nothing.
+        let rest = (!left_rest.is_empty()).then_some((&add[0], &add[1]));
+        for (left, right) in left.iter().zip(right).chain(rest) {
+            for n in 0..LANES {
+                let (left, right) = (left[n].to_f64(), right[n].to_f64());
+                dots[n] += left * right;
+                lefts[n] += left * left;
+                rights[n] += right * right;
+            }
         }
-        sums.map(|lanes| lanes.into_iter().sum())
+        *self.sums = [dots, lefts, rights];
     }
 }
 
-#[inline(always)]
-fn add_products<R: Real>(
-    left: &[[R; LANES]],
-    right: &[[R; LANES]],
-    [dots, lefts, rights]: &mut [[f64; LANES]; 3],
-) {
-    for (left, right) in left.iter().zip(right) {
-        for n in 0..LANES {
-            let (left, right) = (left[n].to_f64(), right[n].to_f64());
-            dots[n] += left * right;
-            lefts[n] += left * left;
-            rights[n] += right * right;
-        }
-    }
-}
-
-/// Elements of a row as they are calculated with, and room to lay those side by side that are not.
+/// Elements of a row as they are calculated with, and room for those that are not so in memory.
 struct Part<X: Element> {
     values: [X::Real; AT_ONCE],
     gathered: [X; AT_ONCE],
@@ -144,16 +143,14 @@ impl<X: Element> Default for Part<X> {
 }
 
 impl<X: Element> Part<X> {
-    /// Those from row `i` and column `first` on, times a power of two; then zeros up to a multiple of
-    /// the lanes.
-    #[inline(always)]
-    fn of<M: Machine>(
-        &mut self,
-        machine: M,
-        x: MatRef<'_, X>,
+    /// Those from row `i` and column `first` on, times a power of two.
+    fn of<'a>(
+        &'a mut self,
+        isa: Detected,
+        x: MatRef<'a, X>,
         (i, first): (usize, usize),
         scale: f64,
-    ) -> &[X::Real] {
+    ) -> &'a [X::Real] {
         let layout = x.layout();
         let len = AT_ONCE.min(layout.cols() - first);
         let data = &x.into_data()[i * layout.row_stride() + first * layout.col_stride()..];
@@ -165,14 +162,14 @@ impl<X: Element> Part<X> {
             }
             &self.gathered[..len]
         };
-        machine.widen(elements, &mut self.values);
-        if scale != 1.0 {
-            let scale = X::Real::of(scale);
-            self.values[..len].iter_mut().for_each(|value| *value = *value * scale);
+        if scale == 1.0 {
+            return reals(isa, elements, &mut self.values);
         }
-        let whole = len.next_multiple_of(LANES);
-        self.values[len..whole].fill(X::Real::default());
-        &self.values[..whole]
+        let scale = X::Real::of(scale);
+        for (value, element) in self.values.iter_mut().zip(elements) {
+            *value = element.widen() * scale;
+        }
+        &self.values[..len]
     }
 }
 
@@ -185,6 +182,18 @@ struct Pair {
 
 impl Pair {
     const NONE: Self = Self { codes: Products::NONE, target: 0.0 };
+
+    /// As numbers, which threads can share.
+    const NUMBERS: usize = 6;
+
+    fn to_numbers(self) -> [f64; Self::NUMBERS] {
+        let Products { dot, left, right, scales } = self.codes;
+        [dot, left, right, scales.0, scales.1, self.target]
+    }
+
+    fn of_numbers([dot, left, right, of_left, of_right, target]: [f64; Self::NUMBERS]) -> Self {
+        Self { codes: Products { dot, left, right, scales: (of_left, of_right) }, target }
+    }
 
     fn loss(&self) -> f64 {
         (self.codes.cosine() - self.target).powi(2)
@@ -257,7 +266,7 @@ pub(crate) fn cosine_with_grad<X: Element, T: Element>(
     mean_over_pairs(isa, x, Signs::Dense(b), half, |first, pairs| {
         let (left, right) = (tile_rows(upper, first, stride), tile_rows(lower, first, stride));
         let work = 2 * cols * pairs.len();
-        for_each_band_pair((left, stride), (right, stride), work, |p, left, right| {
+        for_each_band_pair(left, right, stride, work, |p, left, right| {
             let gradients = (pairs[p].of_left(weight), pairs[p].of_right(weight));
             let out = (&mut left[..cols], &mut right[..cols]);
             T::write_gradients(isa, b, (first + p, first + p + half), gradients, out);
@@ -273,34 +282,47 @@ pub(crate) fn write_gradients<T: Element>(
     gradients: (Gradient, Gradient),
     out: (&mut [T], &mut [T]),
 ) {
-    compiled(isa, Gradients { b, rows, gradients, out });
+    let (mut left, mut right) = (Part::default(), Part::default());
+    let chunks = out.0.chunks_mut(AT_ONCE).zip(out.1.chunks_mut(AT_ONCE));
+    for (n, out) in chunks.enumerate() {
+        let left = left.of(isa, b, (rows.0, n * AT_ONCE), 1.0);
+        let right = right.of(isa, b, (rows.1, n * AT_ONCE), 1.0);
+        write_gradient(isa, gradients.0, left, right, out.0);
+        write_gradient(isa, gradients.1, right, left, out.1);
+    }
 }
 
-struct Gradients<'a, T> {
-    b: MatRef<'a, T>,
-    rows: (usize, usize),
-    gradients: (Gradient, Gradient),
-    out: (&'a mut [T], &'a mut [T]),
+fn write_gradient<T: Element>(
+    isa: Detected,
+    gradient: Gradient,
+    own: &[T::Real],
+    other: &[T::Real],
+    out: &mut [T],
+) {
+    if size_of::<T>() == size_of::<T::Real>() {
+        // The same type.
+        let out = bytemuck::cast_slice_mut(out);
+        return compiled(isa, WriteGradient { gradient, own, other, out });
+    }
+    for ((out, own), other) in out.iter_mut().zip(own).zip(other) {
+        *out = T::from_f64(gradient.at(own.to_f64(), other.to_f64()));
+    }
 }
 
-impl<T: Element> Loops for Gradients<'_, T> {
+struct WriteGradient<'a, R> {
+    gradient: Gradient,
+    own: &'a [R],
+    other: &'a [R],
+    out: &'a mut [R],
+}
+
+impl<R: Real> Loops for WriteGradient<'_, R> {
     type Output = ();
 
     #[inline(always)]
-    fn run<M: Machine>(self, machine: M) {
-        let Self { b, rows, gradients, out } = self;
-        let mut left = Part::default();
-        let mut right = Part::default();
-        let chunks = out.0.chunks_mut(AT_ONCE).zip(out.1.chunks_mut(AT_ONCE));
-        for (n, out) in chunks.enumerate() {
-            let left = left.of(machine, b, (rows.0, n * AT_ONCE), 1.0);
-            let right = right.of(machine, b, (rows.1, n * AT_ONCE), 1.0);
-            for ((out, left), right) in out.0.iter_mut().zip(left).zip(right) {
-                *out = T::from_f64(gradients.0.at(left.to_f64(), right.to_f64()));
-            }
-            for ((out, left), right) in out.1.iter_mut().zip(left).zip(right) {
-                *out = T::from_f64(gradients.1.at(right.to_f64(), left.to_f64()));
-            }
+    fn run(self) {
+        for ((out, own), other) in self.out.iter_mut().zip(self.own).zip(self.other) {
+            *out = R::of(self.gradient.at(own.to_f64(), other.to_f64()));
         }
     }
 }
@@ -346,7 +368,7 @@ pub(crate) fn cosine_packed_backward<T: Element>(
         alone.zip(bits).for_each(|(u, bit)| one(u, bit, gradients(0.0)));
     }
     let (upper, lower, stride) = halves(u);
-    for_each_band_pair((upper, stride), (lower, stride), rows * cols, |p, left, right| {
+    for_each_band_pair(upper, lower, stride, rows * cols, |p, left, right| {
         let bits = codes.row_bits(p).zip(codes.row_bits(p + half));
         let elements = left[..cols].iter_mut().zip(&mut right[..cols]);
         let gradients = [gradients(slopes[2 * p]), gradients(slopes[2 * p + 1])];
@@ -383,17 +405,21 @@ fn mean_over_pairs<X: Element, T: Element>(
     half: usize,
     mut each_tile: impl FnMut(usize, &[Pair]),
 ) -> f64 {
-    let mut tile = [Pair::NONE; TILE];
+    let mut numbers = [[0.0; Pair::NUMBERS]; TILE];
+    let mut pairs = [Pair::NONE; TILE];
     let mut sum = 0.0;
     for first in (0..half).step_by(TILE) {
-        let pairs = &mut tile[..TILE.min(half - first)];
-        let work = pairs.len() * 2 * (x.cols() + b.cols());
-        for_each_band(pairs, 1, work, |p, pair| {
+        let len = TILE.min(half - first);
+        let (numbers, pairs) = (&mut numbers[..len], &mut pairs[..len]);
+        for_each_band(numbers, 1, len * 2 * (x.cols() + b.cols()), |p, numbers| {
             let (i, k) = (first + p, first + p + half);
             let target = Products::of(isa, x, i, k).cosine();
-            pair[0] = Pair { codes: Products::of_signs(isa, &b, i, k), target };
+            numbers[0] = Pair { codes: Products::of_signs(isa, &b, i, k), target }.to_numbers();
         });
-        sum = pairs.iter().fold(sum, |sum, pair| sum + pair.loss());
+        for (pair, &numbers) in pairs.iter_mut().zip(&*numbers) {
+            *pair = Pair::of_numbers(numbers);
+            sum += pair.loss();
+        }
         each_tile(first, pairs);
     }
     if half == 0 { 0.0 } else { sum / half as f64 }

@@ -1,7 +1,7 @@
 //! `tanh(beta u)` and its gradient on the CPU.
 
-use super::blocks::{self, Map};
-use super::simd::{Detected, Machine};
+use super::blocks::{self, Write};
+use super::simd::{Detected, Loops, Narrow, Widen, compiled, reals};
 use super::threads;
 use crate::element::Real;
 use crate::ops::copy_into;
@@ -9,11 +9,28 @@ use crate::{Element, MatMut, MatRef};
 use bytemuck::{cast_slice, cast_slice_mut};
 
 /// Elements of 16 bits that are calculated with at a time.
-const AT_ONCE: usize = 256;
+const AT_ONCE: usize = 512;
 
 pub(crate) fn forward<T: Element>(isa: Detected, u: MatRef<'_, T>, beta: f64, out: MatMut<'_, T>) {
     let beta = T::Real::of(beta);
-    blocks::map(isa, u, out, Each(Forward { twice_beta: beta + beta }));
+    let twice_beta = beta + beta;
+    blocks::map(isa, u, out, Write::Anew, &|_, u, out| {
+        if size_of::<T>() == size_of::<T::Real>() {
+            // The same type.
+            let (u, y) = (cast_slice(u), cast_slice_mut(out));
+            return compiled(isa, Forward { twice_beta, u, y });
+        }
+        let (mut values, mut results) = buffers::<T::Real>();
+        for (u, out) in u.chunks(AT_ONCE).zip(out.chunks_mut(AT_ONCE)) {
+            let (u, y) = (reals(isa, u, &mut values), &mut results[..u.len()]);
+            compiled(isa, Forward { twice_beta, u, y: &mut *y });
+            Narrow { from: y, to: out }.run_on(isa);
+        }
+    });
+}
+
+fn buffers<R: Real>() -> ([R; AT_ONCE], [R; AT_ONCE]) {
+    ([R::default(); AT_ONCE], [R::default(); AT_ONCE])
 }
 
 /// Of `grad` or, if that is none, in place.
@@ -24,8 +41,7 @@ pub(crate) fn backward<T: Element>(
     grad: Option<MatRef<'_, T>>,
     out: MatMut<'_, T>,
 ) {
-    let step = Each(Backward { beta: T::Real::of(beta) });
-    let Some(grad) = grad else { return blocks::map(isa, u, out, step) };
+    let Some(grad) = grad else { return backward_in_place(isa, u, T::Real::of(beta), out) };
     let layout = out.layout();
     if layout.is_empty() {
         return;
@@ -39,77 +55,66 @@ pub(crate) fn backward<T: Element>(
         let out = MatMut::with_row_stride(out, height, layout.cols(), stride);
         let mut out = out.expect("rows of the output");
         copy_into(blocks::rows_of(grad, rows.clone()), out.reborrow());
-        blocks::map(isa, blocks::rows_of(u, rows), out, step);
+        backward_in_place(isa, blocks::rows_of(u, rows), T::Real::of(beta), out);
     }
 }
 
-/// What becomes of an element of the output.
-trait Step<R>: Copy + Send + Sync {
-    /// Whether what is there matters.
-    const IN_PLACE: bool;
-    fn step(self, u: R, there: R) -> R;
-}
-
-#[derive(Clone, Copy)]
-struct Forward<R> {
-    twice_beta: R,
-}
-
-impl<R: Real> Step<R> for Forward<R> {
-    const IN_PLACE: bool = false;
-
-    #[inline(always)]
-    fn step(self, u: R, _: R) -> R {
-        (self.twice_beta * u).tanh_of_half()
-    }
-}
-
-#[derive(Clone, Copy)]
-struct Backward<R> {
-    beta: R,
-}
-
-impl<R: Real> Step<R> for Backward<R> {
-    const IN_PLACE: bool = true;
-
-    #[inline(always)]
-    fn step(self, u: R, grad: R) -> R {
-        let beta = self.beta;
-        let y = ((beta + beta) * u).tanh_of_half();
-        grad * (beta * (R::ONE - y * y))
-    }
-}
-
-/// A step for each element.
-#[derive(Clone, Copy)]
-struct Each<S>(S);
-
-impl<T: Element, S: Step<T::Real>> Map<T, T> for Each<S> {
-    const ANY_COLUMN: bool = true;
-    const IN_PLACE: bool = S::IN_PLACE;
-
-    #[inline(always)]
-    fn map<M: Machine>(self, machine: M, _: usize, u: &[T], out: &mut [T]) {
+fn backward_in_place<T: Element>(
+    isa: Detected,
+    u: MatRef<'_, T>,
+    beta: T::Real,
+    grad: MatMut<'_, T>,
+) {
+    blocks::map(isa, u, grad, Write::InPlace, &|_, u, grad| {
         if size_of::<T>() == size_of::<T::Real>() {
             // The same type.
-            let (u, out) = (cast_slice(u), cast_slice_mut::<T, T::Real>(out));
-            for (out, &u) in out.iter_mut().zip(u) {
-                *out = self.0.step(u, *out);
-            }
-            return;
+            let (u, grad) = (cast_slice(u), cast_slice_mut(grad));
+            return compiled(isa, Backward { beta, u, grad });
         }
-        let mut values = [T::Real::default(); AT_ONCE];
-        let mut results = [T::Real::default(); AT_ONCE];
-        for (u, out) in u.chunks(AT_ONCE).zip(out.chunks_mut(AT_ONCE)) {
-            let (values, results) = (&mut values[..u.len()], &mut results[..u.len()]);
-            machine.widen(u, values);
-            if S::IN_PLACE {
-                machine.widen(out, results);
-            }
-            for (result, &mut value) in results.iter_mut().zip(values) {
-                *result = self.0.step(value, *result);
-            }
-            machine.narrow(results, out);
+        let (mut values, mut results) = buffers::<T::Real>();
+        for (u, out) in u.chunks(AT_ONCE).zip(grad.chunks_mut(AT_ONCE)) {
+            let grad = &mut results[..u.len()];
+            Widen { from: out, to: &mut *grad }.run_on(isa);
+            let u = reals(isa, u, &mut values);
+            compiled(isa, Backward { beta, u, grad: &mut *grad });
+            Narrow { from: grad, to: out }.run_on(isa);
+        }
+    });
+}
+
+struct Forward<'a, R> {
+    twice_beta: R,
+    u: &'a [R],
+    y: &'a mut [R],
+}
+
+impl<R: Real> Loops for Forward<'_, R> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        for (y, &u) in self.y.iter_mut().zip(self.u) {
+            *y = (self.twice_beta * u).tanh_of_half();
+        }
+    }
+}
+
+/// In place.
+struct Backward<'a, R> {
+    beta: R,
+    u: &'a [R],
+    grad: &'a mut [R],
+}
+
+impl<R: Real> Loops for Backward<'_, R> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let beta = self.beta;
+        for (grad, &u) in self.grad.iter_mut().zip(self.u) {
+            let y = ((beta + beta) * u).tanh_of_half();
+            *grad = *grad * (beta * (R::ONE - y * y));
         }
     }
 }

@@ -107,8 +107,8 @@ pub(crate) fn for_each_query(
     for first in (0..queries.rows()).step_by(together.max(1)) {
         let wave = &mut wave[..together.min(queries.rows() - first)];
         let work = wave.len().saturating_mul(items);
-        for_each_chunk(wave, 1, work, |at, query| {
-            let (q, query) = (first + at, &mut query[0]);
+        threads::for_each_item(wave, work, &|at, query| {
+            let q = first + at;
             query.fill(queries.row(q), database, |i| is_relevant(q, i));
             query.value = measure(query);
         });

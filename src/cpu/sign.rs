@@ -1,12 +1,16 @@
-//! Sign on the CPU: one comparison an element, packed 64 at a time.
+//! Sign on the CPU: one comparison an element.
 
-use super::blocks::{self, Block, Map};
-use super::codes::Counts;
+use super::blocks::{self, Write};
+use super::codes::{Counts, signs_of_bits};
 use super::pull::{self, Target};
-use super::simd::{Detected, Loops, Machine, Rows, compiled};
+use super::simd::{Detected, Loops, Pack, Positive, Rows, Shifted, Unpack, compiled};
 use super::threads;
 use crate::codes::{WORD_BITS, words_per_row};
 use crate::{CodesMut, Element, MatMut, MatRef, Outputs};
+use bytemuck::{Pod, cast, cast_slice, cast_slice_mut};
+
+/// Columns whose bits wait on the stack, in words.
+const WORDS: usize = 16;
 
 pub(crate) fn forward<T: Element>(
     isa: Detected,
@@ -15,12 +19,27 @@ pub(crate) fn forward<T: Element>(
     out: Outputs<'_, T>,
 ) {
     let Outputs { dense, dense_i8, codes, counts } = out;
-    let (one, minus) = (T::plus_or_minus_one(true), T::plus_or_minus_one(false));
     if let Some(dense) = dense {
-        write(isa, u, shift, dense, (one, minus));
+        match shift {
+            None => write(isa, u, dense, signs::<T>()),
+            Some(_) => write_bits(isa, u, shift, dense, &|words, to| {
+                let [one, _] = signs::<T>();
+                Unpack::<T::Small> { words, to: cast_slice_mut(to), one }.run_on(isa);
+            }),
+        }
     }
     if let Some(dense) = dense_i8 {
-        write(isa, u, shift, dense, (1, -1));
+        match shift {
+            None => write(isa, u, dense, [1i8, -1]),
+            Some(_) => write_bits(isa, u, shift, dense, &|words, to| {
+                let (whole, rest) = to.as_chunks_mut::<8>();
+                let (bytes, last) = cast_slice::<u64, u8>(words).split_at(whole.len());
+                whole.iter_mut().zip(bytes).for_each(|(to, &bits)| *to = signs_of_bits(bits));
+                if let Some(&bits) = last.first() {
+                    rest.copy_from_slice(&signs_of_bits(bits)[..rest.len()]);
+                }
+            }),
+        }
     }
     if let Some(codes) = codes {
         pack(isa, u, shift, codes);
@@ -43,93 +62,78 @@ pub(crate) fn backward<T: Element>(
     pull::backward(isa, u, b, grad, out, coefficient);
 }
 
-fn write<T: Element, O: bytemuck::Pod + Default + Send + Sync>(
+/// The bits of +1 and -1.
+fn signs<T: Element>() -> [T::Small; 2] {
+    [true, false].map(|one| cast(T::plus_or_minus_one(one)))
+}
+
+/// Writes one of two values for each element.
+fn write<T: Element, O: Pod + Default + Send, S: Pod + Sync>(
+    isa: Detected,
+    u: MatRef<'_, T>,
+    out: MatMut<'_, O>,
+    [one, minus]: [S; 2],
+) {
+    let infinity = cast(T::from_f64(f64::INFINITY));
+    blocks::map(isa, u, out, Write::Anew, &|_, u, out| {
+        let (u, out) = (cast_slice::<T, T::Small>(u), cast_slice_mut(out));
+        compiled(isa, Signs { u, out, infinity, one, minus });
+    });
+}
+
+/// One of two values for the bits of floats as integers. Those of NaN lie above infinity.
+struct Signs<'a, K, S> {
+    u: &'a [K],
+    out: &'a mut [S],
+    infinity: K,
+    one: S,
+    minus: S,
+}
+
+impl<K: Copy + Default + Ord, S: Copy> Loops for Signs<'_, K, S> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let Self { u, out, infinity, one, minus } = self;
+        for (out, &u) in out.iter_mut().zip(u) {
+            *out = if u > K::default() && u <= infinity { one } else { minus };
+        }
+    }
+}
+
+/// Writes rows of which `unpack` gets the bits.
+fn write_bits<T: Element, O: bytemuck::Pod + Default + Send>(
     isa: Detected,
     u: MatRef<'_, T>,
     shift: Option<&[T]>,
     out: MatMut<'_, O>,
-    (one, minus): (O, O),
+    unpack: &(dyn Fn(&[u64], &mut [O]) + Sync),
+) {
+    blocks::map_by_columns(isa, u, out, Write::Anew, &|first, u, out| {
+        let mut words = [0; WORDS];
+        let parts = u.chunks(WORDS * WORD_BITS).zip(out.chunks_mut(WORDS * WORD_BITS));
+        for (n, (u, out)) in parts.enumerate() {
+            let words = &mut words[..words_per_row(u.len())];
+            let shift = shift.map(|t| &t[first + n * WORDS * WORD_BITS..]);
+            let stride = words.len();
+            pack_rows(isa, Rows::new(u, (1, u.len()), u.len()), shift, words, stride);
+            unpack(words, out);
+        }
+    });
+}
+
+/// Rows as words of bits, `stride` words apart; `shift` of their columns.
+fn pack_rows<T: Element>(
+    isa: Detected,
+    u: Rows<'_, T>,
+    shift: Option<&[T]>,
+    words: &mut [u64],
+    stride: usize,
 ) {
     match shift {
-        None => blocks::map(isa, u, out, Signs { one, minus }),
-        Some(shift) => blocks::map(isa, u, out, ShiftedSigns { shift, one, minus }),
-    }
-}
-
-#[derive(Clone, Copy)]
-struct Signs<O> {
-    one: O,
-    minus: O,
-}
-
-impl<T: Element, O: Copy + Send + Sync> Map<T, O> for Signs<O> {
-    const ANY_COLUMN: bool = true;
-
-    #[inline(always)]
-    fn map<M: Machine>(self, _: M, _: usize, u: &[T], out: &mut [O]) {
-        for (b, u) in out.iter_mut().zip(u) {
-            *b = if u.above_zero() { self.one } else { self.minus };
-        }
-    }
-}
-
-#[derive(Clone, Copy)]
-struct ShiftedSigns<'a, T, O> {
-    shift: &'a [T],
-    one: O,
-    minus: O,
-}
-
-impl<T: Element, O: Copy + Send + Sync> Map<T, O> for ShiftedSigns<'_, T, O> {
-    const ANY_COLUMN: bool = false;
-
-    #[inline(always)]
-    fn map<M: Machine>(self, machine: M, first: usize, u: &[T], out: &mut [O]) {
-        let mut both = Compared::default();
-        let shift = &self.shift[first..];
-        let parts = u.chunks(WORD_BITS).zip(shift.chunks(WORD_BITS));
-        for ((u, t), out) in parts.zip(out.chunks_mut(WORD_BITS)) {
-            let (u, cut) = both.of(machine, u, t);
-            for (b, (u, cut)) in out.iter_mut().zip(u.iter().zip(cut)) {
-                *b = if u > cut { self.one } else { self.minus };
-            }
-        }
-    }
-}
-
-/// `u` and `-t`, which are compared: exact, unlike `u + t > 0`.
-struct Compared<R> {
-    u: [R; WORD_BITS],
-    cut: [R; WORD_BITS],
-}
-
-impl<R: Default + Copy> Default for Compared<R> {
-    fn default() -> Self {
-        Self { u: [R::default(); WORD_BITS], cut: [R::default(); WORD_BITS] }
-    }
-}
-
-impl<R> Compared<R> {
-    /// Of up to 64 elements.
-    #[inline(always)]
-    fn of<T: Element<Real = R>, M: Machine>(&mut self, machine: M, u: &[T], t: &[T]) -> (&[R], &[R])
-    where
-        R: crate::element::Real,
-    {
-        let (wide, cut) = (&mut self.u[..u.len()], &mut self.cut[..u.len()]);
-        machine.widen(u, wide);
-        machine.widen(&t[..u.len()], cut);
-        cut.iter_mut().for_each(|cut| *cut = -*cut);
-        (wide, cut)
-    }
-}
-
-/// Which of up to 64 elements of a row are +1, a bit each; the first one's column is `first`.
-#[inline(always)]
-fn ones<T: Element, M: Machine>(machine: M, u: &[T], shift: Option<&[T]>, first: usize) -> u64 {
-    match shift {
-        None => machine.positive(u),
-        Some(shift) => machine.above(u, &shift[first..][..u.len()]),
+        None => Pack { u, ones: Positive, words, stride }.run_on(isa),
+        Some(t) => Pack { u, ones: Shifted(t), words, stride }.run_on(isa),
     }
 }
 
@@ -141,101 +145,54 @@ fn pack<T: Element>(isa: Detected, u: MatRef<'_, T>, shift: Option<&[T]>, codes:
     let band = (blocks::BAND / bits).max(1);
     threads::for_each_band(codes.into_words(), band * width, rows * bits, |n, words| {
         let u = blocks::rows_of(u, n * band..rows.min((n + 1) * band));
-        compiled(isa, Pack { u, shift, words, width });
+        blocks::for_each(u, 0..bits, &mut |(i, j), u| {
+            let words = &mut words[i * width + j / WORD_BITS..];
+            pack_rows(isa, u, shift.map(|t| &t[j..]), words, width);
+        });
     });
-}
-
-/// Rows as words of bits, `width` a row.
-struct Pack<'a, T> {
-    u: MatRef<'a, T>,
-    shift: Option<&'a [T]>,
-    words: &'a mut [u64],
-    width: usize,
-}
-
-impl<T: Element> Loops for Pack<'_, T> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<M: Machine>(mut self, machine: M) {
-        blocks::for_each(machine, self.u, 0..self.u.cols(), &mut self);
-    }
-}
-
-impl<T: Element> Block<T> for Pack<'_, T> {
-    #[inline(always)]
-    fn block<M: Machine>(&mut self, machine: M, (i, j): (usize, usize), u: Rows<'_, T>) {
-        for (u, words) in u.iter().zip(self.words[i * self.width..].chunks_mut(self.width)) {
-            let words = &mut words[j / WORD_BITS..];
-            // Of a length that the compiler knows.
-            let (whole, rest) = u.as_chunks::<WORD_BITS>();
-            for (n, (u, word)) in whole.iter().zip(&mut *words).enumerate() {
-                *word = ones(machine, u, self.shift, j + n * WORD_BITS).to_le();
-            }
-            if !rest.is_empty() {
-                let first = j + whole.len() * WORD_BITS;
-                words[whole.len()] = ones(machine, rest, self.shift, first).to_le();
-            }
-        }
-    }
 }
 
 /// Ones of each column.
 fn count<T: Element>(isa: Detected, u: MatRef<'_, T>, shift: Option<&[T]>, counts: &mut [u32]) {
     let work = u.rows() * counts.len();
     let part = threads::columns_of_a_part(counts.len(), work).next_multiple_of(WORD_BITS);
-    let part = part.min(WORDS * WORD_BITS);
+    let part = part.min(TOGETHER * WORD_BITS);
     threads::for_each_band(counts, part, work, |n, counts| {
         counts.fill(0);
-        compiled(isa, Count { u, shift, first: n * part, counts });
+        let first = n * part;
+        blocks::for_each(u, first..first + counts.len(), &mut |(_, j), u| {
+            let mut of_words = [const { Counts::new() }; TOGETHER];
+            let of_words = &mut of_words[..words_per_row(u.cols())];
+            for i in (0..u.len()).step_by(Counts::ROWS) {
+                let rows = u.range(i..u.len().min(i + Counts::ROWS));
+                let mut words = [0; Counts::ROWS * TOGETHER];
+                let width = of_words.len();
+                pack_rows(isa, rows, shift.map(|t| &t[j..]), &mut words, width);
+                count_words(of_words, &words);
+            }
+            end_counts(of_words, &mut counts[j - first..]);
+        });
     });
 }
 
 /// Words of bits that are counted together.
-const WORDS: usize = 4;
+const TOGETHER: usize = 4;
 
-/// Columns of up to as many words.
-struct Count<'a, T> {
-    u: MatRef<'a, T>,
-    shift: Option<&'a [T]>,
-    first: usize,
-    counts: &'a mut [u32],
-}
-
-impl<T: Element> Loops for Count<'_, T> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<M: Machine>(mut self, machine: M) {
-        let columns = self.first..self.first + self.counts.len();
-        blocks::for_each(machine, self.u, columns, &mut self);
+/// Counts rows of words.
+fn count_words(of_words: &mut [Counts], words: &[u64; Counts::ROWS * TOGETHER]) {
+    let width = of_words.len();
+    for (w, counts) in of_words.iter_mut().enumerate() {
+        let mut column = [0; Counts::ROWS];
+        for (word, row) in column.iter_mut().zip(words.chunks(width)) {
+            *word = u64::from_le(row[w]);
+        }
+        counts.add(column);
     }
 }
 
-impl<T: Element> Block<T> for Count<'_, T> {
-    #[inline(always)]
-    fn block<M: Machine>(&mut self, machine: M, (_, j): (usize, usize), u: Rows<'_, T>) {
-        let mut counts = [const { Counts::new() }; WORDS];
-        for first in (0..u.len()).step_by(Counts::ROWS) {
-            let mut words = [[0; Counts::ROWS]; WORDS];
-            let rows = u.range(first..u.len().min(first + Counts::ROWS));
-            for (i, u) in rows.iter().enumerate() {
-                for (n, (u, words)) in u.chunks(WORD_BITS).zip(&mut words).enumerate() {
-                    words[i] = ones(machine, u, self.shift, j + n * WORD_BITS);
-                }
-            }
-            for (counts, words) in counts.iter_mut().zip(words).take(u.cols().div_ceil(WORD_BITS)) {
-                counts.add(words);
-            }
-        }
-        for (n, counts) in counts.into_iter().enumerate() {
-            let first = j - self.first + n * WORD_BITS;
-            counts.end(|bit, ones| {
-                // Bits without a column are 0.
-                if ones > 0 {
-                    self.counts[first + bit] += ones;
-                }
-            });
-        }
+/// Adds what was counted, bits of pads left out.
+fn end_counts(of_words: &mut [Counts], counts: &mut [u32]) {
+    for (of_word, counts) in of_words.iter_mut().zip(counts.chunks_mut(WORD_BITS)) {
+        counts.iter_mut().zip(of_word.end()).for_each(|(count, ones)| *count += ones);
     }
 }

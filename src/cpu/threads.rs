@@ -1,6 +1,9 @@
 //! The only place that knows whether there is more than one thread.
 
 use crate::MatMut;
+use bytemuck::Pod;
+#[cfg(feature = "rayon")]
+use bytemuck::cast_slice_mut;
 #[cfg(feature = "rayon")]
 use rayon::prelude::*;
 
@@ -73,39 +76,57 @@ pub(crate) fn join(a: impl FnOnce() + Send, b: impl FnOnce() + Send) {
     }
 }
 
+/// Calls `f(i, item)` for each item. `work` is the number of elements that all calls together touch.
+pub(crate) fn for_each_item<T: Send>(
+    items: &mut [T],
+    work: usize,
+    f: &(dyn Fn(usize, &mut T) + Sync),
+) {
+    #[cfg(feature = "rayon")]
+    if work >= PARALLEL_FROM && has_pool() {
+        return items.par_iter_mut().enumerate().for_each(|(i, item)| f(i, item));
+    }
+    let _ = work;
+    items.iter_mut().enumerate().for_each(|(i, item)| f(i, item));
+}
+
 /// Calls `f(i, chunk)` for the `i`-th run of `size` elements of `data`, the last one possibly
 /// shorter. `work` is the number of elements that all calls together touch.
-pub(crate) fn for_each_chunk<T: Send>(
+pub(crate) fn for_each_chunk<T: Pod>(
     data: &mut [T],
     size: usize,
     work: usize,
     f: impl Fn(usize, &mut [T]) + Send + Sync,
 ) {
-    let size = size.max(1);
     #[cfg(feature = "rayon")]
     if work >= PARALLEL_FROM && has_pool() {
         return share(data, size, &f);
     }
     let _ = work;
-    data.chunks_mut(size).enumerate().for_each(|(i, chunk)| f(i, chunk));
-}
-
-/// Calls `f` for each chunk, on all threads. Compiled once for each type, not once for each loop:
-/// what rayon puts around a loop is many times as large as the loops here, and every program that
-/// links this crate compiles it again.
-#[cfg(feature = "rayon")]
-fn share<T: Send>(data: &mut [T], size: usize, f: &(dyn Fn(usize, &mut [T]) + Sync)) {
-    data.par_chunks_mut(size).enumerate().for_each(|(i, chunk)| f(i, chunk));
+    data.chunks_mut(size.max(1)).enumerate().for_each(|(i, chunk)| f(i, chunk));
 }
 
 /// Like [`for_each_chunk`] where an element takes as little time as in Bi-half.
-pub(crate) fn for_each_band<T: Send>(
+pub(crate) fn for_each_band<T: Pod>(
     data: &mut [T],
     size: usize,
     work: usize,
     f: impl Fn(usize, &mut [T]) + Send + Sync,
 ) {
     for_each_chunk(data, size, if parts(work) == 1 { 0 } else { work }, f);
+}
+
+/// Calls `f` for each chunk, on all threads. Chunks are shared as bytes: what rayon puts around a loop is
+/// many times as large as the loops here, and so is compiled once.
+#[cfg(feature = "rayon")]
+fn share<T: Pod>(data: &mut [T], size: usize, f: &(dyn Fn(usize, &mut [T]) + Sync)) {
+    let size = size.max(1) * size_of::<T>();
+    share_bytes(cast_slice_mut(data), size, &|i, chunk| f(i, cast_slice_mut(chunk)));
+}
+
+#[cfg(feature = "rayon")]
+fn share_bytes(data: &mut [u8], size: usize, f: &(dyn Fn(usize, &mut [u8]) + Sync)) {
+    data.par_chunks_mut(size).enumerate().for_each(|(i, chunk)| f(i, chunk));
 }
 
 /// How many of `cols` columns are one thread's at a time, where threads share columns.
@@ -116,39 +137,38 @@ pub(crate) fn columns_of_a_part(cols: usize, work: usize) -> usize {
 }
 
 /// Like [`for_each_band`] over two buffers in step.
-pub(crate) fn for_each_band_pair<T: Send, U: Send>(
-    (left, left_size): (&mut [T], usize),
-    (right, right_size): (&mut [U], usize),
+pub(crate) fn for_each_band_pair<T: Pod>(
+    left: &mut [T],
+    right: &mut [T],
+    size: usize,
     work: usize,
-    f: impl Fn(usize, &mut [T], &mut [U]) + Send + Sync,
+    f: impl Fn(usize, &mut [T], &mut [T]) + Send + Sync,
 ) {
-    let (left_size, right_size) = (left_size.max(1), right_size.max(1));
     #[cfg(feature = "rayon")]
     if parts(work) > 1 {
-        return share_pairs((left, left_size), (right, right_size), &f);
+        let size = size.max(1) * size_of::<T>();
+        let (left, right) = (cast_slice_mut(left), cast_slice_mut(right));
+        return share_pairs_of_bytes(left, right, size, &|i, left, right| {
+            f(i, cast_slice_mut(left), cast_slice_mut(right));
+        });
     }
     let _ = work;
-    let pairs = left.chunks_mut(left_size).zip(right.chunks_mut(right_size));
+    let pairs = left.chunks_mut(size.max(1)).zip(right.chunks_mut(size.max(1)));
     pairs.enumerate().for_each(|(i, (l, r))| f(i, l, r));
 }
 
 /// What is called with the `i`-th chunks of two buffers.
 #[cfg(feature = "rayon")]
-type OnPair<'a, T, U> = dyn Fn(usize, &mut [T], &mut [U]) + Sync + 'a;
+type OnPair<'a> = dyn Fn(usize, &mut [u8], &mut [u8]) + Sync + 'a;
 
-/// Like [`share`] over two buffers in step.
 #[cfg(feature = "rayon")]
-fn share_pairs<T: Send, U: Send>(
-    (left, left_size): (&mut [T], usize),
-    (right, right_size): (&mut [U], usize),
-    f: &OnPair<'_, T, U>,
-) {
-    let pairs = left.par_chunks_mut(left_size).zip(right.par_chunks_mut(right_size));
+fn share_pairs_of_bytes(left: &mut [u8], right: &mut [u8], size: usize, f: &OnPair<'_>) {
+    let pairs = left.par_chunks_mut(size).zip(right.par_chunks_mut(size));
     pairs.enumerate().for_each(|(i, (l, r))| f(i, l, r));
 }
 
 /// Calls `f(i, row)` for each row of `out`.
-pub(crate) fn for_each_row<T: Send>(out: MatMut<'_, T>, f: impl Fn(usize, &mut [T]) + Send + Sync) {
+pub(crate) fn for_each_row<T: Pod>(out: MatMut<'_, T>, f: impl Fn(usize, &mut [T]) + Send + Sync) {
     let layout = out.layout();
     if layout.is_empty() {
         return;

@@ -85,7 +85,7 @@ pub fn p_plus_into(codes: CodesRef<'_>, p: &mut [f64]) -> Result<()> {
 
 fn write_p_plus(codes: CodesRef<'_>, p: &mut [f64]) {
     p.fill(0.0);
-    cpu::codes::for_each_count(codes, |j, ones| p[j] += f64::from(ones));
+    cpu::codes::for_each_count(codes, &mut |j, ones| p[j] += f64::from(ones));
     p.iter_mut().for_each(|n| *n /= codes.rows() as f64);
 }
 
@@ -132,7 +132,7 @@ pub fn mean_abs_correlation(codes: CodesRef<'_>) -> Result<Option<f64>> {
     let isa = cpu::simd::detected()?;
     let words = rows.div_ceil(WORD_BITS);
     let mut columns = allocate((bits, words), 0u64)?;
-    cpu::correlation::transpose(isa, codes, &mut columns);
+    cpu::correlation::transpose(codes, &mut columns);
     let counts = ones(codes)?;
     let m = rows as f64;
     // M^2 times the variance of each bit.

@@ -3,6 +3,7 @@
 use super::GROUP;
 use super::compare::Compared;
 use crate::codes::words_per_row;
+use crate::cpu::codes::signs_of_bits;
 use crate::cpu::simd::{
     Cached, Columns, Isa, KeyLane, Keyed, Lane, Of, Ordered, Signed, Store, Stores, Vector,
 };
@@ -350,13 +351,4 @@ fn bytes(codes: CodesMut<'_>) -> Columns<'_, u8> {
     let (rows, row) = (codes.rows(), 8 * words_per_row(codes.bits()));
     let bytes = bytemuck::cast_slice_mut(codes.into_words());
     Columns::new(MatMut::new(bytes, rows, row).expect("rows of whole words"))
-}
-
-/// Eight bits as +1 and -1.
-#[inline(always)]
-fn signs_of_bits(bits: u8) -> [i8; 8] {
-    const EACH: u64 = 0x0101_0101_0101_0101;
-    let own = (u64::from(bits) * EACH) & 0x8040_2010_0804_0201;
-    let ones = ((own + 0x7f * EACH) >> 7) & EACH;
-    bytemuck::cast((!(ones * 0xfe)).to_le_bytes())
 }

@@ -147,7 +147,7 @@ fn groups<I: Isa, T: Element>(
     let piece = out.part(first, WORD.min(cols - first));
     let whole_lines = (cols.is_multiple_of(WORD) || cols <= GROUP) && piece.fills_lines();
     if rows * cols * size_of::<T>() >= LARGE && whole_lines {
-        past_caches(isa, |store| written.write(Stores::PastCaches(store), out));
+        past_caches(|store| written.write(Stores::PastCaches(store), out));
     } else {
         written.write(Stores::Cached, out);
     }

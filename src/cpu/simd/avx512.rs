@@ -169,12 +169,6 @@ impl Isa for Avx512 {
         // SAFETY: it touches nothing that a program can see, whatever the address.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) }
     }
-
-    #[inline(always)]
-    fn settle(self) {
-        // SAFETY: the token proves the instructions.
-        unsafe { _mm_sfence() }
-    }
 }
 
 /// Functions whose masks are vectors, of instructions whose masks are not.

@@ -124,6 +124,18 @@ impl<'a, T> Rows<'a, T> {
         Self { first: data.as_ptr(), rows, cols, stride, matrix: PhantomData }
     }
 
+    /// The same elements as those of a type of the same size.
+    #[inline(always)]
+    pub(crate) fn cast<U>(self) -> Rows<'a, U>
+    where
+        T: bytemuck::Pod,
+        U: bytemuck::Pod,
+    {
+        assert!(size_of::<T>() == size_of::<U>() && align_of::<T>() == align_of::<U>());
+        let Self { rows, cols, stride, .. } = self;
+        Rows { first: self.first.cast(), rows, cols, stride, matrix: PhantomData }
+    }
+
     /// Number of rows.
     #[inline(always)]
     pub(crate) fn len(&self) -> usize {
@@ -173,6 +185,15 @@ impl<'a, T> Rows<'a, T> {
     pub(crate) fn range(self, rows: Range<usize>) -> Self {
         assert!(rows.start <= rows.end && rows.end <= self.rows);
         Self { first: self.address(rows.start), rows: rows.len(), ..self }
+    }
+
+    /// The rows in parts of so many.
+    #[inline(always)]
+    pub(crate) fn parts(self, rows: usize) -> impl Iterator<Item = Self>
+    where
+        T: Copy,
+    {
+        (0..self.rows).step_by(rows).map(move |i| self.range(i..self.rows.min(i + rows)))
     }
 
     /// Every `step`-th row from the first on, without an incomplete step.

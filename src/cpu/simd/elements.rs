@@ -159,7 +159,7 @@ pub trait Signed<K: Lane>: Copy {
 
 /// One, given by its bits, with a sign where a mask is set.
 #[inline(always)]
-fn signs<I: Isa, V: Vector<Isa = I>>(isa: I, less: V, one: V::Lane) -> V {
+pub(super) fn signs<I: Isa, V: Vector<Isa = I>>(isa: I, less: V, one: V::Lane) -> V {
     less.and(V::splat(isa, V::Lane::MIN)).or(V::splat(isa, one))
 }
 

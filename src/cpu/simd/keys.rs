@@ -7,9 +7,12 @@
 use super::{Floats, Isa, Of, Ordered, Vector};
 use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
+use std::ops::BitOr;
 
 /// A signed integer of one column.
-pub trait Lane: bytemuck::Pod + Ord + Default + Send + Sync + std::fmt::Debug {
+pub trait Lane:
+    bytemuck::Pod + Ord + Default + BitOr<Output = Self> + Send + Sync + std::fmt::Debug
+{
     /// Its vector on an instruction set.
     type Vector<I: Isa>: Vector<Lane = Self, Isa = I, Register: Vector>;
     /// Less than any key.

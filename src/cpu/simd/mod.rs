@@ -36,7 +36,7 @@ mod columns;
 mod detect;
 mod elements;
 mod keys;
-mod machine;
+mod loops;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
@@ -57,12 +57,14 @@ pub(crate) use detect::{detected, on_detected};
 pub use elements::{FloatLane, Loads, Reals, Signed};
 pub(crate) use keys::keys_of;
 pub use keys::{KeyLane, KeyLanes, Keyed, Lane, Slotted};
-pub(crate) use machine::{Loops, Machine, compiled};
+pub(crate) use loops::{
+    Loops, Narrow, Pack, Positive, RealRoom, Shifted, Unpack, Widen, compiled, reals,
+};
 #[cfg(target_arch = "aarch64")]
 pub(crate) use neon::Neon;
 pub(crate) use room::Room;
 pub use store::Store;
-pub(crate) use store::{Cached, PastCaches, Stores, Storing, past_caches, storing};
+pub(crate) use store::{Cached, PastCaches, Stores, past_caches};
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 pub use two::Two;
 
@@ -158,9 +160,6 @@ pub trait Isa: Copy + Send + Sync + 'static {
 
     /// Asks for a cache line that will be read. Any address will do.
     fn prefetch<T>(self, address: *const T);
-
-    /// Ends stores past the caches: what follows sees them.
-    fn settle(self);
 }
 
 /// Lanes that are compared.
@@ -190,7 +189,7 @@ pub unsafe trait Ordered: Copy + Send + Sync + 'static {
     /// The same, past the caches if the places are aligned.
     ///
     /// # Safety
-    /// [`Isa::settle`] comes before anything else that reads or writes these places.
+    /// It is done within [`past_caches`], before whose end nothing else reads or writes these places.
     unsafe fn store_past_caches(self, to: &mut [Self::Lane]);
     /// Mask of the lanes that are greater than those of `other`.
     fn gt(self, other: Self) -> Self::Mask;

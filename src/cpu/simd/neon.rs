@@ -138,9 +138,6 @@ impl Isa for Neon {
                 options(nostack, preserves_flags, readonly));
         }
     }
-
-    #[inline(always)]
-    fn settle(self) {}
 }
 
 #[inline(always)]

@@ -1,6 +1,6 @@
 //! Stores through the caches or past them.
 
-use super::{Machine, Ordered};
+use super::{Detected, Isa, Job, Ordered, on_detected};
 use std::marker::PhantomData;
 
 /// How vectors are stored.
@@ -42,31 +42,52 @@ pub(crate) enum Stores<'a> {
     PastCaches(PastCaches<'a>),
 }
 
-/// Calls `work` with stores past the caches, which are done when this returns.
-pub(crate) fn past_caches<M: Machine, R>(machine: M, work: impl FnOnce(PastCaches<'_>) -> R) -> R {
-    let _settle = Settle(machine);
-    work(PastCaches(PhantomData))
-}
-
-/// Work that may store past the caches. No closure: it might not be inlined, and then not be compiled
-/// for the instruction set. `run` must be `#[inline(always)]`.
-pub(crate) trait Storing {
-    /// Does the work.
-    fn run<M: Machine>(self, machine: M, store: Option<PastCaches<'_>>);
-}
-
-/// Does work, with stores past the caches or without them; they are done when this returns.
-#[inline(always)]
-pub(crate) fn storing<M: Machine>(machine: M, past_caches: bool, work: impl Storing) {
-    let _settle = past_caches.then_some(Settle(machine));
-    work.run(machine, past_caches.then_some(PastCaches(PhantomData)));
-}
-
-/// Settles even if the work panics.
-struct Settle<M: Machine>(M);
-
-impl<M: Machine> Drop for Settle<M> {
-    fn drop(&mut self) {
-        self.0.end_stores();
+impl PastCaches<'_> {
+    /// A copy.
+    pub(crate) fn copy(self, isa: Detected, from: &[u8], to: &mut [u8]) {
+        let to = &mut to[..from.len()];
+        let (from, to) = (bytemuck::cast_slice(from), bytemuck::cast_slice_mut(to));
+        let copy = Copied { store: self, from, to };
+        on_detected!(isa, isa => isa.run(copy), portable => copy.to.copy_from_slice(copy.from));
     }
+}
+
+struct Copied<'a, 'b> {
+    store: PastCaches<'b>,
+    from: &'a [i8],
+    to: &'a mut [i8],
+}
+
+impl<I: Isa> Job<I> for Copied<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self, isa: I) {
+        let lanes = I::Rows::LANES;
+        let mut from = self.from.chunks_exact(lanes);
+        let mut to = self.to.chunks_exact_mut(lanes);
+        for (from, to) in from.by_ref().zip(to.by_ref()) {
+            self.store.store(I::Rows::load(isa, from), to);
+        }
+        to.into_remainder().copy_from_slice(from.remainder());
+    }
+}
+
+/// Calls `work` with stores past the caches, which are done when this returns.
+pub(crate) fn past_caches<R>(work: impl FnOnce(PastCaches<'_>) -> R) -> R {
+    /// Settles even if the work panics.
+    struct Settle;
+
+    impl Drop for Settle {
+        fn drop(&mut self) {
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: the processor has SSE.
+            unsafe {
+                std::arch::x86_64::_mm_sfence();
+            }
+        }
+    }
+
+    let _settle = Settle;
+    work(PastCaches(PhantomData))
 }

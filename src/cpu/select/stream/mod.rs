@@ -134,7 +134,7 @@ fn parts<I: Isa, T: Element>(
     // Of several parts each has its turn: they fill lines if the first one does.
     let whole_lines = out.part(0, PART.min(cols)).fills_lines();
     if rows * cols * size_of::<T>() >= LARGE && whole_lines {
-        past_caches(isa, |store| {
+        past_caches(|store| {
             stream(isa, Stores::PastCaches(store), parts, (ones, sample), &mut out);
         });
     } else {
