@@ -6,7 +6,7 @@
 //! Words lie in memory in little-endian byte order on every machine: the byte view is the file
 //! format.
 
-use crate::memory::allocate;
+use crate::memory::zeros;
 use crate::ops::check_length;
 use crate::{Element, Error, MatMut, MatRef, Result, Storage};
 
@@ -122,7 +122,7 @@ impl<'a> CodesRef<'a> {
     /// [`Error::TooLarge`] when there is no memory for them.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
         let row_bytes = self.bits.div_ceil(8);
-        let mut bytes = allocate((self.rows, row_bytes), 0)?;
+        let mut bytes = zeros((self.rows, row_bytes))?;
         if self.bits.is_multiple_of(WORD_BITS) {
             bytes.copy_from_slice(self.as_bytes());
         } else {
@@ -140,7 +140,7 @@ impl<'a> CodesRef<'a> {
     /// [`Error::TooLarge`] when there is no memory for them.
     pub fn to_dense<T: Element>(&self) -> Result<Vec<T>> {
         let isa = crate::cpu::simd::detected()?;
-        let mut dense = allocate(self.shape(), T::default())?;
+        let mut dense = zeros(self.shape())?;
         T::unpack(isa, *self, MatMut::new(&mut dense, self.rows, self.bits)?);
         Ok(dense)
     }
@@ -188,7 +188,7 @@ impl Codes {
     /// # Errors
     /// [`Error::TooLarge`] when there is no memory for them.
     pub fn zeros(rows: usize, bits: usize) -> Result<Self> {
-        Ok(Self { words: allocate((rows, words_per_row(bits)), 0)?, rows, bits })
+        Ok(Self { words: zeros((rows, words_per_row(bits)))?, rows, bits })
     }
 
     /// Bit 1 wherever the element is greater than 0; 0, negative values and NaN give bit 0.
@@ -222,6 +222,11 @@ impl Codes {
             bytemuck::cast_slice_mut::<_, u8>(words)[..row_bytes].copy_from_slice(bytes);
         }
         Ok(codes)
+    }
+
+    /// All words, row by row.
+    pub(crate) fn into_words(self) -> Vec<u64> {
+        self.words
     }
 
     /// Number of codes.

@@ -84,11 +84,14 @@ pub(crate) mod sealed {
 
     /// Only this crate implements [`Scalar`](super::Scalar).
     #[cfg(not(feature = "cuda"))]
-    pub trait Sealed {}
+    pub trait Sealed: bytemuck::Zeroable {}
 
     /// Only this crate implements [`Scalar`](super::Scalar). Scalars can lie in device memory.
     #[cfg(feature = "cuda")]
-    pub trait Sealed: cudarc::driver::DeviceRepr + cudarc::driver::ValidAsZeroBits {}
+    pub trait Sealed:
+        bytemuck::Zeroable + cudarc::driver::DeviceRepr + cudarc::driver::ValidAsZeroBits
+    {
+    }
 
     /// Loops over elements. They are methods of each type so that they are compiled here once, and not
     /// by every crate that calls a generic function.
@@ -126,6 +129,11 @@ pub(crate) mod sealed {
 
         /// [`sign::forward`](crate::cpu::sign::forward)
         fn sign(isa: Detected, u: MatRef<'_, Self>, shift: Option<&[Self]>, out: Outputs<'_, Self>)
+        where
+            Self: Element;
+
+        /// [`sign::collect`](crate::cpu::sign::collect)
+        fn collect_signs(isa: Detected, u: MatRef<'_, Self>) -> crate::Result<Vec<Self>>
         where
             Self: Element;
 
@@ -377,6 +385,10 @@ macro_rules! vectorised {
                 out: Outputs<'_, Self>,
             ) {
                 cpu::sign::forward(isa, u, shift, out)
+            }
+
+            fn collect_signs(isa: Detected, u: MatRef<'_, Self>) -> crate::Result<Vec<Self>> {
+                cpu::sign::collect(isa, u)
             }
 
             fn relax(

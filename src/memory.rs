@@ -1,6 +1,22 @@
 //! The one place that asks for memory: where there is none the answer is an error, not an abort.
 
 use crate::{Error, Result};
+use bytemuck::Zeroable;
+use bytemuck::allocation::try_zeroed_vec;
+
+/// A buffer of `rows * cols` zeros. Large ones are pages that the system clears when they are first
+/// written, so that what is written anew is not written twice.
+pub(crate) fn zeros<T: Zeroable>(shape: (usize, usize)) -> Result<Vec<T>> {
+    try_zeroed_vec(shape.0.saturating_mul(shape.1)).map_err(|()| too_large(shape))
+}
+
+/// An empty buffer with room for `rows * cols` elements.
+pub(crate) fn room<T>(shape: (usize, usize)) -> Result<Vec<T>> {
+    let mut buffer = Vec::new();
+    let len = shape.0.saturating_mul(shape.1);
+    buffer.try_reserve_exact(len).map_err(|_| too_large(shape))?;
+    Ok(buffer)
+}
 
 /// A buffer of `rows * cols` elements.
 pub(crate) fn allocate<T: Clone>(shape: (usize, usize), fill: T) -> Result<Vec<T>> {

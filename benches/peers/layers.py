@@ -33,18 +33,23 @@ AIMS = {
     ("histogram", "numpy"): {None: 5},
     ("transport cost", "forward and a read"): {None: 0.67},
     ("threshold", "torch"): {None: 20},
+    **{(f"cosine loss, {features}", "read"): {None: 0.8} for features in (512, 4096)},
+    **{(f"cosine loss of candle, {features}", "candle"): {None: 2} for features in (512, 4096)},
+    ("sign_ste", "candle"): {None: 1},
+    ("tanh_relax", "candle"): {None: 5},
+    ("bihalf of candle", "bihalf"): {None: 0.75},
 }
 
 # Numbers of the library's operations.
 (SIGN, PACKED, SIGN_I8, COUNTS, SHIFTED, SIGN_BACKWARD, RELAX, RELAX_BACKWARD, UNPACK, PENALTY, ONES, CORRELATION,
- HISTOGRAM, TRANSPORT, THRESHOLD) = range(15)
+ HISTOGRAM, TRANSPORT, THRESHOLD, COSINE) = range(16)
 
 
 class Operation(Ours):
     """An operation of the library by its number."""
 
-    def __init__(self, library, number, shape, tensors, dtype=torch.float32):
-        super().__init__(library.peers_operation, [number, *tensors], shape, dtype)
+    def __init__(self, library, number, shape, tensors, dtype=torch.float32, features=0):
+        super().__init__(library.peers_operation, [number, *tensors, features], shape, dtype)
 
 
 class Sum:
@@ -203,8 +208,37 @@ def values(table, library, shape):
     table.row("threshold", shape, "torch", threshold, lambda: torch.median(u, 0))
 
 
+FEATURES = [(32, 64, 512), (32, 64, 4096), (128, 64, 512), (1024, 64, 512)]
+
+
+def losses(table, library, shape):
+    """The cosine-preserving loss, of each number of features of a shape, and its read of the features."""
+    for rows, cols, features in FEATURES:
+        if (rows, cols) != shape:
+            continue
+        x, b = torch.randn((rows, features)), torch.sign(torch.randn(shape))
+        value = torch.empty(1, dtype=torch.float64)
+        loss = Operation(library, COSINE, (rows, cols), [x, b, value], features=features)
+        table.row(f"cosine loss, {features}", shape, "read", loss, Ours(library.peers_read, [x], (rows, features)))
+        grad = torch.empty(shape)
+        learnt = Ours(library.peers_cosine, [x, features, b, grad, value], shape)
+        table.row(f"cosine loss and gradient, {features}", shape, "bihalf without gradient", learnt, loss)
+        ours, native = (Ours(library.peers_adapter, [0, own, features], shape) for own in (True, False))
+        table.row(f"cosine loss of candle, {features}", shape, "candle", ours, native)
+
+
+def tensors(table, library, shape):
+    """Tensor ops of the adapter."""
+    for number, name in [(1, "sign_ste"), (2, "tanh_relax")]:
+        ours, native = (Ours(library.peers_adapter, [number, own, 0], shape) for own in (True, False))
+        table.row(name, shape, "candle", ours, native)
+    u, b = torch.randn(shape), torch.empty(shape)
+    ours = Ours(library.peers_adapter, [3, True, 0], shape)
+    table.row("bihalf of candle", shape, "bihalf", ours, Ours(library.peers_forward, [u, b], shape))
+
+
 def compare_all(library, budget, only=None):
     table = Table(budget, AIMS)
-    for operation in [globals()[only]] if only else [sign, relax, codes, values]:
-        for shape in SHAPES:
+    for operation in [globals()[only]] if only else [sign, relax, codes, values, losses, tensors]:
+        for shape in [*SHAPES, (128, 64)]:
             operation(table, library, shape)

@@ -1,6 +1,7 @@
 """A library call beside a call of Python, in pairs, and rows of a report."""
 
 import ctypes
+import os
 import pathlib
 import platform
 import statistics
@@ -35,14 +36,17 @@ POINTERS = {"peers_forward": 2, "peers_forward_packed": 2, "peers_backward": 3, 
 
 def load():
     """The functions of the library, by name."""
+    # candle's threads are those of the global pool, whatever pool it is called in.
+    os.environ.setdefault("RAYON_NUM_THREADS", "1")
     name = LIBRARY.get(platform.system(), "libbihalf_peers.so")
     library = ctypes.CDLL(str(ROOT / "target" / "release" / name))
     pointer = ctypes.c_void_p
     for function, pointers in POINTERS.items():
         getattr(library, function).argtypes = [pointer] * pointers + [Call]
     library.peers_cosine.argtypes = [pointer, NUMBER, pointer, pointer, pointer, Call]
-    library.peers_operation.argtypes = [ctypes.c_uint32, pointer, pointer, pointer, Call]
-    for function in [*POINTERS, "peers_cosine", "peers_operation"]:
+    library.peers_operation.argtypes = [ctypes.c_uint32, pointer, pointer, pointer, NUMBER, Call]
+    library.peers_adapter.argtypes = [ctypes.c_uint32, ctypes.c_bool, NUMBER, Call]
+    for function in [*POINTERS, "peers_cosine", "peers_operation", "peers_adapter"]:
         getattr(library, function).restype = ctypes.c_double
     return library
 

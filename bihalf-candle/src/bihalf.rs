@@ -16,7 +16,7 @@ impl Bihalf {
         let (storage, layout) = u;
         let b = with_float!(storage.dtype(), self.name(), T => {
             let u = matrix::<S, T>(self.name(), u)?;
-            let b = storage.backend()?.bihalf_forward(u, self.ones).map_err(Error::wrap)?;
+            let b = storage.bihalf_forward(u, self.ones)?;
             Ok(storage.wrap(b))
         })?;
         Ok((b, layout.shape().clone()))

@@ -1,8 +1,9 @@
 //! candle's CPU storage: slices, on the threads of the current rayon pool.
 
 use crate::storage::{Float, TensorStorage};
-use bihalf::{Cpu, Element, MatRef, Signs, ops};
+use bihalf::{Backend, Cpu, Element, MatMut, MatRef, Ones, Outputs, Signs, Workspace, ops};
 use candle_core::{CpuStorage, Error, Result};
+use std::cell::RefCell;
 
 impl TensorStorage for CpuStorage {
     type Backend = Cpu;
@@ -15,12 +16,37 @@ impl TensorStorage for CpuStorage {
         Ok(self.as_slice::<T>()?.get(offset..).unwrap_or_default())
     }
 
+    fn bihalf_forward<T: Float>(&self, u: MatRef<'_, T>, ones: Ones) -> Result<Vec<T>> {
+        thread_local! {
+            /// Kept from call to call: what the largest batch of the thread needed.
+            static WORKSPACE: RefCell<Workspace> = RefCell::default();
+        }
+        let (rows, cols) = u.shape();
+        let mut b = Cpu.zeros(rows * cols).map_err(Error::wrap)?;
+        let out = MatMut::new(&mut b, rows, cols).map_err(Error::wrap)?;
+        let out = Outputs::none().dense(out);
+        WORKSPACE
+            .with_borrow_mut(|ws| ops::bihalf::forward_into(u, ones, out, None, ws))
+            .map_err(Error::wrap)?;
+        Ok(b)
+    }
+
     fn wrap<T: Float>(&self, buffer: Vec<T>) -> Self {
         T::to_cpu_storage_owned(buffer)
     }
 
-    fn cosine_loss<X: Float, T: Float>(&self, x: MatRef<'_, X>, b: MatRef<'_, T>) -> Result<Self> {
-        let loss = ops::loss::cosine(x, Signs::Dense(b)).map_err(Error::wrap)?;
-        Ok(self.wrap(vec![<T as Element>::from_f64(loss)]))
+    fn cosine_loss<X: Float, T: Float>(
+        &self,
+        x: MatRef<'_, X>,
+        b: MatRef<'_, T>,
+        wants_slope: bool,
+    ) -> Result<(Self, Option<Self>)> {
+        let (loss, slope) = if wants_slope {
+            let (loss, slope) = ops::loss::cosine_with_grad(x, b).map_err(Error::wrap)?;
+            (loss, Some(self.wrap(slope)))
+        } else {
+            (ops::loss::cosine(x, Signs::Dense(b)).map_err(Error::wrap)?, None)
+        };
+        Ok((self.wrap(vec![<T as Element>::from_f64(loss)]), slope))
     }
 }

@@ -17,6 +17,7 @@ use crate::loss::cosine_with_grad;
 use crate::storage::{Float, TensorStorage, View};
 use bihalf::cuda::{Cuda, DeviceRef, Kernels};
 use bihalf::cudarc::driver::{CudaContext, CudaSlice};
+use bihalf::{Backend, Ones};
 use candle_core::backend::BackendStorage;
 use candle_core::{CudaDevice, CudaStorage, DType, Device, Error, Layout, Result, WithDType};
 use std::collections::HashMap;
@@ -83,19 +84,25 @@ impl TensorStorage for CudaStorage {
         CudaStorage::wrap_cuda_slice(buffer, self.device().clone())
     }
 
-    /// The loss comes with its gradient, which is dropped here, and stays on the device: candle's
-    /// own cast turns the f64 into a `T`.
+    fn bihalf_forward<T: Float>(&self, u: View<'_, Self, T>, ones: Ones) -> Result<CudaSlice<T>> {
+        self.backend()?.bihalf_forward(u, ones).map_err(Error::wrap)
+    }
+
+    /// The loss comes with its derivative and stays on the device: candle's own cast turns the f64 into
+    /// a `T`.
     fn cosine_loss<X: Float, T: Float>(
         &self,
         x: View<'_, Self, X>,
         b: View<'_, Self, T>,
-    ) -> Result<Self> {
+        _: bool,
+    ) -> Result<(Self, Option<Self>)> {
         let cuda = self.backend()?;
-        let (loss, _) = cosine_with_grad(&cuda, x, b).map_err(Error::wrap)?;
-        let loss = self.wrap(loss);
-        match <T as WithDType>::DTYPE {
-            DType::F64 => Ok(loss),
-            dtype => loss.to_dtype(&Layout::contiguous(()), dtype),
-        }
+        let (loss, slope) = cosine_with_grad(&cuda, x, b).map_err(Error::wrap)?;
+        let (loss, slope) = (self.wrap(loss), self.wrap(slope));
+        let loss = match <T as WithDType>::DTYPE {
+            DType::F64 => loss,
+            dtype => loss.to_dtype(&Layout::contiguous(()), dtype)?,
+        };
+        Ok((loss, Some(slope)))
     }
 }

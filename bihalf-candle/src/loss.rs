@@ -1,10 +1,14 @@
 //! The cosine-preserving loss as a candle op with a gradient for the codes.
 
-use crate::storage::{Float, TensorStorage, matrix, with_float};
-use bihalf::{Backend, Matrix};
 #[cfg(feature = "cuda")]
-use candle_core::CudaStorage;
-use candle_core::{CpuStorage, CustomOp2, DType, Error, Layout, Result, Shape, Tensor};
+use crate::storage::Float;
+use crate::storage::{TensorStorage, matrix, with_float};
+#[cfg(feature = "cuda")]
+use bihalf::{Backend, Matrix};
+use candle_core::op::BackpropOp;
+use candle_core::{CpuStorage, CustomOp1, DType, Layout, Result, Shape, Storage, Tensor, bail};
+#[cfg(feature = "cuda")]
+use candle_core::{CudaStorage, backend::BackendStorage};
 
 /// Mean over the pairs of rows `(i, i + floor(rows / 2))` of `(cos(x1, x2) - cos(b1, b2))^2`, a
 /// scalar of the dtype of `b`: how well the codes `b` `[rows, bits]` keep the angles between the
@@ -34,112 +38,90 @@ use candle_core::{CpuStorage, CustomOp2, DType, Error, Layout, Result, Shape, Te
 /// Where `x` and `b` differ in their number of rows or in their device, are no matrices of floats, or
 /// are on a device that this build has no kernels for.
 pub fn cosine_loss(x: &Tensor, b: &Tensor) -> Result<Tensor> {
-    // Detached, because candle's backward pass expects a gradient for every tracked argument.
-    x.detach().apply_op2(b, CosineLoss)
-}
-
-struct CosineLoss;
-
-impl CosineLoss {
-    fn forward<S: TensorStorage>(&self, [x, b]: [(&S, &Layout); 2]) -> Result<(S, Shape)> {
-        let storage = b.0;
-        let loss = with_float!(x.0.dtype(), self.name(), X => {
-            with_float!(storage.dtype(), self.name(), T => {
-                let x = matrix::<S, X>(self.name(), x)?;
-                storage.cosine_loss::<X, T>(x, matrix(self.name(), b)?)
-            })
-        })?;
-        Ok((loss, Shape::from(())))
+    if !b.track_op() {
+        return Ok(loss_and_slope(x, b, false)?.0);
     }
+    // In half precision the slope may vanish before the scale of the loss is applied.
+    let dtype = if b.dtype() == DType::F64 { DType::F64 } else { DType::F32 };
+    let (loss, slope) = loss_and_slope(x, &b.detach().to_dtype(dtype)?, true)?;
+    let slope = slope.expect("it was wanted");
+    b.apply_op1(CosineLoss { loss: loss.to_dtype(b.dtype())?, slope })
 }
 
-impl CustomOp2 for CosineLoss {
+const NAME: &str = "cosine_loss";
+
+/// The loss in the dtype of `b`, and its derivative for `b` if that is wanted, neither of them tracked.
+fn loss_and_slope(x: &Tensor, b: &Tensor, wants_slope: bool) -> Result<(Tensor, Option<Tensor>)> {
+    let (x_storage, x_layout) = x.storage_and_layout();
+    let (b_storage, b_layout) = b.storage_and_layout();
+    let (loss, slope) = match (&*x_storage, &*b_storage) {
+        (Storage::Cpu(x), Storage::Cpu(b)) => {
+            let (loss, slope) = of_storages([(x, x_layout), (b, b_layout)], wants_slope)?;
+            (Storage::Cpu(loss), slope.map(Storage::Cpu))
+        }
+        #[cfg(feature = "cuda")]
+        (Storage::Cuda(x), Storage::Cuda(b)) if x.device().same_device(b.device()) => {
+            let (loss, slope) = of_storages([(x, x_layout), (b, b_layout)], wants_slope)?;
+            (Storage::Cuda(loss), slope.map(Storage::Cuda))
+        }
+        _ => bail!(
+            "{NAME}: the features are on {:?} and the codes on {:?}; both must be on one device, the CPU \
+             or one that this build has kernels for",
+            x.device(),
+            b.device()
+        ),
+    };
+    let tensor =
+        |storage, shape: Shape| Tensor::from_storage(storage, shape, BackpropOp::none(), false);
+    let slope = slope.map(|slope| tensor(slope, b_layout.shape().clone()));
+    Ok((tensor(loss, Shape::from(())), slope))
+}
+
+fn of_storages<S: TensorStorage>(
+    [x, b]: [(&S, &Layout); 2],
+    wants_slope: bool,
+) -> Result<(S, Option<S>)> {
+    with_float!(x.0.dtype(), NAME, X => {
+        with_float!(b.0.dtype(), NAME, T => {
+            b.0.cosine_loss::<X, T>(matrix(NAME, x)?, matrix(NAME, b)?, wants_slope)
+        })
+    })
+}
+
+/// The loss as an op of `b`: it has been computed before, with its derivative for `b`.
+struct CosineLoss {
+    loss: Tensor,
+    slope: Tensor,
+}
+
+impl CustomOp1 for CosineLoss {
     fn name(&self) -> &'static str {
-        "cosine_loss"
+        NAME
     }
 
-    fn cpu_fwd(
-        &self,
-        x: &CpuStorage,
-        x_layout: &Layout,
-        b: &CpuStorage,
-        b_layout: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        self.forward([(x, x_layout), (b, b_layout)])
+    fn cpu_fwd(&self, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
+        match &*self.loss.storage_and_layout().0 {
+            Storage::Cpu(loss) => Ok((loss.clone(), Shape::from(()))),
+            _ => bail!("{NAME}: the loss is not where the codes are"),
+        }
     }
 
     #[cfg(feature = "cuda")]
-    fn cuda_fwd(
-        &self,
-        x: &CudaStorage,
-        x_layout: &Layout,
-        b: &CudaStorage,
-        b_layout: &Layout,
-    ) -> Result<(CudaStorage, Shape)> {
-        self.forward([(x, x_layout), (b, b_layout)])
+    fn cuda_fwd(&self, _: &CudaStorage, _: &Layout) -> Result<(CudaStorage, Shape)> {
+        let (loss, layout) = self.loss.storage_and_layout();
+        match &*loss {
+            Storage::Cuda(loss) => Ok((loss.try_clone(layout)?, Shape::from(()))),
+            _ => bail!("{NAME}: the loss is not where the codes are"),
+        }
     }
 
-    fn bwd(
-        &self,
-        x: &Tensor,
-        b: &Tensor,
-        _: &Tensor,
-        grad: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        // In half precision the gradient may vanish before the scale of the loss is applied.
-        let dtype = if b.dtype() == DType::F64 { DType::F64 } else { DType::F32 };
-        let slope = x.apply_op2_no_bwd(&b.detach().to_dtype(dtype)?, &Slope)?;
-        let grad = slope.broadcast_mul(&grad.to_dtype(dtype)?)?.to_dtype(b.dtype())?;
-        Ok((None, Some(grad)))
+    fn bwd(&self, b: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
+        let grad = grad.to_dtype(self.slope.dtype())?;
+        Ok(Some(self.slope.broadcast_mul(&grad)?.to_dtype(b.dtype())?))
     }
 }
 
-/// The derivative of the loss of `(X, B)` for `B`.
-struct Slope;
-
-impl Slope {
-    fn forward<S: TensorStorage>(&self, [x, b]: [(&S, &Layout); 2]) -> Result<(S, Shape)> {
-        let (storage, layout) = b;
-        let slope = with_float!(x.0.dtype(), self.name(), X => {
-            with_float!(storage.dtype(), self.name(), T => {
-                let x = matrix::<S, X>(self.name(), x)?;
-                let b = matrix::<S, T>(self.name(), b)?;
-                let pair = cosine_with_grad(&storage.backend()?, x, b);
-                let (_, slope) = pair.map_err(Error::wrap)?;
-                Ok(storage.wrap(slope))
-            })
-        })?;
-        Ok((slope, layout.shape().clone()))
-    }
-}
-
-impl CustomOp2 for Slope {
-    fn name(&self) -> &'static str {
-        "cosine_loss-backward"
-    }
-
-    fn cpu_fwd(
-        &self,
-        x: &CpuStorage,
-        x_layout: &Layout,
-        b: &CpuStorage,
-        b_layout: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        self.forward([(x, x_layout), (b, b_layout)])
-    }
-
-    #[cfg(feature = "cuda")]
-    fn cuda_fwd(
-        &self,
-        x: &CudaStorage,
-        x_layout: &Layout,
-        b: &CudaStorage,
-        b_layout: &Layout,
-    ) -> Result<(CudaStorage, Shape)> {
-        self.forward([(x, x_layout), (b, b_layout)])
-    }
-}
-
+#[cfg(feature = "cuda")]
 /// The loss, one element, and its gradient for `b`.
 pub(crate) fn cosine_with_grad<B: Backend, X: Float, T: Float>(
     backend: &B,

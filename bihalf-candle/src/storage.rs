@@ -1,6 +1,6 @@
 //! candle's storages as the matrices of `bihalf`: what does not depend on the device.
 
-use bihalf::{Backend, Element, Matrix};
+use bihalf::{Backend, Element, Matrix, Ones};
 use candle_core::backend::BackendStorage;
 #[cfg(feature = "cuda")]
 use candle_core::cuda::CudaDType;
@@ -54,15 +54,21 @@ pub(crate) trait TensorStorage: BackendStorage {
     /// The elements from `offset` on; none where it lies past the end.
     fn elements<T: Float>(&self, offset: usize) -> Result<Slice<'_, Self, T>>;
 
+    /// Bi-half's forward, in whatever scratch memory is at hand.
+    fn bihalf_forward<T: Float>(&self, u: View<'_, Self, T>, ones: Ones)
+    -> Result<Buffer<Self, T>>;
+
     /// A buffer of the backend as a storage on the device of `self`.
     fn wrap<T: Float>(&self, buffer: Buffer<Self, T>) -> Self;
 
-    /// The cosine-preserving loss of `x` and `b` as a storage of one `T` on the device of `self`.
+    /// The cosine-preserving loss of `x` and `b` as a storage of one `T` on the device of `self`, and its
+    /// derivative for `b`, if that is wanted or comes with it.
     fn cosine_loss<X: Float, T: Float>(
         &self,
         x: View<'_, Self, X>,
         b: View<'_, Self, T>,
-    ) -> Result<Self>;
+        wants_slope: bool,
+    ) -> Result<(Self, Option<Self>)>;
 }
 
 type Slice<'a, S, T> = <<S as TensorStorage>::Backend as Backend>::Slice<'a, T>;

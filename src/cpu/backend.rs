@@ -1,7 +1,7 @@
 //! The host as a backend: the functions of `ops/` on slices.
 
 use crate::element::Scalar;
-use crate::memory::allocate;
+use crate::memory::zeros;
 use crate::ops;
 use crate::{
     Backend, CodesMut, CodesRef, Element, MatMut, MatRef, Ones, Order, Outputs, Pull, Result,
@@ -24,13 +24,13 @@ impl Backend for Cpu {
     }
 
     fn upload<T: Scalar>(&self, host: &[T]) -> Result<Vec<T>> {
-        let mut buffer = allocate((1, host.len()), T::default())?;
+        let mut buffer = zeros((1, host.len()))?;
         buffer.copy_from_slice(host);
         Ok(buffer)
     }
 
     fn zeros<T: Scalar>(&self, len: usize) -> Result<Vec<T>> {
-        allocate((1, len), T::default())
+        zeros((1, len))
     }
 
     fn download<T: Scalar>(&self, buffer: &Vec<T>) -> Result<Vec<T>> {
@@ -88,6 +88,14 @@ impl Backend for Cpu {
         ops::bihalf::forward_into(u, ones, out, threshold, ws)
     }
 
+    fn bihalf_forward<T: Element>(&self, u: MatRef<'_, T>, ones: Ones) -> Result<Vec<T>> {
+        ops::bihalf::forward(u, ones)
+    }
+
+    fn bihalf_forward_packed<T: Element>(&self, u: MatRef<'_, T>, ones: Ones) -> Result<Vec<u64>> {
+        Ok(ops::bihalf::forward_packed(u, ones)?.into_words())
+    }
+
     fn bihalf_backward_into<T: Element>(
         &self,
         u: MatRef<'_, T>,
@@ -125,6 +133,13 @@ impl Backend for Cpu {
         out: Outputs<'_, T>,
     ) -> Result<()> {
         ops::sign::forward_into(u, shift, out)
+    }
+
+    fn sign_forward<T: Element>(&self, u: MatRef<'_, T>, shift: Option<&[T]>) -> Result<Vec<T>> {
+        match shift {
+            None => ops::sign::forward(u),
+            Some(shift) => ops::sign::forward_shifted(u, shift),
+        }
     }
 
     fn sign_backward_into<T: Element>(

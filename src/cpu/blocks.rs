@@ -14,6 +14,9 @@ const GATHERED: (usize, usize) = (16, 64);
 /// Bytes of an output from which on it is written past the caches.
 const LARGE: usize = 8 << 20;
 
+/// Bytes of a cache line.
+const LINE: usize = 64;
+
 /// Elements that are written past the caches at a time: so few that a processor reads the next ones
 /// meanwhile.
 const AT_ONCE: usize = 256;
@@ -119,6 +122,12 @@ pub(super) fn map<T: Element, O: bytemuck::Pod + Default + Send>(
     let mut out = MatMut::new(out.into_data(), 1, len).expect("as many elements");
     let past = write == Write::Anew && past_caches_pay(&mut out);
     let out = &mut out.into_data()[..len];
+    // From a cache line's start on no vector lies in two.
+    let head = out.as_ptr().align_offset(LINE).min(len);
+    let ((u_head, u), (out_head, out)) = (u.split_at(head), out.split_at_mut(head));
+    if head > 0 {
+        f(0, u_head, out_head);
+    }
     threads::for_each_band(out, BAND, len, |n, out| {
         let u = &u[n * BAND..][..out.len()];
         if past {

@@ -2,7 +2,7 @@
 //! 16th element, so that results depend neither on threads nor on vectors; a result is rounded to the
 //! element type once.
 
-use super::simd::{self, Detected, Loops, compiled, reals};
+use super::simd::{self, Detected, Isa, Job, Loops, Ordered, compiled, on_detected, reals};
 use super::threads::{for_each_band, for_each_band_pair};
 use crate::element::Real;
 use crate::{CodesRef, Element, MatMut, MatRef, Signs};
@@ -89,13 +89,50 @@ pub(crate) fn products<X: Element>(
     scales: (f64, f64),
 ) -> [f64; 3] {
     let mut sums = [[0.0; LANES]; 3];
-    let (mut left, mut right) = (Part::default(), Part::default());
-    for first in (0..x.cols()).step_by(AT_ONCE) {
-        let left = left.of(isa, x, (rows.0, first), scales.0);
-        let right = right.of(isa, x, (rows.1, first), scales.1);
-        compiled(isa, AddProducts { left, right, sums: &mut sums });
+    for_each_part(isa, x, rows, scales, &mut |_, left, right| {
+        AddProducts { left, right, sums: &mut sums }.run_on(isa);
+    });
+    sums.map(sum_of)
+}
+
+/// The sum of all lanes, by halves.
+fn sum_of(mut lanes: [f64; LANES]) -> f64 {
+    let mut half = LANES / 2;
+    while half > 0 {
+        let (lower, upper) = lanes.split_at_mut(half);
+        lower.iter_mut().zip(upper).for_each(|(lower, upper)| *lower += *upper);
+        half /= 2;
     }
-    sums.map(|lanes| lanes.into_iter().sum())
+    lanes[0]
+}
+
+/// What is done with parts of two rows, from a column on.
+type OnParts<'a, R> = dyn FnMut(usize, &[R], &[R]) + 'a;
+
+/// Two rows as they are calculated with, each times a power of two: as a whole where they are so in memory,
+/// else in parts.
+fn for_each_part<X: Element>(
+    isa: Detected,
+    x: MatRef<'_, X>,
+    (i, k): (usize, usize),
+    scales: (f64, f64),
+    work: &mut OnParts<'_, X::Real>,
+) {
+    let layout = x.layout();
+    if layout.is_empty() {
+        return;
+    }
+    let is_real = size_of::<X>() == size_of::<X::Real>() && layout.col_stride() == 1;
+    if is_real && scales == (1.0, 1.0) {
+        let row = |i| &x.into_data()[i * layout.row_stride()..][..layout.cols()];
+        return work(0, bytemuck::cast_slice(row(i)), bytemuck::cast_slice(row(k)));
+    }
+    let (mut left, mut right) = (Part::default(), Part::default());
+    for first in (0..layout.cols()).step_by(AT_ONCE) {
+        let left = left.of(isa, x, (i, first), scales.0);
+        let right = right.of(isa, x, (k, first), scales.1);
+        work(first, left, right);
+    }
 }
 
 /// Adds the products and the squares of elements, each to the sum of its lane.
@@ -105,28 +142,47 @@ struct AddProducts<'a, R> {
     sums: &'a mut [[f64; LANES]; 3],
 }
 
-impl<R: Real> Loops for AddProducts<'_, R> {
-    type Output = ();
+impl<R: Real> AddProducts<'_, R> {
+    fn run_on(self, isa: Detected) {
+        on_detected!(isa, isa => isa.run(self), portable => self.run_plain());
+    }
 
-    #[inline(always)]
-    fn run(self) {
-        let (left, left_rest) = self.left.as_chunks();
-        let (right, right_rest) = self.right.as_chunks();
-        let [mut dots, mut lefts, mut rights] = *self.sums;
-        let mut add = [[R::default(); LANES]; 2];
-        add[0][..left_rest.len()].copy_from_slice(left_rest);
-        add[1][..right_rest.len()].copy_from_slice(right_rest);
-        // Zeros behind the last elements add nothing.
-        let rest = (!left_rest.is_empty()).then_some((&add[0], &add[1]));
-        for (left, right) in left.iter().zip(right).chain(rest) {
-            for n in 0..LANES {
-                let (left, right) = (left[n].to_f64(), right[n].to_f64());
+    fn run_plain(self) {
+        let [dots, lefts, rights] = self.sums;
+        for (left, right) in self.left.chunks(LANES).zip(self.right.chunks(LANES)) {
+            for (n, (left, right)) in left.iter().zip(right).enumerate() {
+                let (left, right) = (left.to_f64(), right.to_f64());
                 dots[n] += left * right;
                 lefts[n] += left * left;
                 rights[n] += right * right;
             }
         }
-        *self.sums = [dots, lefts, rights];
+    }
+}
+
+impl<I: Isa, R: Real> Job<I> for AddProducts<'_, R> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self, isa: I) {
+        let [dots, lefts, rights] = &mut *self.sums;
+        let mut dot = I::F64::load(isa, dots);
+        let mut left_squared = I::F64::load(isa, lefts);
+        let mut right_squared = I::F64::load(isa, rights);
+        let (left, left_rest) = self.left.as_chunks::<LANES>();
+        let (right, right_rest) = self.right.as_chunks::<LANES>();
+        for (left, right) in left.iter().zip(right) {
+            let left = R::doubles(isa, Ordered::load(isa, left));
+            let right = R::doubles(isa, Ordered::load(isa, right));
+            dot = R::add_product::<I>(dot, left, right);
+            left_squared = R::add_product::<I>(left_squared, left, left);
+            right_squared = R::add_product::<I>(right_squared, right, right);
+        }
+        dot.store(dots);
+        left_squared.store(lefts);
+        right_squared.store(rights);
+        let (left, right) = (left_rest, right_rest);
+        AddProducts { left, right, sums: self.sums }.run_plain();
     }
 }
 
@@ -282,14 +338,11 @@ pub(crate) fn write_gradients<T: Element>(
     gradients: (Gradient, Gradient),
     out: (&mut [T], &mut [T]),
 ) {
-    let (mut left, mut right) = (Part::default(), Part::default());
-    let chunks = out.0.chunks_mut(AT_ONCE).zip(out.1.chunks_mut(AT_ONCE));
-    for (n, out) in chunks.enumerate() {
-        let left = left.of(isa, b, (rows.0, n * AT_ONCE), 1.0);
-        let right = right.of(isa, b, (rows.1, n * AT_ONCE), 1.0);
-        write_gradient(isa, gradients.0, left, right, out.0);
-        write_gradient(isa, gradients.1, right, left, out.1);
-    }
+    for_each_part(isa, b, rows, (1.0, 1.0), &mut |first, left, right| {
+        let columns = first..first + left.len();
+        write_gradient(isa, gradients.0, left, right, &mut out.0[columns.clone()]);
+        write_gradient(isa, gradients.1, right, left, &mut out.1[columns]);
+    });
 }
 
 fn write_gradient<T: Element>(

@@ -1,7 +1,7 @@
 //! Hamming distances, rankings and what measures need of them on the CPU: XOR and popcount.
 
 use super::threads::{self, for_each_chunk};
-use crate::memory::{self, allocate};
+use crate::memory::{self, zeros};
 use crate::{CodesRef, Result};
 
 /// Differing bits of two rows of words.
@@ -48,8 +48,8 @@ pub(crate) struct Query {
 
 impl Query {
     fn new(items: usize, bits: usize) -> Result<Self> {
-        let counts = || allocate((1, bits.saturating_add(1)), 0);
-        let ranked = allocate((1, items), false)?;
+        let counts = || zeros((1, bits.saturating_add(1)));
+        let ranked = zeros((1, items))?;
         Ok(Self { items: counts()?, relevant: counts()?, ranked, next: counts()?, value: 0.0 })
     }
 

@@ -1,12 +1,14 @@
 //! Sign on the CPU: one comparison an element.
 
-use super::blocks::{self, Write};
+use super::blocks::{self, Write, side_by_side};
 use super::codes::{Counts, signs_of_bits};
 use super::pull::{self, Target};
 use super::simd::{Detected, Loops, Pack, Positive, Rows, Shifted, Unpack, compiled};
 use super::threads;
 use crate::codes::{WORD_BITS, words_per_row};
-use crate::{CodesMut, Element, MatMut, MatRef, Outputs};
+use crate::memory::{room, zeros};
+use crate::{CodesMut, Element, MatMut, MatRef, Outputs, Result};
+use bytemuck::allocation::cast_vec;
 use bytemuck::{Pod, cast, cast_slice, cast_slice_mut};
 
 /// Columns whose bits wait on the stack, in words.
@@ -101,6 +103,33 @@ impl<K: Copy + Default + Ord, S: Copy> Loops for Signs<'_, K, S> {
         }
     }
 }
+
+/// `B` in new memory. One thread writes it from the first element to the last, so that nothing has to be
+/// there before; several share what is cleared.
+pub(crate) fn collect<T: Element>(isa: Detected, u: MatRef<'_, T>) -> Result<Vec<T>> {
+    let (rows, cols) = u.shape();
+    if threads::parts(rows * cols) > 1 || u.layout().col_stride() != 1 {
+        let mut b = zeros((rows, cols))?;
+        write(isa, u, MatMut::new(&mut b, rows, cols)?, signs::<T>());
+        return Ok(b);
+    }
+    let infinity: T::Small = cast(T::from_f64(f64::INFINITY));
+    let [one, minus] = signs::<T>();
+    let mut b: Vec<T::Small> = room((rows, cols))?;
+    let without_gaps = u.layout().row_stride() == cols;
+    let rows =
+        if without_gaps { Rows::new(u.data(), (1, rows * cols), 0) } else { side_by_side(u) };
+    let mut buffer = [T::Small::default(); AT_ONCE];
+    for u in rows.iter().flat_map(|u| u.chunks(AT_ONCE)) {
+        let out = &mut buffer[..u.len()];
+        compiled(isa, Signs { u: cast_slice(u), out: &mut *out, infinity, one, minus });
+        b.extend_from_slice(out);
+    }
+    Ok(cast_vec(b))
+}
+
+/// Elements that are appended at a time.
+const AT_ONCE: usize = 512;
 
 /// Writes rows of which `unpack` gets the bits.
 fn write_bits<T: Element, O: bytemuck::Pod + Default + Send>(

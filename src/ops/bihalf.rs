@@ -89,7 +89,7 @@
 
 use super::{check_grad, check_parameter, check_per_column, check_rows, check_shape};
 use crate::element::Real;
-use crate::memory::allocate;
+use crate::memory::zeros;
 use crate::{
     Backend, Codes, Element, Error, Layout, MatMut, MatRef, Outputs, Pull, Result, Signs,
     Workspace, cpu,
@@ -139,7 +139,7 @@ impl Ones {
 /// See the [page](self).
 pub fn forward<T: Element>(u: MatRef<'_, T>, ones: Ones) -> Result<Vec<T>> {
     check_input(u.layout(), ones)?;
-    let mut b = allocate(u.shape(), T::default())?;
+    let mut b = zeros(u.shape())?;
     let out = Outputs::none().dense(MatMut::new(&mut b, u.rows(), u.cols())?);
     forward_into(u, ones, out, None, &mut Workspace::new())?;
     Ok(b)
@@ -184,7 +184,7 @@ pub fn backward<T: Element>(
     pull: Pull,
 ) -> Result<Vec<T>> {
     check_backward::<T>(u.shape(), b.shape(), [grad.shape(); 2], pull)?;
-    let mut du = allocate(u.shape(), T::default())?;
+    let mut du = zeros(u.shape())?;
     backward_into(u, b, grad, MatMut::new(&mut du, u.rows(), u.cols())?, pull)?;
     Ok(du)
 }

@@ -72,7 +72,7 @@
 
 use super::{check_length, check_parameter, check_shape, copy_into};
 use crate::element::Real;
-use crate::memory::allocate;
+use crate::memory::zeros;
 use crate::{CodesRef, Element, MatMut, MatRef, Pull, Result, Signs, cpu};
 
 /// The cosine-preserving loss. See the [page](self).
@@ -94,7 +94,7 @@ pub fn cosine_with_grad<X: Element, T: Element>(
 ) -> Result<(f64, Vec<T>)> {
     check_pairs(x.rows(), b.rows())?;
     cpu::simd::detected()?;
-    let mut grad = allocate(b.shape(), T::default())?;
+    let mut grad = zeros(b.shape())?;
     let loss = cosine_with_grad_into(x, b, MatMut::new(&mut grad, b.rows(), b.cols())?)?;
     Ok((loss, grad))
 }
@@ -119,7 +119,7 @@ pub fn cosine_with_grad_into<X: Element, T: Element>(
 pub fn cosine_packed<X: Element>(x: MatRef<'_, X>, codes: CodesRef<'_>) -> Result<(f64, Vec<f64>)> {
     check_pairs(x.rows(), codes.rows())?;
     cpu::simd::detected()?;
-    let mut slopes = allocate((1, slopes_len(codes.rows())), 0.0)?;
+    let mut slopes = zeros((1, slopes_len(codes.rows())))?;
     let loss = cosine_packed_into(x, codes, &mut slopes)?;
     Ok((loss, slopes))
 }
@@ -154,7 +154,7 @@ pub fn cosine_packed_backward<T: Element>(
     pull: Pull,
 ) -> Result<Vec<T>> {
     check_cosine_backward::<T>(u.shape(), codes.shape(), slopes.len(), u.shape(), pull)?;
-    let mut du = allocate(u.shape(), T::default())?;
+    let mut du = zeros(u.shape())?;
     let out = MatMut::new(&mut du, u.rows(), u.cols())?;
     cosine_packed_backward_into(u, codes, slopes, out, pull)?;
     Ok(du)
@@ -211,7 +211,7 @@ pub fn entropy_penalty_with_grad<T: Element>(
 ) -> Result<(f64, Vec<T>)> {
     check_alpha(alpha)?;
     cpu::simd::detected()?;
-    let mut grad = allocate(b.shape(), T::default())?;
+    let mut grad = zeros(b.shape())?;
     let loss =
         entropy_penalty_with_grad_into(b, alpha, MatMut::new(&mut grad, b.rows(), b.cols())?)?;
     Ok((loss, grad))

@@ -39,7 +39,7 @@
 //! ```
 
 use super::{check_rows, check_shape};
-use crate::memory::allocate;
+use crate::memory::zeros;
 use crate::{Element, MatMut, MatRef, Result, Workspace, cpu};
 
 /// Direction of a sort.
@@ -57,7 +57,7 @@ pub enum Order {
 /// See the [page](self).
 pub fn rank<T: Element>(u: MatRef<'_, T>, order: Order) -> Result<Vec<u32>> {
     check_rows(u.rows())?;
-    let mut out = allocate(u.shape(), 0)?;
+    let mut out = zeros(u.shape())?;
     rank_into(u, order, MatMut::new(&mut out, u.rows(), u.cols())?, &mut Workspace::new())?;
     Ok(out)
 }
@@ -82,7 +82,7 @@ pub fn rank_into<T: Element>(
 /// See the [page](self).
 pub fn argsort<T: Element>(u: MatRef<'_, T>, order: Order) -> Result<Vec<u32>> {
     check_rows(u.rows())?;
-    let mut out = allocate(u.shape(), 0)?;
+    let mut out = zeros(u.shape())?;
     argsort_into(u, order, MatMut::new(&mut out, u.rows(), u.cols())?, &mut Workspace::new())?;
     Ok(out)
 }

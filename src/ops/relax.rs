@@ -32,7 +32,7 @@
 
 use super::{IN_RANGE, check_grad, check_parameter, check_shape};
 use crate::element::Real;
-use crate::memory::allocate;
+use crate::memory::zeros;
 use crate::{Element, MatMut, MatRef, Result, cpu};
 
 /// `Y`, row-major. See the [page](self).
@@ -42,7 +42,7 @@ use crate::{Element, MatMut, MatRef, Result, cpu};
 pub fn forward<T: Element>(u: MatRef<'_, T>, beta: f64) -> Result<Vec<T>> {
     check_beta::<T>(beta)?;
     cpu::simd::detected()?;
-    let mut y = allocate(u.shape(), T::default())?;
+    let mut y = zeros(u.shape())?;
     forward_into(u, beta, MatMut::new(&mut y, u.rows(), u.cols())?)?;
     Ok(y)
 }
@@ -64,7 +64,7 @@ pub fn forward_into<T: Element>(u: MatRef<'_, T>, beta: f64, out: MatMut<'_, T>)
 pub fn backward<T: Element>(u: MatRef<'_, T>, beta: f64, grad: MatRef<'_, T>) -> Result<Vec<T>> {
     check_backward::<T>(u.shape(), beta, [grad.shape(); 2])?;
     cpu::simd::detected()?;
-    let mut du = allocate(u.shape(), T::default())?;
+    let mut du = zeros(u.shape())?;
     backward_into(u, beta, grad, MatMut::new(&mut du, u.rows(), u.cols())?)?;
     Ok(du)
 }

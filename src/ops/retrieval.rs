@@ -51,7 +51,7 @@
 
 use super::{check_length, check_parameter, check_rows};
 use crate::cpu::retrieval::{self as cpu, Query};
-use crate::memory::allocate;
+use crate::memory::{allocate, zeros};
 use crate::{CodesRef, Error, Result};
 
 /// Hamming distances of all pairs, `[queries, database]`, row-major.
@@ -60,7 +60,7 @@ use crate::{CodesRef, Error, Result};
 /// [`Error::Length`] when the codes have different numbers of bits, [`Error::TooLarge`].
 pub fn hamming(queries: CodesRef<'_>, database: CodesRef<'_>) -> Result<Vec<u32>> {
     check_bits(queries, database)?;
-    let mut out = allocate((queries.rows(), database.rows()), 0)?;
+    let mut out = zeros((queries.rows(), database.rows()))?;
     cpu::hamming(queries, database, &mut out);
     Ok(out)
 }
@@ -83,7 +83,7 @@ pub fn hamming_into(queries: CodesRef<'_>, database: CodesRef<'_>, out: &mut [u3
 pub fn rank(queries: CodesRef<'_>, database: CodesRef<'_>) -> Result<Vec<u32>> {
     check_bits(queries, database)?;
     check_rows(database.rows())?;
-    let mut out = allocate((queries.rows(), database.rows()), 0)?;
+    let mut out = zeros((queries.rows(), database.rows()))?;
     cpu::rank(queries, database, &mut out);
     Ok(out)
 }
@@ -246,7 +246,7 @@ impl<'a> Retrieval<'a> {
         let bits = self.database.bits();
         let none = PrecisionRecall { radius: 0, precision: 0.0, recall: 0.0 };
         let mut curve = allocate((1, bits.saturating_add(1)), none)?;
-        let mut retrieving = allocate((1, bits + 1), 0u64)?; // queries that retrieve any
+        let mut retrieving: Vec<u64> = zeros((1, bits + 1))?; // queries that retrieve any
         let mut evaluated = 0u64;
         self.for_each_query(
             Order::Free,

@@ -36,7 +36,7 @@
 
 use super::{check_grad, check_per_column, check_rows};
 use crate::element::Real;
-use crate::memory::allocate;
+use crate::memory::zeros;
 use crate::{Backend, Codes, Element, MatMut, MatRef, Outputs, Pull, Result, cpu};
 
 /// `B`, row-major. See the [page](self).
@@ -93,7 +93,7 @@ pub fn backward<T: Element>(
 ) -> Result<Vec<T>> {
     check_backward::<T>(u.shape(), shift.map(<[T]>::len), [grad.shape(); 2], pull)?;
     cpu::simd::detected()?;
-    let mut du = allocate(u.shape(), T::default())?;
+    let mut du = zeros(u.shape())?;
     backward_into(u, shift, grad, MatMut::new(&mut du, u.rows(), u.cols())?, pull)?;
     Ok(du)
 }
@@ -135,7 +135,11 @@ pub fn backward_in_place<T: Element>(
 
 fn forward_dense<T: Element>(u: MatRef<'_, T>, shift: Option<&[T]>) -> Result<Vec<T>> {
     check_input(u.shape(), shift.map(<[T]>::len))?;
-    let mut b = allocate(u.shape(), T::default())?;
+    let isa = cpu::simd::detected()?;
+    if shift.is_none() {
+        return T::collect_signs(isa, u);
+    }
+    let mut b = zeros(u.shape())?;
     forward_into(u, shift, Outputs::none().dense(MatMut::new(&mut b, u.rows(), u.cols())?))?;
     Ok(b)
 }

@@ -34,7 +34,7 @@
 use super::{check_parameter, check_per_column, check_rows};
 use crate::codes::WORD_BITS;
 use crate::cpu::stats::{Bins, Tallies};
-use crate::memory::allocate;
+use crate::memory::zeros;
 use crate::{CodesRef, Element, MatRef, Result, Workspace, cpu};
 
 /// Number of codes in which each bit is +1.
@@ -43,7 +43,7 @@ use crate::{CodesRef, Element, MatRef, Result, Workspace, cpu};
 /// [`Error::TooManyRows`](crate::Error::TooManyRows), [`Error::TooLarge`](crate::Error::TooLarge).
 pub fn ones(codes: CodesRef<'_>) -> Result<Vec<u32>> {
     check_rows(codes.rows())?;
-    let mut counts = allocate((1, codes.bits()), 0)?;
+    let mut counts = zeros((1, codes.bits()))?;
     cpu::codes::ones(codes, &mut counts);
     Ok(counts)
 }
@@ -68,7 +68,7 @@ pub(crate) fn check_ones(codes: (usize, usize), counts: usize) -> Result<()> {
 /// # Errors
 /// [`Error::TooLarge`](crate::Error::TooLarge).
 pub fn p_plus(codes: CodesRef<'_>) -> Result<Vec<f64>> {
-    let mut p = allocate((1, codes.bits()), 0.0)?;
+    let mut p = zeros((1, codes.bits()))?;
     write_p_plus(codes, &mut p);
     Ok(p)
 }
@@ -131,13 +131,13 @@ pub fn mean_abs_correlation(codes: CodesRef<'_>) -> Result<Option<f64>> {
     }
     let isa = cpu::simd::detected()?;
     let words = rows.div_ceil(WORD_BITS);
-    let mut columns = allocate((bits, words), 0u64)?;
+    let mut columns = zeros((bits, words))?;
     cpu::correlation::transpose(codes, &mut columns);
     let counts = ones(codes)?;
     let m = rows as f64;
     // M^2 times the variance of each bit.
     let spread = |n: u32| f64::from(n) * (m - f64::from(n));
-    let mut common = allocate((1, bits), 0u64)?;
+    let mut common = zeros((1, bits))?;
     let (mut sum, mut pairs) = (0.0, 0u64);
     for (j, &ones) in counts.iter().enumerate() {
         let (row, others) = columns[j * words..].split_at(words);
@@ -163,7 +163,7 @@ pub fn distinct(codes: CodesRef<'_>) -> Result<usize> {
         return Ok(codes.rows().min(1));
     }
     check_rows(codes.rows())?;
-    let mut order = allocate((codes.rows(), 1), 0u32)?;
+    let mut order = zeros((codes.rows(), 1))?;
     order.iter_mut().zip(0..).for_each(|(place, i)| *place = i);
     let row = |i: u32| codes.row(i as usize);
     order.sort_unstable_by(|&i, &k| row(i).cmp(row(k)));
@@ -204,9 +204,9 @@ impl Histogram {
         let has_width = bins > 0 && (hi - lo) / bins as f64 >= farthest.next_up() - farthest;
         let expected = "at least 1, and few enough for f64 to tell the edges of a bin apart";
         check_parameter("bins", bins as f64, has_width, expected)?;
-        let none = || allocate((1, cols), 0);
+        let none = || zeros((1, cols));
         let (below, above, nan) = (none()?, none()?, none()?);
-        Ok(Self { lo, hi, bins, counts: allocate((cols, bins), 0)?, below, above, nan })
+        Ok(Self { lo, hi, bins, counts: zeros((cols, bins))?, below, above, nan })
     }
 
     /// Adds the values of `U`; it allocates nothing.
@@ -266,7 +266,7 @@ pub fn histogram<T: Element>(u: MatRef<'_, T>, lo: f64, hi: f64, bins: usize) ->
 /// [`Error::InstructionSet`](crate::Error::InstructionSet).
 pub fn transport_cost<T: Element>(u: MatRef<'_, T>) -> Result<Vec<f64>> {
     cpu::bihalf::check_rows(u.layout())?;
-    let mut cost = allocate((1, u.cols()), 0.0)?;
+    let mut cost = zeros((1, u.cols()))?;
     transport_cost_into(u, &mut cost, &mut Workspace::new())?;
     Ok(cost)
 }

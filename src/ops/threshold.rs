@@ -42,7 +42,7 @@
 //! ```
 
 use super::{check_parameter, check_per_column, check_rows};
-use crate::memory::allocate;
+use crate::memory::zeros;
 use crate::{Element, Error, MatRef, Result, Workspace, cpu, memory};
 use std::io::{BufRead, BufReader, Read, Write};
 
@@ -72,7 +72,7 @@ pub(crate) fn check_median((rows, cols): (usize, usize), out: usize) -> Result<u
 pub fn median<T: Element>(u: MatRef<'_, T>) -> Result<Vec<T>> {
     check_median(u.shape(), u.cols())?;
     cpu::bihalf::check_rows(u.layout())?;
-    let mut out = allocate((1, u.cols()), T::default())?;
+    let mut out = zeros((1, u.cols()))?;
     median_into(u, &mut out, &mut Workspace::new())?;
     Ok(out)
 }
@@ -93,7 +93,7 @@ impl Threshold {
     /// [`Error::Parameter`] when `decay` is not in `0.0..1.0`; [`Error::TooLarge`].
     pub fn new(cols: usize, decay: f64) -> Result<Self> {
         check_parameter("decay", decay, (0.0..1.0).contains(&decay), "from 0 to below 1")?;
-        Ok(Self { decay, batches: 0, ema: allocate((1, cols), 0.0)? })
+        Ok(Self { decay, batches: 0, ema: zeros((1, cols))? })
     }
 
     /// Number of columns.
@@ -124,7 +124,7 @@ impl Threshold {
     pub fn update<T: Element>(&mut self, u: MatRef<'_, T>, ws: &mut Workspace) -> Result<Vec<T>> {
         check_per_column("the threshold", u.cols(), self.cols())?;
         check_median(u.shape(), u.cols())?;
-        let mut medians = allocate((1, u.cols()), T::default())?;
+        let mut medians = zeros((1, u.cols()))?;
         self.update_into(u, &mut medians, ws)?;
         Ok(medians)
     }
@@ -160,7 +160,7 @@ impl Threshold {
     /// hold an average: ask for a wider type then.
     pub fn shift<T: Element>(&self) -> Result<Vec<T>> {
         check_parameter("batches", 0.0, self.batches > 0, "at least 1: call update first")?;
-        let mut shift = allocate((1, self.cols()), T::default())?;
+        let mut shift = zeros((1, self.cols()))?;
         for (t, &ema) in shift.iter_mut().zip(&self.ema) {
             *t = T::from_f64(-ema);
             let (name, expected) = ("an average", "within the range of the shift's type");

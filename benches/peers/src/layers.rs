@@ -6,7 +6,7 @@ use crate::pool::within;
 use crate::{Call, report};
 use bihalf::ops::stats::Histogram;
 use bihalf::ops::threshold::Threshold;
-use bihalf::{Element, Error, MatMut, MatRef, Outputs, PackedCodes, Pull, Workspace, ops};
+use bihalf::{Element, Error, MatMut, MatRef, Outputs, PackedCodes, Pull, Signs, Workspace, ops};
 use std::ffi::c_void;
 use std::slice::{from_raw_parts, from_raw_parts_mut};
 
@@ -14,19 +14,21 @@ use std::slice::{from_raw_parts, from_raw_parts_mut};
 ///
 /// # Safety
 /// `input`, `second` and `out` are what the operation takes, of the shape of the call: matrices of
-/// `rows * cols` elements, codes of `rows * ceil(cols / 64)` words, a value for each column.
+/// `rows * cols` elements, or `rows * features`, codes of `rows * ceil(cols / 64)` words, a value for each
+/// column.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn peers_operation(
     operation: u32,
     input: *const c_void,
     second: *const c_void,
     out: *mut c_void,
+    features: usize,
     call: Call,
 ) -> f64 {
     fn typed<T: Element>(operation: u32, arguments: Arguments) -> f64 {
         report(within(arguments.call.threads, || arguments.run::<T>(operation)))
     }
-    let arguments = Arguments { input, second, out, call };
+    let arguments = Arguments { input, second, out, features, call };
     with_dtype!(call, typed(operation, arguments))
 }
 
@@ -35,6 +37,7 @@ struct Arguments {
     input: *const c_void,
     second: *const c_void,
     out: *mut c_void,
+    features: usize,
     call: Call,
 }
 
@@ -45,7 +48,7 @@ unsafe impl Sync for Arguments {}
 
 impl Arguments {
     fn run<T: Element>(self, operation: u32) -> Result<f64, Error> {
-        let Self { input, second, out, call } = self;
+        let Self { input, second, out, features, call } = self;
         let (rows, cols) = (call.rows, call.cols);
         // SAFETY: the caller's promise; each arm uses what its operation takes.
         let u = || MatRef::new(unsafe { elements::<T>(input, call) }, rows, cols);
@@ -115,6 +118,19 @@ impl Arguments {
                 // SAFETY: the caller's promise.
                 let medians = unsafe { from_raw_parts_mut(out.cast::<T>(), cols) };
                 seconds(call, || threshold.update_into(u()?, medians, ws))
+            }
+            15 => {
+                // SAFETY: the caller's promise.
+                let x = unsafe { from_raw_parts(input.cast::<T>(), rows * features) };
+                let x = MatRef::new(x, rows, features)?;
+                // SAFETY: the caller's promise.
+                let b = MatRef::new(unsafe { elements::<T>(second, call) }, rows, cols)?;
+                // SAFETY: the caller's promise.
+                let out = unsafe { &mut *out.cast::<f64>() };
+                seconds(call, || {
+                    *out = ops::loss::cosine(x, Signs::Dense(b))?;
+                    Ok(())
+                })
             }
             other => {
                 eprintln!("bihalf-peers: no operation has number {other}");

@@ -4,12 +4,14 @@
 //! Each function does its operation `calls` times and returns the seconds of one: of the calling
 //! thread's processor time where `threads` is 1, else of the wall. NaN: it failed, and said why.
 
+mod adapter;
 mod clock;
 mod layers;
 mod operations;
 mod peers;
 mod pool;
 
+pub use adapter::peers_adapter;
 pub use layers::peers_operation;
 pub use operations::{
     peers_argsort, peers_backward, peers_cosine, peers_forward, peers_forward_packed, peers_rank,

@@ -141,6 +141,12 @@ impl Isa for Avx2 {
     }
 
     #[inline(always)]
+    fn widen_f32(self, Two(low, high): Two<F32>) -> Two<Two<F64>> {
+        // SAFETY: the token proves the instructions.
+        unsafe { Two(doubles_of(low), doubles_of(high)) }
+    }
+
+    #[inline(always)]
     fn narrow_f64(self, values: &[f64]) -> Two<F32> {
         let Two(low, high): Two<Two<F64>> = Ordered::load(self, values);
         // SAFETY: the token proves the instructions.
@@ -185,6 +191,16 @@ unsafe fn widen_eight(lanes: __m128i) -> Two<I64> {
     unsafe {
         let high = _mm_unpackhi_epi64(lanes, lanes);
         Two(I64(_mm256_cvtepi16_epi64(lanes)), I64(_mm256_cvtepi16_epi64(high)))
+    }
+}
+
+#[inline(always)]
+unsafe fn doubles_of(values: F32) -> Two<F64> {
+    // SAFETY: the caller has the instructions.
+    unsafe {
+        let high = _mm256_extractf128_ps::<1>(values.0);
+        let low = _mm256_castps256_ps128(values.0);
+        Two(F64(_mm256_cvtps_pd(low)), F64(_mm256_cvtps_pd(high)))
     }
 }
 

@@ -143,6 +143,16 @@ impl Isa for Avx512 {
     }
 
     #[inline(always)]
+    fn widen_f32(self, values: F32) -> Two<F64> {
+        // SAFETY: the token proves the instructions.
+        unsafe {
+            let high = _mm512_extractf32x8_ps::<1>(values.0);
+            let low = _mm512_castps512_ps256(values.0);
+            Two(F64(_mm512_cvtps_pd(low)), F64(_mm512_cvtps_pd(high)))
+        }
+    }
+
+    #[inline(always)]
     fn narrow_f64(self, values: &[f64]) -> F32 {
         let Two(low, high): Two<F64> = Ordered::load(self, values);
         // SAFETY: the token proves the instructions.

@@ -90,14 +90,39 @@ fn positive_16<I: Isa>(isa: I, bits: &[u16], infinity: u16) -> u32 {
 pub trait FloatLane: Copy {
     /// Its vector on an instruction set.
     type Vector<I: Isa>: Floats<Lane = Self, Isa = I>;
+    /// The same values as `f64`.
+    fn doubles<I: Isa>(isa: I, values: Self::Vector<I>) -> I::F64;
+    /// The sum and the product of two values as `f64`, which is rounded once or, where the product is
+    /// exact, as well twice.
+    fn add_product<I: Isa>(sum: I::F64, left: I::F64, right: I::F64) -> I::F64;
 }
 
 impl FloatLane for f32 {
     type Vector<I: Isa> = I::F32;
+
+    #[inline(always)]
+    fn doubles<I: Isa>(isa: I, values: I::F32) -> I::F64 {
+        isa.widen_f32(values)
+    }
+
+    #[inline(always)]
+    fn add_product<I: Isa>(sum: I::F64, left: I::F64, right: I::F64) -> I::F64 {
+        left.scale(right, sum)
+    }
 }
 
 impl FloatLane for f64 {
     type Vector<I: Isa> = I::F64;
+
+    #[inline(always)]
+    fn doubles<I: Isa>(_: I, values: I::F64) -> I::F64 {
+        values
+    }
+
+    #[inline(always)]
+    fn add_product<I: Isa>(sum: I::F64, left: I::F64, right: I::F64) -> I::F64 {
+        sum.add(left.mul(right))
+    }
 }
 
 /// An element that is calculated with in `R`.

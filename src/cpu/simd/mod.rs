@@ -148,6 +148,9 @@ pub trait Isa: Copy + Send + Sync + 'static {
     /// Values rounded.
     fn narrow_f16(self, values: Self::F32, to: &mut [f16]);
 
+    /// The same values.
+    fn widen_f32(self, values: Self::F32) -> Self::F64;
+
     /// The first values as `f32`, rounded.
     fn narrow_f64(self, values: &[f64]) -> Self::F32;
 

@@ -95,6 +95,17 @@ impl Isa for Neon {
     }
 
     #[inline(always)]
+    fn widen_f32(self, Two(low, high): Two<Two<F32>>) -> Two<Two<Two<F64>>> {
+        // SAFETY: the token proves the instructions.
+        unsafe {
+            Two(
+                Two(doubles_of(low.0), doubles_of(low.1)),
+                Two(doubles_of(high.0), doubles_of(high.1)),
+            )
+        }
+    }
+
+    #[inline(always)]
     fn narrow_f64(self, values: &[f64]) -> Self::F32 {
         let Two(low, high): Self::F64 = Ordered::load(self, values);
         // SAFETY: the token proves the instructions.
@@ -137,6 +148,15 @@ impl Isa for Neon {
             std::arch::asm!("prfm pldl1keep, [{}]", in(reg) address,
                 options(nostack, preserves_flags, readonly));
         }
+    }
+}
+
+#[inline(always)]
+unsafe fn doubles_of(values: F32) -> Two<F64> {
+    // SAFETY: the caller has the instructions.
+    unsafe {
+        let low = vget_low_f32(values.0);
+        Two(F64(vcvt_f64_f32(low)), F64(vcvt_high_f64_f32(values.0)))
     }
 }
 
