@@ -19,6 +19,11 @@ fn backward_loop(u: &[f32], grad: &mut [f32]) {
     }
 }
 
+/// The platform's `tanh` is another one.
+fn assert_near(ours: &[f32], theirs: &[f32]) {
+    assert!(ours.iter().zip(theirs).all(|(ours, theirs)| (ours - theirs).abs() < 1e-5));
+}
+
 pub fn bench(c: &mut Criterion) {
     for shape in shapes() {
         let (rows, cols) = shape;
@@ -35,10 +40,10 @@ pub fn bench(c: &mut Criterion) {
         };
         backward(&mut ours);
         backward_loop(&data, &mut theirs);
-        assert_eq!(ours, theirs);
+        assert_near(&ours, &theirs);
         forward(&mut ours);
         forward_loop(&data, &mut theirs);
-        assert_eq!(ours, theirs);
+        assert_near(&ours, &theirs);
 
         let mut g = group(c, "relax_forward", rows * cols);
         g.bench_function(id("cpu", shape), |b| b.iter(|| forward(&mut ours)));

@@ -1,7 +1,7 @@
 //! The CPU path on every instruction set that the machine has, against the oracle.
 //!
-//! The set is chosen once in a process, so each one is a run of this binary of its own. What only the
-//! set makes a difference to is ignored but in those runs.
+//! The set is chosen once in a process, so each one is a run of this binary of its own. What only
+//! the set makes a difference to is ignored but in those runs.
 
 use crate::common::patterns::{ALL, Pattern};
 use crate::common::*;
@@ -301,8 +301,8 @@ fn more_columns_than_are_read_together_match_the_oracle() {
     many_rows_of::<f32>(ALL.len(), (65_536, 517), 32_768);
 }
 
-/// The rows that are sampled to bracket the boundary are unlike the others: it lies beside the bracket, or
-/// far from it.
+/// The rows that are sampled to bracket the boundary are unlike the others: it lies beside the
+/// bracket, or far from it.
 #[test]
 #[ignore = "run on each instruction set by the tests of it"]
 fn sizes_of_which_a_sample_misleads_match_the_oracle() {
@@ -328,8 +328,8 @@ fn sizes_of_which_a_sample_misleads_match_the_oracle() {
     }
 }
 
-/// Every n-th row is unlike the others: a sample of just these rows brackets the boundary wrongly, or
-/// most elements.
+/// Every n-th row is unlike the others: a sample of just these rows brackets the boundary wrongly,
+/// or most elements.
 #[test]
 #[ignore = "run on each instruction set by the tests of it"]
 fn sizes_of_very_many_rows_that_mislead_a_sample_match_the_oracle() {
@@ -348,8 +348,8 @@ fn sizes_of_very_many_rows_that_mislead_a_sample_match_the_oracle() {
     }
 }
 
-/// Rows are read in thirteen sweeps of 64 of 832 rows, and what one sweep shows is not true of the next;
-/// or values do not lie evenly around the boundary.
+/// Rows are read in thirteen sweeps of 64 of 832 rows, and what one sweep shows is not true of the
+/// next; or values do not lie evenly around the boundary.
 #[test]
 #[ignore = "run on each instruction set by the tests of it"]
 fn sizes_of_very_many_rows_that_mislead_a_sweep_match_the_oracle() {

@@ -3,6 +3,8 @@
 use crate::random::random;
 use crate::steps::mark;
 use bihalf::half::f16;
+use bihalf::ops::stats::Histogram;
+use bihalf::ops::threshold::Threshold;
 use bihalf::{Codes, Element, MatMut, MatRef, Ones, Order, Outputs, Pull, Result, Signs};
 use bihalf::{Workspace, ops};
 
@@ -52,6 +54,19 @@ pub const CELLS: &[Cell] = &[
     cell("argsort 32x64", "avx2", (32, 64), argsort),
     cell("rank 1024x4", "avx2", (1024, 4), rank),
     cell("cosine loss 32x64", "avx2", (32, 64), cosine),
+    cell("sign 1024x64", "avx2", (1024, 64), sign),
+    cell("sign 1024x64 packed", "avx2", (1024, 64), sign_packed::<f32>),
+    cell("sign 1024x64 packed f16", "avx2", (1024, 64), sign_packed::<f16>),
+    cell("sign backward 1024x64", "avx2", (1024, 64), sign_backward),
+    cell("relax 256x64", "avx2", (256, 64), relax),
+    cell("relax backward 256x64", "avx2", (256, 64), relax_backward),
+    cell("unpack 1024x64", "avx2", (1024, 64), unpack),
+    cell("entropy penalty 1024x64", "avx2", (1024, 64), penalty),
+    cell("ones 1024x64", "avx2", (1024, 64), ones),
+    cell("correlation 1024x64", "avx2", (1024, 64), correlation),
+    cell("histogram 256x64", "avx2", (256, 64), histogram),
+    cell("transport cost 256x64", "avx2", (256, 64), transport_cost),
+    cell("threshold 256x64", "avx2", (256, 64), threshold),
 ];
 
 /// Does the cell of that name, in the child.
@@ -131,6 +146,97 @@ fn rank(rows: usize, cols: usize) {
 
 fn argsort(rows: usize, cols: usize) {
     order(rows, cols, ops::rank::argsort_into);
+}
+
+fn matrix<T>(out: &mut [T], rows: usize, cols: usize) -> MatMut<'_, T> {
+    MatMut::new(out, rows, cols).unwrap()
+}
+
+fn sign(rows: usize, cols: usize) {
+    let (data, mut b) = (random::<f32>(rows * cols), vec![0.0; rows * cols]);
+    let u = MatRef::new(&data, rows, cols).unwrap();
+    counted(|| {
+        let out = Outputs::none().dense(matrix(&mut b, rows, cols));
+        ops::sign::forward_into(u, None, out).unwrap();
+    });
+}
+
+fn sign_packed<T: Element>(rows: usize, cols: usize) {
+    let data = random::<T>(rows * cols);
+    let u = MatRef::new(&data, rows, cols).unwrap();
+    let mut codes = Codes::zeros(rows, cols).unwrap();
+    counted(|| ops::codes::pack_into(u, codes.as_mut()).unwrap());
+}
+
+fn sign_backward(rows: usize, cols: usize) {
+    let (data, mut grad) = (random::<f32>(rows * cols), random::<f32>(rows * cols));
+    let u = MatRef::new(&data, rows, cols).unwrap();
+    counted(|| {
+        let grad = matrix(&mut grad, rows, cols);
+        ops::sign::backward_in_place(u, None, grad, Pull::new(6.0)).unwrap();
+    });
+}
+
+fn relax(rows: usize, cols: usize) {
+    let (data, mut y) = (random::<f32>(rows * cols), vec![0.0; rows * cols]);
+    let u = MatRef::new(&data, rows, cols).unwrap();
+    counted(|| ops::relax::forward_into(u, 2.0, matrix(&mut y, rows, cols)).unwrap());
+}
+
+fn relax_backward(rows: usize, cols: usize) {
+    let (data, mut grad) = (random::<f32>(rows * cols), random::<f32>(rows * cols));
+    let u = MatRef::new(&data, rows, cols).unwrap();
+    counted(|| ops::relax::backward_in_place(u, 2.0, matrix(&mut grad, rows, cols)).unwrap());
+}
+
+fn codes(rows: usize, cols: usize) -> Codes {
+    Codes::from_dense(MatRef::new(&random::<f32>(rows * cols), rows, cols).unwrap()).unwrap()
+}
+
+fn unpack(rows: usize, cols: usize) {
+    let (codes, mut b) = (codes(rows, cols), vec![0f32; rows * cols]);
+    counted(|| ops::codes::unpack_into(codes.as_ref(), matrix(&mut b, rows, cols)).unwrap());
+}
+
+fn penalty(rows: usize, cols: usize) {
+    let (data, mut grad) = (random::<f32>(rows * cols), vec![0.0; rows * cols]);
+    let b = MatRef::new(&data, rows, cols).unwrap();
+    counted(|| {
+        let grad = matrix(&mut grad, rows, cols);
+        ops::loss::entropy_penalty_with_grad_into(b, 1.0, grad).unwrap();
+    });
+}
+
+fn ones(rows: usize, cols: usize) {
+    let (codes, mut counts) = (codes(rows, cols), vec![0; cols]);
+    counted(|| ops::stats::ones_into(codes.as_ref(), &mut counts).unwrap());
+}
+
+fn correlation(rows: usize, cols: usize) {
+    let codes = codes(rows, cols);
+    counted(|| assert!(ops::stats::mean_abs_correlation(codes.as_ref()).unwrap().is_some()));
+}
+
+fn histogram(rows: usize, cols: usize) {
+    let data = random::<f32>(rows * cols);
+    let u = MatRef::new(&data, rows, cols).unwrap();
+    let mut histogram = Histogram::new(cols, -1.0, 1.0, 64).unwrap();
+    counted(|| histogram.add(u).unwrap());
+}
+
+fn transport_cost(rows: usize, cols: usize) {
+    let (data, mut costs) = (random::<f32>(rows * cols), vec![0.0; cols]);
+    let u = MatRef::new(&data, rows, cols).unwrap();
+    let mut ws = Workspace::for_shape::<f32>(rows, cols).unwrap();
+    counted(|| ops::stats::transport_cost_into(u, &mut costs, &mut ws).unwrap());
+}
+
+fn threshold(rows: usize, cols: usize) {
+    let (data, mut medians) = (random::<f32>(rows * cols), vec![0.0; cols]);
+    let u = MatRef::new(&data, rows, cols).unwrap();
+    let mut ws = Workspace::for_shape::<f32>(rows, cols).unwrap();
+    let mut threshold = Threshold::new(cols, 0.9).unwrap();
+    counted(|| threshold.update_into(u, &mut medians, &mut ws).unwrap());
 }
 
 fn cosine(rows: usize, cols: usize) {

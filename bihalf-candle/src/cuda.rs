@@ -1,8 +1,8 @@
 //! CUDA tensors: ops run on candle's own stream and context.
 //!
 //! Tensors are read in place and results are buffers that candle frees like its own; work is queued
-//! and not waited for. Only [`to_codes`](crate::BihalfExt::to_codes) waits, for its result is on the
-//! host.
+//! and not waited for. Only [`to_codes`](crate::BihalfExt::to_codes) waits, for its result is on
+//! the host.
 //!
 //! - **Kernels** are loaded once for a context, by the first op on it, or earlier by [`load`].
 //! - **CUDA graphs**: nothing can be loaded inside a capture, so call [`load`] before. candle loads
@@ -10,8 +10,8 @@
 //!   [`cosine_loss`](crate::cosine_loss) to a dtype other than f64 is one), so let one training
 //!   step run before the capture. cudarc's event tracking must be off, as for candle's own ops.
 //! - **The driver**: candle links it, so a binary with feature `cuda` does not start on a machine
-//!   without `libcuda`. Where the library is there, [`bihalf::cuda::context`] tells whether there is
-//!   a device, without a panic.
+//!   without `libcuda`. Where the library is there, [`bihalf::cuda::context`] tells whether there
+//!   is a device, without a panic.
 
 use crate::loss::cosine_with_grad;
 use crate::storage::{Float, TensorStorage, View};
@@ -88,8 +88,8 @@ impl TensorStorage for CudaStorage {
         self.backend()?.bihalf_forward(u, ones).map_err(Error::wrap)
     }
 
-    /// The loss comes with its derivative and stays on the device: candle's own cast turns the f64 into
-    /// a `T`.
+    /// The loss comes with its derivative and stays on the device: candle's own cast turns the f64
+    /// into a `T`.
     fn cosine_loss<X: Float, T: Float>(
         &self,
         x: View<'_, Self, X>,

@@ -35,8 +35,8 @@ use candle_core::{CudaStorage, backend::BackendStorage};
 /// ```
 ///
 /// # Errors
-/// Where `x` and `b` differ in their number of rows or in their device, are no matrices of floats, or
-/// are on a device that this build has no kernels for.
+/// Where `x` and `b` differ in their number of rows or in their device, are no matrices of floats,
+/// or are on a device that this build has no kernels for.
 pub fn cosine_loss(x: &Tensor, b: &Tensor) -> Result<Tensor> {
     if !b.track_op() {
         return Ok(loss_and_slope(x, b, false)?.0);
@@ -50,7 +50,8 @@ pub fn cosine_loss(x: &Tensor, b: &Tensor) -> Result<Tensor> {
 
 const NAME: &str = "cosine_loss";
 
-/// The loss in the dtype of `b`, and its derivative for `b` if that is wanted, neither of them tracked.
+/// The loss in the dtype of `b`, and its derivative for `b` if that is wanted, neither of them
+/// tracked.
 fn loss_and_slope(x: &Tensor, b: &Tensor, wants_slope: bool) -> Result<(Tensor, Option<Tensor>)> {
     let (x_storage, x_layout) = x.storage_and_layout();
     let (b_storage, b_layout) = b.storage_and_layout();

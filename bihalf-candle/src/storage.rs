@@ -61,8 +61,8 @@ pub(crate) trait TensorStorage: BackendStorage {
     /// A buffer of the backend as a storage on the device of `self`.
     fn wrap<T: Float>(&self, buffer: Buffer<Self, T>) -> Self;
 
-    /// The cosine-preserving loss of `x` and `b` as a storage of one `T` on the device of `self`, and its
-    /// derivative for `b`, if that is wanted or comes with it.
+    /// The cosine-preserving loss of `x` and `b` as a storage of one `T` on the device of `self`,
+    /// and its derivative for `b`, if that is wanted or comes with it.
     fn cosine_loss<X: Float, T: Float>(
         &self,
         x: View<'_, Self, X>,

@@ -8,7 +8,8 @@ use std::ops::Range;
 /// Elements for a thread at a time: enough to forget the call, few enough to share among threads.
 pub(super) const BAND: usize = 1 << 14;
 
-/// Rows and columns of a block that is gathered: a cache line's elements of a column, a word of bits.
+/// Rows and columns of a block that is gathered: a cache line's elements of a column, a word of
+/// bits.
 const GATHERED: (usize, usize) = (16, 64);
 
 /// Bytes of an output from which on it is written past the caches.
@@ -24,12 +25,12 @@ const AT_ONCE: usize = 256;
 /// What is done with a block: row and column of its first element, and its rows.
 type Work<'a, T> = dyn FnMut((usize, usize), Rows<'_, T>) + 'a;
 
-/// Some columns of a matrix in blocks: one, of all rows, where elements of a row lie side by side; else
-/// parts of a few columns and rows that are gathered, from left to right. `work` gets row and column of
-/// a block's first element; the column is a multiple of 64 behind the first one.
+/// Some columns of a matrix in blocks: one, of all rows, where elements of a row lie side by side;
+/// else parts of a few columns and rows that are gathered, from left to right. `work` gets row and
+/// column of a block's first element; the column is a multiple of 64 behind the first one.
 ///
-/// Work in this file is `dyn`: it is called for many elements, and what is around it, compiled for each
-/// closure, would be many times as large as all loops.
+/// Work in this file is `dyn`: it is called for many elements, and what is around it, compiled for
+/// each closure, would be many times as large as all loops.
 pub(super) fn for_each<T: Element>(
     u: MatRef<'_, T>,
     columns: Range<usize>,

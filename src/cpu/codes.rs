@@ -60,7 +60,8 @@ pub(crate) fn ones(codes: CodesRef<'_>, counts: &mut [u32]) {
     for_each_count(codes, &mut |j, ones| counts[j] += ones);
 }
 
-/// Calls `add` with each bit and a number of rows with a 1, a few times for each: the sum is what counts.
+/// Calls `add` with each bit and a number of rows with a 1, a few times for each: the sum is what
+/// counts.
 pub(crate) fn for_each_count(codes: CodesRef<'_>, add: &mut dyn FnMut(usize, u32)) {
     /// Words that stay in the nearest cache while each column of them is counted.
     const NEAR: usize = 1 << 12;
@@ -84,9 +85,9 @@ pub(crate) fn for_each_count(codes: CodesRef<'_>, add: &mut dyn FnMut(usize, u32
     }
 }
 
-/// Counts of each of 64 bits, as numbers that stand upright: bit `j` of `digits[d]` is digit `d` of bit
-/// `j`'s count. Sixteen words are added with 15 adders of three bits (Harley and Seal's population
-/// count, without its last step).
+/// Counts of each of 64 bits, as numbers that stand upright: bit `j` of `digits[d]` is digit `d` of
+/// bit `j`'s count. Sixteen words are added with 15 adders of three bits (Harley and Seal's
+/// population count, without its last step).
 pub(super) struct Counts {
     digits: [u64; 4],
     /// Sixteens: byte `j / 8` of word `j % 8` is of bit `j`.

@@ -1,5 +1,5 @@
-//! How many codes have two bits in common, for all pairs of bits: codes are transposed first, so that a bit
-//! is a row of words.
+//! How many codes have two bits in common, for all pairs of bits: codes are transposed first, so
+//! that a bit is a row of words.
 
 use super::simd::{Detected, Loops, compiled};
 use crate::CodesRef;
@@ -23,8 +23,8 @@ pub(crate) fn transpose(codes: CodesRef<'_>, columns: &mut [u64]) {
     }
 }
 
-/// Bit `j` of word `i` becomes bit `i` of word `j`: squares of 32 bits off the diagonal change places,
-/// then within each square those of 16, and so on.
+/// Bit `j` of word `i` becomes bit `i` of word `j`: squares of 32 bits off the diagonal change
+/// places, then within each square those of 16, and so on.
 fn transpose_square(words: &mut [u64; WORD_BITS]) {
     let mut mask = u64::MAX;
     for side in [32, 16, 8, 4, 2, 1] {

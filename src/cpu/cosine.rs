@@ -1,6 +1,6 @@
-//! Cosine-preserving loss on the CPU. Products run in `f64`, in 16 sums of which the `n`-th takes every
-//! 16th element, so that results depend neither on threads nor on vectors; a result is rounded to the
-//! element type once.
+//! Cosine-preserving loss on the CPU. Products run in `f64`, in 16 sums of which the `n`-th takes
+//! every 16th element, so that results depend neither on threads nor on vectors; a result is
+//! rounded to the element type once.
 
 use super::simd::{self, Detected, Isa, Job, Loops, Ordered, compiled, on_detected, reals};
 use super::threads::{for_each_band, for_each_band_pair};
@@ -53,7 +53,8 @@ impl Products {
         }
     }
 
-    /// What to multiply a vector of `R` with this squared norm by: only `f64` has such that need it.
+    /// What to multiply a vector of `R` with this squared norm by: only `f64` has such that need
+    /// it.
     fn scale<R: Real>(squared: f64) -> f64 {
         const FAR: f64 = f64::from_bits((1023 + 600) << 52); // 2^600
         const HUGE: f64 = f64::from_bits((1023 + 960) << 52); // 2^960
@@ -109,8 +110,8 @@ fn sum_of(mut lanes: [f64; LANES]) -> f64 {
 /// What is done with parts of two rows, from a column on.
 type OnParts<'a, R> = dyn FnMut(usize, &[R], &[R]) + 'a;
 
-/// Two rows as they are calculated with, each times a power of two: as a whole where they are so in memory,
-/// else in parts.
+/// Two rows as they are calculated with, each times a power of two: as a whole where they are so in
+/// memory, else in parts.
 fn for_each_part<X: Element>(
     isa: Detected,
     x: MatRef<'_, X>,
@@ -288,8 +289,8 @@ pub struct Gradient {
 }
 
 impl Gradient {
-    /// For an element of the row, of the other one. Never -0, so that the gradient for a bit and for its
-    /// opposite differ in nothing but the sign.
+    /// For an element of the row, of the other one. Never -0, so that the gradient for a bit and
+    /// for its opposite differ in nothing but the sign.
     #[inline(always)]
     fn at(&self, own: f64, other: f64) -> f64 {
         let sum = self.other * (other * self.scales.1) - self.own * (own * self.scales.0);
@@ -380,8 +381,8 @@ impl<R: Real> Loops for WriteGradient<'_, R> {
     }
 }
 
-/// The loss; `slopes` get two numbers a pair: the gradient for a bit of +1 where the bits of the pair
-/// agree, and where they differ.
+/// The loss; `slopes` get two numbers a pair: the gradient for a bit of +1 where the bits of the
+/// pair agree, and where they differ.
 pub(crate) fn cosine_packed<X: Element>(
     isa: Detected,
     x: MatRef<'_, X>,
@@ -407,8 +408,8 @@ pub(crate) fn cosine_packed_backward<T: Element>(
 ) {
     let (rows, cols) = u.shape();
     let half = rows / 2;
-    // Of a pair's slope, for bits of -1 and +1. For -1 the negative slope, but +0 for 0, as `Gradient`
-    // has it.
+    // Of a pair's slope, for bits of -1 and +1. For -1 the negative slope, but +0 for 0, as
+    // `Gradient` has it.
     let gradients = |slope: f64| [-slope, slope].map(|slope| T::from_f64(slope + 0.0).widen());
     let one = |u: &mut T, bit: bool, gradients: [T::Real; 2]| {
         let b = T::plus_or_minus_one(bit);

@@ -1,5 +1,6 @@
-//! The CPU path: rayon over columns or rows, one file an op. Shapes and parameters have been checked
-//! in `ops/` by the time a call gets here. Safe Rust but for the folder `simd`, which says why.
+//! The CPU path: rayon over columns or rows, one file an op. Shapes and parameters have been
+//! checked in `ops/` by the time a call gets here. Safe Rust but for the folder `simd`, which says
+//! why.
 
 mod backend;
 pub(crate) mod bihalf;

@@ -1,5 +1,5 @@
-//! `dU = dB + coefficient (U - B)`, each operation rounded in the arithmetic type: a vector of columns at
-//! a time where the elements of a row lie side by side.
+//! `dU = dB + coefficient (U - B)`, each operation rounded in the arithmetic type: a vector of
+//! columns at a time where the elements of a row lie side by side.
 
 use super::blocks::{BAND, side_by_side};
 use super::simd::{self, Cached, Detected, FloatLane, Floats, Isa, Job, Ordered, Reals, Rows};

@@ -104,8 +104,8 @@ impl<K: Copy + Default + Ord, S: Copy> Loops for Signs<'_, K, S> {
     }
 }
 
-/// `B` in new memory. One thread writes it from the first element to the last, so that nothing has to be
-/// there before; several share what is cleared.
+/// `B` in new memory. One thread writes it from the first element to the last, so that nothing has
+/// to be there before; several share what is cleared.
 pub(crate) fn collect<T: Element>(isa: Detected, u: MatRef<'_, T>) -> Result<Vec<T>> {
     let (rows, cols) = u.shape();
     if threads::parts(rows * cols) > 1 || u.layout().col_stride() != 1 {

@@ -165,8 +165,8 @@ impl<R: Real> Loops for Places<'_, R> {
         let inverse = 1.0 / (width * scale);
         for (place, value) in self.places.iter_mut().zip(self.values) {
             let value = value.to_f64();
-            // A bin's number or that of the next one; edges decide, as the quotient may round across
-            // one.
+            // A bin's number or that of the next one; edges decide, as the quotient may round
+            // across one.
             let nearest = ((value - lo) * scale * inverse + ROUND) - ROUND;
             let bin = if value < lo + nearest * width { nearest - 1.0 } else { nearest };
             let bin = if bin > number - 1.0 { number - 1.0 } else { bin };

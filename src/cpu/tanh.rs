@@ -1,14 +1,15 @@
-//! The hyperbolic tangent in sums, products and one quotient: a loop over it is vectorised, and gives the
-//! same bits whatever the vectors, as nothing is fused.
+//! The hyperbolic tangent in sums, products and one quotient: a loop over it is vectorised, and
+//! gives the same bits whatever the vectors, as nothing is fused.
 //!
-//! `tanh (x / 2) = e / (e + 2)` with `e = exp(x) - 1`. With `x = k ln 2 + r` and `k` the nearest integer,
-//! `e = 2^k (exp(r) - 1) + (2^k - 1)`, where `exp(r) - 1` is a polynomial. Where `k` is 0, `r` is taken
-//! negative: then `e + 2` lies below 2 and is rounded by half as much.
+//! `tanh (x / 2) = e / (e + 2)` with `e = exp(x) - 1`. With `x = k ln 2 + r` and `k` the nearest
+//! integer, `e = 2^k (exp(r) - 1) + (2^k - 1)`, where `exp(r) - 1` is a polynomial. Where `k` is 0,
+//! `r` is taken negative: then `e + 2` lies below 2 and is rounded by half as much.
 //!
 //! The error is at most 1.96 ulp in `f32` (all numbers tried) and 2.3 in `f64` (300,000 tried).
 
-/// The function `tanh(x / 2)` for a type. `far`: from where on the result is 1. `round`: 1.5 times 2 to the number of
-/// bits behind the leading one: added to a small number it leaves an integer in the lowest bits.
+/// The function `tanh(x / 2)` for a type. `far`: from where on the result is 1. `round`: 1.5 times
+/// 2 to the number of bits behind the leading one: added to a small number it leaves an integer in
+/// the lowest bits.
 macro_rules! tanh {
     ($float:ident, far $far:expr, round $round:expr, bias $bias:expr, [$($term:expr),*; $last:expr]) => {
         #[inline(always)]

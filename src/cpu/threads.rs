@@ -12,8 +12,9 @@ use rayon::prelude::*;
 #[cfg(feature = "rayon")]
 const PARALLEL_FROM: usize = 1 << 14;
 
-/// The same for Bi-half, which takes about a third of a nanosecond an element: measured on two cores
-/// of a Zen 3 that others use too. There 64 Ki elements take longer on two threads than on one.
+/// The same for Bi-half, which takes about a third of a nanosecond an element: measured on two
+/// cores of a Zen 3 that others use too. There 64 Ki elements take longer on two threads than on
+/// one.
 #[cfg(feature = "rayon")]
 const PARTS_FROM: usize = 1 << 18;
 
@@ -76,7 +77,8 @@ pub(crate) fn join(a: impl FnOnce() + Send, b: impl FnOnce() + Send) {
     }
 }
 
-/// Calls `f(i, item)` for each item. `work` is the number of elements that all calls together touch.
+/// Calls `f(i, item)` for each item. `work` is the number of elements that all calls together
+/// touch.
 pub(crate) fn for_each_item<T: Send>(
     items: &mut [T],
     work: usize,
@@ -116,8 +118,8 @@ pub(crate) fn for_each_band<T: Pod>(
     for_each_chunk(data, size, if parts(work) == 1 { 0 } else { work }, f);
 }
 
-/// Calls `f` for each chunk, on all threads. Chunks are shared as bytes: what rayon puts around a loop is
-/// many times as large as the loops here, and so is compiled once.
+/// Calls `f` for each chunk, on all threads. Chunks are shared as bytes: what rayon puts around a
+/// loop is many times as large as the loops here, and so is compiled once.
 #[cfg(feature = "rayon")]
 fn share<T: Pod>(data: &mut [T], size: usize, f: &(dyn Fn(usize, &mut [T]) + Sync)) {
     let size = size.max(1) * size_of::<T>();

@@ -9,8 +9,9 @@
 //! - **Unpack** ([`CodesRef::to_dense`](crate::CodesRef::to_dense), [`unpack_into`]): bit 1 becomes
 //!   +1, bit 0 becomes -1.
 //! - **On CUDA**: the same bits, by `sign_forward` and `codes_unpack`, one launch each.
-//! - **Sizes**: any. **Errors**: [`Error::Shape`](crate::Error::Shape). **Cost**: O(M K) time, no
-//!   extra memory.
+//! - **Sizes**: any. **Errors**: [`Error::Shape`](crate::Error::Shape),
+//!   [`Error::InstructionSet`](crate::Error::InstructionSet), see [`bihalf`](super::bihalf).
+//!   **Cost**: O(M K) time, no extra memory.
 //!
 //! ```
 //! use bihalf::{Codes, MatMut, MatRef, ops::codes};
@@ -29,7 +30,7 @@ use crate::{CodesMut, CodesRef, Element, MatMut, MatRef, Outputs, Result, cpu};
 /// Packs `dense`. See the [page](self).
 ///
 /// # Errors
-/// [`Error::Shape`](crate::Error::Shape).
+/// See the [page](self).
 pub fn pack_into<T: Element>(dense: MatRef<'_, T>, codes: CodesMut<'_>) -> Result<()> {
     sign::forward_into(dense, None, Outputs::none().codes(codes))
 }
@@ -37,7 +38,7 @@ pub fn pack_into<T: Element>(dense: MatRef<'_, T>, codes: CodesMut<'_>) -> Resul
 /// Unpacks `codes`. See the [page](self).
 ///
 /// # Errors
-/// [`Error::Shape`](crate::Error::Shape).
+/// See the [page](self).
 pub fn unpack_into<T: Element>(codes: CodesRef<'_>, dense: MatMut<'_, T>) -> Result<()> {
     check_shape("the dense output", "the codes", codes.shape(), dense.shape())?;
     T::unpack(cpu::simd::detected()?, codes, dense);

@@ -33,11 +33,11 @@
 //!   the range of `f64`.
 //! - **NaN** and infinities propagate: a NaN in the features of a pair makes the loss NaN, and of
 //!   the gradients those of the pair.
-//! - **Rounding**: products and sums are in `f64`, in a fixed order; the result is rounded to the
-//!   element type once. `dU` is that gradient, rounded, and then the pull as on the page
-//!   [`bihalf`](super::bihalf).
-//! - **Determinism**: the same bits for any number of threads, on every run, and wherever a matrix
-//!   lies.
+//! - **Rounding**: products and sums are in `f64`, in a fixed order (products of rows in 16 sums,
+//!   of which each takes every 16th element); the result is rounded to the element type once. `dU`
+//!   is that gradient, rounded, and then the pull as on the page [`bihalf`](super::bihalf).
+//! - **Determinism**: on the CPU the same bits on every processor, for any number of threads, and
+//!   wherever a matrix lies.
 //! - **On CUDA**: one launch each: `cosine_dense`, `cosine_packed`, `cosine_backward`,
 //!   `entropy_penalty`. So a training step from packed codes is three, with the forward pass of
 //!   Bi-half. Workspace: 4 M bytes (backward: none), and 8 bytes for 32 bits of the penalty. Sums
@@ -48,7 +48,8 @@
 //! - **Gradients** are written, not added.
 //! - **Errors**: [`Error::Shape`](crate::Error::Shape), [`Error::Length`](crate::Error::Length);
 //!   [`Error::Parameter`](crate::Error::Parameter) when alpha or gamma is not finite, or the
-//!   arithmetic type cannot hold gamma / (M K).
+//!   arithmetic type cannot hold gamma / (M K);
+//!   [`Error::InstructionSet`](crate::Error::InstructionSet), see [`bihalf`](super::bihalf).
 //! - **Cost**: O(M (D + K)) time, no extra memory beyond a few KB of stack. From packed codes, the
 //!   backward pass reads and writes `U` and `dU` and 1 bit an element: 8.2 bytes for `f32`.
 //!
@@ -112,7 +113,8 @@ pub fn cosine_with_grad_into<X: Element, T: Element>(
     Ok(cpu::cosine::cosine_with_grad(cpu::simd::detected()?, x, b, grad))
 }
 
-/// The cosine-preserving loss of packed codes, and the slopes that [`cosine_packed_backward`] needs.
+/// The cosine-preserving loss of packed codes, and the slopes that [`cosine_packed_backward`]
+/// needs.
 ///
 /// # Errors
 /// As [`cosine`].

@@ -13,12 +13,15 @@
 //! - **NaN** stay NaN, zeros keep their sign, infinities give +1 and -1 with gradient 0 (NaN if
 //!   `dY` is infinite).
 //! - **Rounding**: computed in the arithmetic type (`f32`; `f64` for `f64`), to which beta is
-//!   rounded first; 16-bit results are rounded once more. `tanh` is the platform's: a few ulps may
-//!   differ between machines, never between runs or numbers of threads.
+//!   rounded first; 16-bit results are rounded once more. `tanh` is this crate's: at most 2 ulp off
+//!   in `f32` (all numbers have been tried) and at most 3 in `f64`, and never beyond 1.
+//! - **Determinism**: the same bits on every processor and for any number of threads.
 //! - **On CUDA**: `relax_forward` and `relax_backward`, one launch each, with CUDA's `tanh`, whose
 //!   documented error is 2 ulps at most.
-//! - **Errors**: [`Error::Shape`](crate::Error::Shape); [`Error::Parameter`](crate::Error::Parameter)
-//!   when beta is not finite and greater than 0, or the arithmetic type cannot hold it.
+//! - **Errors**: [`Error::Shape`](crate::Error::Shape);
+//!   [`Error::Parameter`](crate::Error::Parameter) when beta is not finite and greater than 0, or
+//!   the arithmetic type cannot hold it; [`Error::InstructionSet`](crate::Error::InstructionSet),
+//!   see [`bihalf`](super::bihalf).
 //! - **Cost**: O(M K) time, no extra memory.
 //!
 //! ```

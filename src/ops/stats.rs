@@ -13,8 +13,10 @@
 //! Everything is exact or computed in `f64` in a fixed order: the same bits on every run, for any
 //! number of threads. Sizes: any. What is per bit or column has a form that writes to a buffer of
 //! the caller and allocates nothing; a [`Histogram`] takes in batch after batch. Of the two that
-//! give one number, [`distinct`] sorts a list of row numbers and [`mean_abs_correlation`] transposes
-//! the bits (M K / 8 bytes).
+//! give one number, [`distinct`] sorts a list of row numbers and [`mean_abs_correlation`]
+//! transposes the bits (M K / 8 bytes). All return
+//! [`Error::InstructionSet`](crate::Error::InstructionSet) where that of [`bihalf`](super::bihalf)
+//! would.
 //!
 //! On CUDA, [`Backend::ones_into`](crate::Backend::ones_into) counts the ones of each bit with
 //! `codes_ones`, in one launch after a fill; what follows from the counts is a matter of the host.

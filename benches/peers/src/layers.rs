@@ -14,8 +14,8 @@ use std::slice::{from_raw_parts, from_raw_parts_mut};
 ///
 /// # Safety
 /// `input`, `second` and `out` are what the operation takes, of the shape of the call: matrices of
-/// `rows * cols` elements, or `rows * features`, codes of `rows * ceil(cols / 64)` words, a value for each
-/// column.
+/// `rows * cols` elements, or `rows * features`, codes of `rows * ceil(cols / 64)` words, a value
+/// for each column.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn peers_operation(
     operation: u32,

@@ -46,8 +46,8 @@ impl<'a, T> Columns<'a, T> {
         self.cols
     }
 
-    /// Whether they fill whole cache lines in turn, if they are written row by row: what is written past
-    /// the caches in parts of lines takes several times as long.
+    /// Whether they fill whole cache lines in turn, if they are written row by row: what is written
+    /// past the caches in parts of lines takes several times as long.
     pub(crate) fn fill_lines(&self) -> bool {
         /// Bytes of a line, and of the least store past the caches.
         const LINE: usize = 64;

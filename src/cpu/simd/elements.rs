@@ -92,8 +92,8 @@ pub trait FloatLane: Copy {
     type Vector<I: Isa>: Floats<Lane = Self, Isa = I>;
     /// The same values as `f64`.
     fn doubles<I: Isa>(isa: I, values: Self::Vector<I>) -> I::F64;
-    /// The sum and the product of two values as `f64`, which is rounded once or, where the product is
-    /// exact, as well twice.
+    /// The sum and the product of two values as `f64`, which is rounded once or, where the product
+    /// is exact, as well twice.
     fn add_product<I: Isa>(sum: I::F64, left: I::F64, right: I::F64) -> I::F64;
 }
 

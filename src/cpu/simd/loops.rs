@@ -1,5 +1,5 @@
-//! Plain loops, compiled for each instruction set: the compiler vectorises them. What it would not see,
-//! conversions of 16-bit types and bits of comparisons, is written in vectors.
+//! Plain loops, compiled for each instruction set: the compiler vectorises them. What it would not
+//! see, conversions of 16-bit types and bits of comparisons, is written in vectors.
 
 use super::elements::signs;
 use super::{Cached, Detected, FloatLane, Floats, Isa, Job, LANES, Lane, Of, Ordered, Reals, Rows};
@@ -7,7 +7,8 @@ use super::{Store as _, Vector, on_detected};
 use crate::Element;
 use crate::codes::WORD_BITS;
 
-/// Work that consists of loops. `run` must be `#[inline(always)]`, and not call closures that are not.
+/// Work that consists of loops. `run` must be `#[inline(always)]`, and not call closures that are
+/// not.
 pub(crate) trait Loops {
     /// What the work returns.
     type Output;

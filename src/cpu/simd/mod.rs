@@ -1,13 +1,13 @@
 //! Vectors of 16 columns: one generic algorithm, several instruction sets.
 //!
 //! A lane is a column. Algorithms are written once over [`Isa`], [`Vector`] and [`Floats`], which
-//! `std::arch` implements: a vector is as many registers as 16 columns take ([`Two`]). Which set runs is
-//! decided once, at run time, by what the machine has; `BIHALF_CPU_ISA` forces it. Where there is none,
-//! each operation has plain code of its own.
+//! `std::arch` implements: a vector is as many registers as 16 columns take ([`Two`]). Which set
+//! runs is decided once, at run time, by what the machine has; `BIHALF_CPU_ISA` forces it. Where
+//! there is none, each operation has plain code of its own.
 //!
-//! Why `std::arch`, and no crate of vectors: the narrowing, sign and half-precision conversions here,
-//! stores past the caches and masks in registers of their own are not what such crates agree on, and
-//! the trait is small.
+//! Why `std::arch`, and no crate of vectors: the narrowing, sign and half-precision conversions
+//! here, stores past the caches and masks in registers of their own are not what such crates agree
+//! on, and the trait is small.
 //!
 //! This folder alone of the CPU path holds `unsafe`, for these reasons:
 //!
@@ -157,8 +157,8 @@ pub trait Isa: Copy + Send + Sync + 'static {
     /// Integers as `f32`, rounded.
     fn float(self, lanes: Self::I32) -> Self::F32;
 
-    /// Rounded to a near integer, such that the order of numbers stays; below the range the least one,
-    /// above it or of NaN any.
+    /// Rounded to a near integer, such that the order of numbers stays; below the range the least
+    /// one, above it or of NaN any.
     fn round(self, values: Self::F32) -> Self::I32;
 
     /// Asks for a cache line that will be read. Any address will do.
@@ -192,7 +192,8 @@ pub unsafe trait Ordered: Copy + Send + Sync + 'static {
     /// The same, past the caches if the places are aligned.
     ///
     /// # Safety
-    /// It is done within [`past_caches`], before whose end nothing else reads or writes these places.
+    /// It is done within [`past_caches`], before whose end nothing else reads or writes these
+    /// places.
     unsafe fn store_past_caches(self, to: &mut [Self::Lane]);
     /// Mask of the lanes that are greater than those of `other`.
     fn gt(self, other: Self) -> Self::Mask;
