@@ -8,7 +8,10 @@ use bihalf::{Backend, Matrix};
 use candle_core::op::BackpropOp;
 use candle_core::{CpuStorage, CustomOp1, DType, Layout, Result, Shape, Storage, Tensor, bail};
 #[cfg(feature = "cuda")]
-use candle_core::{CudaStorage, backend::BackendStorage};
+use candle_core::{
+    CudaStorage,
+    backend::{BackendDevice, BackendStorage},
+};
 
 /// Mean over the pairs of rows `(i, i + floor(rows / 2))` of `(cos(x1, x2) - cos(b1, b2))^2`, a
 /// scalar of the dtype of `b`: how well the codes `b` `[rows, bits]` keep the angles between the

@@ -109,38 +109,93 @@ impl<I: Isa, T: Element> Job<I> for Band<'_, T> {
 
     #[inline(always)]
     fn run(self, isa: I) {
-        let Self { first, u, b, grad, out, stride, coefficient } = self;
-        for (i, out) in (first..).zip(out.chunks_mut(stride)) {
-            let u = u.row(i);
-            let out = &mut out[..u.len()];
-            let grad = grad.map(|grad| grad.row(i));
-            match b {
-                Target::Dense(b) => row(isa, u, side_by_side(b).row(i), grad, out, coefficient),
-                Target::Packed(b) => row(isa, u, Bits::of(b, i), grad, out, coefficient),
-                Target::Sign => row(isa, u, Zero, grad, out, coefficient),
-                Target::Shifted(t) => row(isa, u, Shift(t), grad, out, coefficient),
-            }
+        match self.b {
+            Target::Dense(b) => self.rows(isa, side_by_side(b)),
+            Target::Packed(b) => self.rows(isa, b),
+            Target::Sign => self.rows(isa, Zero),
+            Target::Shifted(t) => self.rows(isa, Shift(t)),
         }
     }
 }
 
 impl<T: Element> Band<'_, T> {
+    #[inline(always)]
+    fn rows<I: Isa>(self, isa: I, b: impl TargetRows<T>) {
+        let Self { first, u, grad, out, stride, coefficient, .. } = self;
+        for (i, out) in (first..).zip(out.chunks_mut(stride)) {
+            let u = u.row(i);
+            let out = &mut out[..u.len()];
+            let grad = grad.map(|grad| grad.row(i));
+            row(isa, u, b.row(i), grad, out, coefficient);
+        }
+    }
+
     /// The same without vectors.
     fn run_plain(self) {
-        let Self { first, u, b, grad, out, stride, coefficient } = self;
+        match self.b {
+            Target::Dense(b) => self.plain_rows(side_by_side(b)),
+            Target::Packed(b) => self.plain_rows(b),
+            Target::Sign => self.plain_rows(Zero),
+            Target::Shifted(t) => self.plain_rows(Shift(t)),
+        }
+    }
+
+    #[inline(always)]
+    fn plain_rows(self, b: impl TargetRows<T>) {
+        let Self { first, u, grad, out, stride, coefficient, .. } = self;
         for (i, out) in (first..).zip(out.chunks_mut(stride)) {
             let u = u.row(i);
             let out = &mut out[..u.len()];
             if let Some(grad) = grad {
                 out.copy_from_slice(grad.row(i));
             }
-            match b {
-                Target::Dense(b) => plain_row(u, side_by_side(b).row(i), out, coefficient),
-                Target::Packed(b) => plain_row(u, Bits::of(b, i), out, coefficient),
-                Target::Sign => plain_row(u, Zero, out, coefficient),
-                Target::Shifted(t) => plain_row(u, Shift(t), out, coefficient),
+            let b = b.row(i);
+            for (at, (g, &u)) in out.iter_mut().zip(u).enumerate() {
+                *g = one(u, b.one(at, u), *g, coefficient);
             }
         }
+    }
+}
+
+/// The rows of the target.
+trait TargetRows<T: Element>: Copy {
+    type Row: Targets<T>;
+    fn row(self, i: usize) -> Self::Row;
+}
+
+impl<'a, T: Element> TargetRows<T> for Rows<'a, T> {
+    type Row = &'a [T];
+
+    #[inline(always)]
+    fn row(self, i: usize) -> &'a [T] {
+        Rows::row(&self, i)
+    }
+}
+
+impl<'a, T: Element> TargetRows<T> for CodesRef<'a> {
+    type Row = Bits<'a>;
+
+    #[inline(always)]
+    fn row(self, i: usize) -> Bits<'a> {
+        Bits(bytemuck::cast_slice(CodesRef::row(&self, i)))
+    }
+}
+
+impl<T: Element> TargetRows<T> for Zero {
+    type Row = Self;
+
+    #[inline(always)]
+    fn row(self, _: usize) -> Self {
+        self
+    }
+}
+
+impl<T: Element> TargetRows<T> for Shift<'_, T> {
+    type Row = Self;
+
+    #[inline(always)]
+    fn row(self, _: usize) -> Self {
+        self
     }
 }
 
@@ -175,13 +230,6 @@ impl<T: Element> Targets<T> for &[T] {
 /// Packed codes, a bit a column.
 #[derive(Clone, Copy)]
 struct Bits<'a>(&'a [u8]);
-
-impl<'a> Bits<'a> {
-    #[inline(always)]
-    fn of(codes: CodesRef<'a>, i: usize) -> Self {
-        Self(bytemuck::cast_slice(codes.row(i)))
-    }
-}
 
 impl<T: Element> Targets<T> for Bits<'_> {
     #[inline(always)]
@@ -223,13 +271,6 @@ impl<T: Element> Targets<T> for Shift<'_, T> {
     #[inline(always)]
     fn one(self, at: usize, u: T) -> T {
         T::plus_or_minus_one(u.widen() > -self.0[at].widen())
-    }
-}
-
-#[inline(always)]
-fn plain_row<T: Element>(u: &[T], b: impl Targets<T>, out: &mut [T], coefficient: T::Real) {
-    for (at, (g, &u)) in out.iter_mut().zip(u).enumerate() {
-        *g = one(u, b.one(at, u), *g, coefficient);
     }
 }
 
