@@ -65,8 +65,8 @@ pub trait Real:
     fn of(value: f64) -> Self;
     /// The same value.
     fn to_f64(self) -> f64;
-    /// Hyperbolic tangent of half the value.
-    fn tanh_of_half(self) -> Self;
+    /// Hyperbolic tangent.
+    fn tanh(self) -> Self;
     /// Neither NaN nor infinite.
     fn is_finite(self) -> bool;
 }
@@ -241,7 +241,7 @@ macro_rules! ieee {
             }
 
             #[inline(always)]
-            fn tanh_of_half(self) -> Self {
+            fn tanh(self) -> Self {
                 cpu::tanh::$float(self)
             }
 

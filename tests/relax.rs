@@ -179,6 +179,15 @@ fn tanh_of_f64_is_within_three_ulps() {
     }
 }
 
+#[test]
+fn the_largest_beta_leaves_zeros_and_the_least_numbers() {
+    let u = [0.0f32, -0.0, 1e-40];
+    let y = ops::relax::forward(MatRef::new(&u, 1, 3).unwrap(), f32::MAX.into()).unwrap();
+    assert_eq!(y[..2].iter().map(|y| y.to_bits()).collect::<Vec<_>>(), [0, 1 << 31]);
+    let expected = (f64::from(f32::MAX) * f64::from(u[2])).tanh();
+    assert_relative_eq!(f64::from(y[2]), expected, max_relative = tolerance::<f32>());
+}
+
 /// Of all machines and instruction sets: [`isa`](crate::isa) runs this on each that is there.
 #[test]
 fn relax_gives_these_very_bits() {

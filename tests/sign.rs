@@ -2,7 +2,8 @@
 
 use crate::common::patterns::{ALL, Pattern};
 use crate::common::*;
-use bihalf::{Backend, Element, Error, Outputs, Pull};
+use bihalf::half::{bf16, f16};
+use bihalf::{Backend, Cpu, Element, Error, Outputs, Pull, ops};
 
 fn sign_equals_the_oracle<T: Element + Guard, B: Backend>(backend: &B) {
     for (seed, shape) in (1..).zip(shapes()) {
@@ -117,4 +118,24 @@ fn wrong_shapes<B: Backend>(backend: &B) {
 #[test]
 fn sign_refuses_wrong_shapes() {
     on_each_backend!(wrong_shapes);
+}
+
+fn a_new_matrix_equals_the_oracle<T: Element>() {
+    for (seed, shape) in (1..).zip(shapes()) {
+        let lay = VIEWS[seed as usize % VIEWS.len()];
+        let _context = Context::new::<T, Cpu>(&Cpu, (shape, lay));
+        let u: Vec<T> = lay.fill(ALL[seed as usize % ALL.len()], shape, seed);
+        let input = Input::new(&Cpu, &u, shape, lay);
+        let b = ops::sign::forward(input.view()).unwrap();
+        let expected = naive::sign(&u, shape.1, None);
+        assert!(b.into_iter().map(T::to_f64).eq(expected));
+    }
+}
+
+#[test]
+fn sign_in_a_new_matrix_equals_the_oracle() {
+    a_new_matrix_equals_the_oracle::<f32>();
+    a_new_matrix_equals_the_oracle::<f64>();
+    a_new_matrix_equals_the_oracle::<f16>();
+    a_new_matrix_equals_the_oracle::<bf16>();
 }

@@ -13,17 +13,16 @@ const AT_ONCE: usize = 512;
 
 pub(crate) fn forward<T: Element>(isa: Detected, u: MatRef<'_, T>, beta: f64, out: MatMut<'_, T>) {
     let beta = T::Real::of(beta);
-    let twice_beta = beta + beta;
     blocks::map(isa, u, out, Write::Anew, &|_, u, out| {
         if size_of::<T>() == size_of::<T::Real>() {
             // The same type.
             let (u, y) = (cast_slice(u), cast_slice_mut(out));
-            return compiled(isa, Forward { twice_beta, u, y });
+            return compiled(isa, Forward { beta, u, y });
         }
         let (mut values, mut results) = buffers::<T::Real>();
         for (u, out) in u.chunks(AT_ONCE).zip(out.chunks_mut(AT_ONCE)) {
             let (u, y) = (reals(isa, u, &mut values), &mut results[..u.len()]);
-            compiled(isa, Forward { twice_beta, u, y: &mut *y });
+            compiled(isa, Forward { beta, u, y: &mut *y });
             Narrow { from: y, to: out }.run_on(isa);
         }
     });
@@ -83,7 +82,7 @@ fn backward_in_place<T: Element>(
 }
 
 struct Forward<'a, R> {
-    twice_beta: R,
+    beta: R,
     u: &'a [R],
     y: &'a mut [R],
 }
@@ -94,7 +93,7 @@ impl<R: Real> Loops for Forward<'_, R> {
     #[inline(always)]
     fn run(self) {
         for (y, &u) in self.y.iter_mut().zip(self.u) {
-            *y = (self.twice_beta * u).tanh_of_half();
+            *y = (self.beta * u).tanh();
         }
     }
 }
@@ -113,7 +112,7 @@ impl<R: Real> Loops for Backward<'_, R> {
     fn run(self) {
         let beta = self.beta;
         for (grad, &u) in self.grad.iter_mut().zip(self.u) {
-            let y = ((beta + beta) * u).tanh_of_half();
+            let y = (beta * u).tanh();
             *grad = *grad * (beta * (R::ONE - y * y));
         }
     }

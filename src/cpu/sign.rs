@@ -108,6 +108,9 @@ impl<K: Copy + Default + Ord, S: Copy> Loops for Signs<'_, K, S> {
 /// to be there before; several share what is cleared.
 pub(crate) fn collect<T: Element>(isa: Detected, u: MatRef<'_, T>) -> Result<Vec<T>> {
     let (rows, cols) = u.shape();
+    if u.layout().is_empty() {
+        return Ok(Vec::new());
+    }
     if threads::parts(rows * cols) > 1 || u.layout().col_stride() != 1 {
         let mut b = zeros((rows, cols))?;
         write(isa, u, MatMut::new(&mut b, rows, cols)?, signs::<T>());
@@ -132,7 +135,7 @@ pub(crate) fn collect<T: Element>(isa: Detected, u: MatRef<'_, T>) -> Result<Vec
 const AT_ONCE: usize = 512;
 
 /// Writes rows of which `unpack` gets the bits.
-fn write_bits<T: Element, O: bytemuck::Pod + Default + Send>(
+fn write_bits<T: Element, O: Pod + Default + Send>(
     isa: Detected,
     u: MatRef<'_, T>,
     shift: Option<&[T]>,

@@ -18,6 +18,7 @@
 //! | `registers.rs` | loads and stores through pointers | each is behind an assertion of the slice's length |
 //! | `columns.rs` | threads write disjoint columns of one matrix | a part owns a range of columns and hands out rows of that range alone |
 //! | `columns.rs` | rows without a check of the whole matrix | the last row has been checked |
+//! | `columns.rs` | elements seen as those of another type | both are plain data of the same size |
 //! | `avx2.rs`, `avx512.rs`, `neon.rs` | a prefetch of any address | it touches nothing that a program can see |
 //! | `room.rs` | vectors in memory that nothing filled before | those that have been written are counted |
 //! | `store.rs` | stores past the caches, which are not ordered | who gets the token for them is inside a call that ends with a fence |
