@@ -1,8 +1,9 @@
 //! Matrices in blocks of rows whose elements lie side by side.
 
-use super::simd::{Columns, Detected, PastCaches, Rows, past_caches};
+use super::simd::{Columns, Rows};
 use super::threads;
 use crate::{Element, MatMut, MatRef};
+use bytemuck::Pod;
 use std::ops::Range;
 
 /// Elements for a thread at a time: enough to forget the call, few enough to share among threads.
@@ -17,10 +18,6 @@ const LARGE: usize = 8 << 20;
 
 /// Bytes of a cache line.
 const LINE: usize = 64;
-
-/// Elements that are written past the caches at a time: so few that a processor reads the next ones
-/// meanwhile.
-const AT_ONCE: usize = 256;
 
 /// What is done with a block: row and column of its first element, and its rows.
 type Work<'a, T> = dyn FnMut((usize, usize), Rows<'_, T>) + 'a;
@@ -85,16 +82,8 @@ pub(super) fn rows_of<T>(u: MatRef<'_, T>, rows: Range<usize>) -> MatRef<'_, T> 
     part.expect("rows of the matrix")
 }
 
-/// How an output is made.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Write {
-    /// Anew.
-    Anew,
-    /// Of what is there.
-    InPlace,
-}
-
-/// Whether an output that is made anew is to be written past the caches.
+/// Whether an output that is filled without much to read is to be written past the caches. Where as
+/// much is read as is written, it takes as long either way.
 pub(super) fn past_caches_pay<T>(out: &mut MatMut<'_, T>) -> bool {
     let bytes = out.rows() * out.cols() * size_of::<T>();
     bytes >= LARGE && Columns::new(out.reborrow()).fill_lines()
@@ -104,47 +93,29 @@ pub(super) fn past_caches_pay<T>(out: &mut MatMut<'_, T>) -> bool {
 type Part<'a, T, O> = dyn Fn(usize, &[T], &mut [O]) + Sync + 'a;
 
 /// Makes parts of rows of `out` of those of `u`, with a function that does the same in all columns.
-pub(super) fn map<T: Element, O: bytemuck::Pod + Default + Send>(
-    isa: Detected,
-    u: MatRef<'_, T>,
-    out: MatMut<'_, O>,
-    write: Write,
-    f: &Part<'_, T, O>,
-) {
+pub(super) fn map<T: Element, O: Pod>(u: MatRef<'_, T>, out: MatMut<'_, O>, f: &Part<'_, T, O>) {
     let (layout, of_u) = (out.layout(), u.layout());
     let (rows, cols) = layout.shape();
     let dense = [layout.row_stride(), of_u.row_stride()] == [cols, cols] && of_u.col_stride() == 1;
     if !dense {
-        return map_by_columns(isa, u, out, write, f);
+        return map_by_columns(u, out, f);
     }
     // As rows of any length.
     let len = rows * cols;
-    let u = &u.into_data()[..len];
-    let mut out = MatMut::new(out.into_data(), 1, len).expect("as many elements");
-    let past = write == Write::Anew && past_caches_pay(&mut out);
-    let out = &mut out.into_data()[..len];
+    let (u, out) = (&u.into_data()[..len], &mut out.into_data()[..len]);
     // From a cache line's start on no vector lies in two.
     let head = out.as_ptr().align_offset(LINE).min(len);
     let ((u_head, u), (out_head, out)) = (u.split_at(head), out.split_at_mut(head));
     if head > 0 {
         f(0, u_head, out_head);
     }
-    threads::for_each_band(out, BAND, len, |n, out| {
-        let u = &u[n * BAND..][..out.len()];
-        if past {
-            past_caches(|store| write_past(isa, store, (0, u), out, f))
-        } else {
-            f(0, u, out)
-        }
-    });
+    threads::for_each_band(out, BAND, len, |n, out| f(0, &u[n * BAND..][..out.len()], out));
 }
 
 /// The same with a function that depends on the column.
-pub(super) fn map_by_columns<T: Element, O: bytemuck::Pod + Default + Send>(
-    isa: Detected,
+pub(super) fn map_by_columns<T: Element, O: Pod>(
     u: MatRef<'_, T>,
-    mut out: MatMut<'_, O>,
-    write: Write,
+    out: MatMut<'_, O>,
     f: &Part<'_, T, O>,
 ) {
     let layout = out.layout();
@@ -152,38 +123,14 @@ pub(super) fn map_by_columns<T: Element, O: bytemuck::Pod + Default + Send>(
     if layout.is_empty() {
         return;
     }
-    let past = write == Write::Anew && past_caches_pay(&mut out);
     let out = &mut out.into_data()[..layout.span()];
     let band = (BAND / cols).max(1);
     threads::for_each_band(out, band * stride, rows * cols, |n, out| {
         let u = rows_of(u, n * band..rows.min((n + 1) * band));
-        let mut each = |store: Option<PastCaches<'_>>| {
-            for_each(u, 0..cols, &mut |(i, j), u| {
-                for (u, out) in u.iter().zip(out[i * stride..].chunks_mut(stride)) {
-                    let out = &mut out[j..][..u.len()];
-                    match store {
-                        Some(store) => write_past(isa, store, (j, u), out, f),
-                        None => f(j, u, out),
-                    }
-                }
-            });
-        };
-        if past { past_caches(|store| each(Some(store))) } else { each(None) }
+        for_each(u, 0..cols, &mut |(i, j), u| {
+            for (u, out) in u.iter().zip(out[i * stride..].chunks_mut(stride)) {
+                f(j, u, &mut out[j..][..u.len()]);
+            }
+        });
     });
-}
-
-/// Makes a row, of one from a column on, in parts that stay near until they are written.
-fn write_past<T, O: bytemuck::Pod + Default>(
-    isa: Detected,
-    store: PastCaches<'_>,
-    (first, u): (usize, &[T]),
-    out: &mut [O],
-    f: &Part<'_, T, O>,
-) {
-    let mut buffer = [O::default(); AT_ONCE];
-    for (n, (u, out)) in u.chunks(AT_ONCE).zip(out.chunks_mut(AT_ONCE)).enumerate() {
-        let buffer = &mut buffer[..u.len()];
-        f(first + n * AT_ONCE, u, buffer);
-        store.copy(isa, bytemuck::cast_slice(buffer), bytemuck::cast_slice_mut(out));
-    }
 }

@@ -1,6 +1,6 @@
 //! `tanh(beta u)` and its gradient on the CPU.
 
-use super::blocks::{self, Write};
+use super::blocks;
 use super::simd::{Detected, Loops, Narrow, Widen, compiled, reals};
 use super::threads;
 use crate::element::Real;
@@ -13,7 +13,7 @@ const AT_ONCE: usize = 512;
 
 pub(crate) fn forward<T: Element>(isa: Detected, u: MatRef<'_, T>, beta: f64, out: MatMut<'_, T>) {
     let beta = T::Real::of(beta);
-    blocks::map(isa, u, out, Write::Anew, &|_, u, out| {
+    blocks::map(u, out, &|_, u, out| {
         if size_of::<T>() == size_of::<T::Real>() {
             // The same type.
             let (u, y) = (cast_slice(u), cast_slice_mut(out));
@@ -64,7 +64,7 @@ fn backward_in_place<T: Element>(
     beta: T::Real,
     grad: MatMut<'_, T>,
 ) {
-    blocks::map(isa, u, grad, Write::InPlace, &|_, u, grad| {
+    blocks::map(u, grad, &|_, u, grad| {
         if size_of::<T>() == size_of::<T::Real>() {
             // The same type.
             let (u, grad) = (cast_slice(u), cast_slice_mut(grad));

@@ -1,6 +1,6 @@
 //! Sign on the CPU: one comparison an element.
 
-use super::blocks::{self, Write, side_by_side};
+use super::blocks::{self, side_by_side};
 use super::codes::{Counts, signs_of_bits};
 use super::pull::{self, Target};
 use super::simd::{Detected, Loops, Pack, Positive, Rows, Shifted, Unpack, compiled};
@@ -70,14 +70,14 @@ fn signs<T: Element>() -> [T::Small; 2] {
 }
 
 /// Writes one of two values for each element.
-fn write<T: Element, O: Pod + Default + Send, S: Pod + Sync>(
+fn write<T: Element, O: Pod, S: Pod + Sync>(
     isa: Detected,
     u: MatRef<'_, T>,
     out: MatMut<'_, O>,
     [one, minus]: [S; 2],
 ) {
     let infinity = cast(T::from_f64(f64::INFINITY));
-    blocks::map(isa, u, out, Write::Anew, &|_, u, out| {
+    blocks::map(u, out, &|_, u, out| {
         let (u, out) = (cast_slice::<T, T::Small>(u), cast_slice_mut(out));
         compiled(isa, Signs { u, out, infinity, one, minus });
     });
@@ -135,14 +135,14 @@ pub(crate) fn collect<T: Element>(isa: Detected, u: MatRef<'_, T>) -> Result<Vec
 const AT_ONCE: usize = 512;
 
 /// Writes rows of which `unpack` gets the bits.
-fn write_bits<T: Element, O: Pod + Default + Send>(
+fn write_bits<T: Element, O: Pod>(
     isa: Detected,
     u: MatRef<'_, T>,
     shift: Option<&[T]>,
     out: MatMut<'_, O>,
     unpack: &(dyn Fn(&[u64], &mut [O]) + Sync),
 ) {
-    blocks::map_by_columns(isa, u, out, Write::Anew, &|first, u, out| {
+    blocks::map_by_columns(u, out, &|first, u, out| {
         let mut words = [0; WORDS];
         let parts = u.chunks(WORDS * WORD_BITS).zip(out.chunks_mut(WORDS * WORD_BITS));
         for (n, (u, out)) in parts.enumerate() {

@@ -23,9 +23,8 @@
 //!   [`Error::TooManyRows`](crate::Error::TooManyRows),
 //!   [`Error::InstructionSet`](crate::Error::InstructionSet), see [`bihalf`](super::bihalf).
 //! - **On CUDA**: the same bits, by `sign_forward` and `sign_backward`, one launch each.
-//! - **Cost**: O(M K) time, no extra memory. On the CPU each output form is a pass over `U`,
-//!   fastest where elements of a row lie side by side; outputs of 8 MiB and more are written past
-//!   the caches.
+//! - **Cost**: O(M K) time, no extra memory. On the CPU each output form is a pass over `U`, fastest
+//!   where elements of a row lie side by side.
 //!
 //! ```
 //! use bihalf::{MatRef, ops::sign};
