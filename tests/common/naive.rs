@@ -44,11 +44,11 @@ pub fn argsort(ranks: &[u32], cols: usize) -> Vec<u32> {
 pub fn bihalf<T: Element>(u: &[T], rows: usize, cols: usize, ones: usize) -> Vec<f64> {
     let mut b = vec![-1.0; rows * cols];
     for j in 0..cols {
-        let mut column: Vec<_> = (0..rows).map(|i| (u[i * cols + j].to_f64(), i)).collect();
+        let mut column: Vec<_> =
+            (0..rows).map(|i| (canonical(u[i * cols + j].to_f64()), i)).collect();
         if (1..rows).contains(&ones) {
-            column.select_nth_unstable_by(ones, |&(x, m), &(y, n)| {
-                less(x, y).cmp(&less(y, x)).then(m.cmp(&n))
-            });
+            // NaN, of which there is one by now, is the greatest.
+            column.select_nth_unstable_by(ones, |(x, m), (y, n)| y.total_cmp(x).then(m.cmp(n)));
         }
         for &(_, i) in &column[..ones] {
             b[i * cols + j] = 1.0;
