@@ -25,10 +25,11 @@ impl TensorStorage for CpuStorage {
         let mut b = Cpu.zeros(rows * cols).map_err(Error::wrap)?;
         let out = MatMut::new(&mut b, rows, cols).map_err(Error::wrap)?;
         let out = Outputs::none().dense(out);
-        WORKSPACE
-            .with_borrow_mut(|ws| ops::bihalf::forward_into(u, ones, out, None, ws))
-            .map_err(Error::wrap)?;
-        Ok(b)
+        // Taken, not borrowed: while it waits for others, this thread may run another such call.
+        let mut ws = WORKSPACE.take();
+        let done = ops::bihalf::forward_into(u, ones, out, None, &mut ws);
+        WORKSPACE.set(ws);
+        done.map(|()| b).map_err(Error::wrap)
     }
 
     fn wrap<T: Float>(&self, buffer: Vec<T>) -> Self {

@@ -3,7 +3,7 @@
 mod common;
 
 use bihalf_candle::{BihalfExt, Ones, Pull};
-use candle_core::{DType, Result, Tensor, Var};
+use candle_core::{DType, Device, Result, Tensor, Var};
 use common::*;
 
 /// +1 where fewer than `ones` values of the column come before, by value and then by row.
@@ -163,5 +163,20 @@ fn small_net_learns_through_the_hash_layer() -> Result<()> {
         let after = loss()?.to_scalar::<f32>()?;
         assert!(after < 0.25 * before && after < 0.3, "loss {before} before, {after} after");
         Ok(())
+    })
+}
+
+/// A thread that waits for others in one call may run another call meanwhile.
+#[test]
+fn calls_within_a_pool_may_meet_on_one_thread() -> Result<()> {
+    use rayon::prelude::*;
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(8).build().unwrap();
+    let u = Tensor::randn(0f32, 1.0, (1024, 256), &Device::Cpu)?;
+    let expected = u.bihalf(1.0)?.to_vec2::<f32>()?;
+    pool.install(|| {
+        (0..200).into_par_iter().with_max_len(1).try_for_each(|_| {
+            assert!(u.bihalf(1.0)?.to_vec2::<f32>()? == expected);
+            Ok(())
+        })
     })
 }
