@@ -203,7 +203,7 @@ impl Codes {
     ///
     /// # Errors
     /// [`Error::Length`] when the number of bytes is not `rows * bits.div_ceil(8)`,
-    /// [`Error::PadBits`] when a bit past the end of a row is set, [`Error::TooLarge`] when
+    /// [`Error::PadBits`] when a pad bit of a row is set, [`Error::TooLarge`] when
     /// there is no memory for the codes.
     pub fn from_bytes(bytes: &[u8], rows: usize, bits: usize) -> Result<Self> {
         let row_bytes = bits.div_ceil(8);

@@ -69,8 +69,8 @@ fn loss_and_slope(x: &Tensor, b: &Tensor, wants_slope: bool) -> Result<(Tensor, 
             (Storage::Cuda(loss), slope.map(Storage::Cuda))
         }
         _ => bail!(
-            "{NAME}: the features are on {:?} and the codes on {:?}; both must be on one device, the CPU \
-             or one that this build has kernels for",
+            "{NAME}: the features are on {:?} and the codes on {:?}; both must be on one device, \
+             the CPU or one that this build has kernels for",
             x.device(),
             b.device()
         ),
@@ -125,8 +125,8 @@ impl CustomOp1 for CosineLoss {
     }
 }
 
-#[cfg(feature = "cuda")]
 /// The loss, one element, and its gradient for `b`.
+#[cfg(feature = "cuda")]
 pub(crate) fn cosine_with_grad<B: Backend, X: Float, T: Float>(
     backend: &B,
     x: Matrix<B::Slice<'_, X>>,

@@ -89,7 +89,8 @@ pub(super) fn past_caches_pay<T>(out: &mut MatMut<'_, T>) -> bool {
     bytes >= LARGE && Columns::new(out.reborrow()).fill_lines()
 }
 
-/// What makes a part of a row of the output of that of the input, from a column on.
+/// Computes part of an output row from the same part of the input row; the number is that of its
+/// first column.
 type Part<'a, T, O> = dyn Fn(usize, &[T], &mut [O]) + Sync + 'a;
 
 /// Makes parts of rows of `out` of those of `u`, with a function that does the same in all columns.

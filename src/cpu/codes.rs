@@ -1,7 +1,7 @@
 //! Unpacking and counting of packed codes on the CPU.
 
 use super::blocks;
-use super::simd::{Detected, Unpack, past_caches};
+use super::simd::{Detected, Unpack, compiled, past_caches};
 use super::threads;
 use crate::codes::{WORD_BITS, words_per_row};
 use crate::{CodesRef, Element, MatMut};
@@ -19,7 +19,7 @@ pub(crate) fn unpack<T: Element>(isa: Detected, codes: CodesRef<'_>, mut out: Ma
     let out = &mut out.into_data()[..layout.span()];
     threads::for_each_band(out, band * stride, rows * cols, |n, out| {
         let words = &codes.words()[n * band * width..];
-        // A row of all words, or each row with its words.
+        // One long row, or each row by itself.
         let (cols, width, stride) =
             if without_gaps { (out.len(), words.len(), out.len()) } else { (cols, width, stride) };
         for (out, words) in out.chunks_mut(stride).zip(words.chunks(width)) {
@@ -33,13 +33,13 @@ fn unpack_row<T: Element>(isa: Detected, words: &[u64], out: &mut [T], past: boo
     const WORDS: usize = 16;
     let one: T::Small = bytemuck::cast(T::plus_or_minus_one(true));
     if !past {
-        return Unpack { words, to: cast_slice_mut(out), one }.run_on(isa);
+        return compiled(isa, Unpack { words, to: cast_slice_mut(out), one });
     }
     past_caches(|store| {
         let mut buffer = [T::Small::default(); WORDS * WORD_BITS];
         for (out, words) in out.chunks_mut(WORDS * WORD_BITS).zip(words.chunks(WORDS)) {
             let buffer = &mut buffer[..out.len()];
-            Unpack { words, to: &mut *buffer, one }.run_on(isa);
+            compiled(isa, Unpack { words, to: &mut *buffer, one });
             store.copy(isa, cast_slice(buffer), cast_slice_mut(out));
         }
     });
@@ -105,7 +105,7 @@ impl Counts {
         Self { digits: [0; 4], bytes: [0; 8], added: 0, totals: [0; WORD_BITS] }
     }
 
-    /// Adds words, of which some may be 0 because there are no more.
+    /// Adds 16 words; zeros stand in for those that are missing.
     #[inline(never)]
     pub(super) fn add(&mut self, words: [u64; Self::ROWS]) {
         let [ones, twos, fours, eights] = &mut self.digits;

@@ -1,5 +1,5 @@
-//! How many codes have two bits in common, for all pairs of bits: codes are transposed first, so
-//! that a bit is a row of words.
+//! For each pair of bits, the number of codes in which both are 1. The codes are transposed first,
+//! so that each bit becomes a row of words.
 
 use super::simd::{Detected, Loops, compiled};
 use crate::CodesRef;
@@ -47,7 +47,7 @@ fn exchange(words: &mut [u64; WORD_BITS], side: usize, mask: u64) {
     }
 }
 
-/// Bits that a row has in common with each of others, which lie one behind the other.
+/// Counts the ones that a row shares with each of several other rows, stored contiguously.
 pub(crate) fn common(isa: Detected, row: &[u64], others: &[u64], counts: &mut [u64]) {
     compiled(isa, Common { row, others, counts });
 }

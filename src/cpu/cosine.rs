@@ -1,9 +1,9 @@
-//! Cosine-preserving loss on the CPU. Products run in `f64`, in 16 sums of which the `n`-th takes
-//! every 16th element, so that results depend neither on threads nor on vectors; a result is
-//! rounded to the element type once.
+//! Cosine-preserving loss on the CPU. Products are computed in `f64` and added to 16 partial sums,
+//! that of element `j` to sum `j % 16`, so that results depend neither on threads nor on vectors; a
+//! result is rounded to the element type once.
 
-use super::simd::{self, Detected, Isa, Job, Loops, Ordered, compiled, on_detected, reals};
-use super::threads::{for_each_band, for_each_band_pair};
+use super::simd::{self, Detected, Isa, Loops, Ordered, compiled, reals};
+use super::threads::{for_each_band_pair, for_each_quick_item};
 use crate::element::Real;
 use crate::{CodesRef, Element, MatMut, MatRef, Signs};
 
@@ -82,7 +82,7 @@ impl Products {
     }
 }
 
-/// Dot product and squared norms of two rows, of which each is multiplied by a power of two.
+/// Dot product and squared norms of two rows, each scaled by a power of two.
 pub(crate) fn products<X: Element>(
     isa: Detected,
     x: MatRef<'_, X>,
@@ -91,7 +91,7 @@ pub(crate) fn products<X: Element>(
 ) -> [f64; 3] {
     let mut sums = [[0.0; LANES]; 3];
     for_each_part(isa, x, rows, scales, &mut |_, left, right| {
-        AddProducts { left, right, sums: &mut sums }.run_on(isa);
+        compiled(isa, AddProducts { left, right, sums: &mut sums });
     });
     sums.map(sum_of)
 }
@@ -143,12 +143,11 @@ struct AddProducts<'a, R> {
     sums: &'a mut [[f64; LANES]; 3],
 }
 
-impl<R: Real> AddProducts<'_, R> {
-    fn run_on(self, isa: Detected) {
-        on_detected!(isa, isa => isa.run(self), portable => self.run_plain());
-    }
+impl<R: Real> Loops for AddProducts<'_, R> {
+    type Output = ();
 
-    fn run_plain(self) {
+    #[inline(always)]
+    fn run(self) {
         let [dots, lefts, rights] = self.sums;
         for (left, right) in self.left.chunks(LANES).zip(self.right.chunks(LANES)) {
             for (n, (left, right)) in left.iter().zip(right).enumerate() {
@@ -159,13 +158,9 @@ impl<R: Real> AddProducts<'_, R> {
             }
         }
     }
-}
-
-impl<I: Isa, R: Real> Job<I> for AddProducts<'_, R> {
-    type Output = ();
 
     #[inline(always)]
-    fn run(self, isa: I) {
+    fn run_on<I: Isa>(self, isa: I) {
         let [dots, lefts, rights] = &mut *self.sums;
         let mut dot = I::F64::load(isa, dots);
         let mut left_squared = I::F64::load(isa, lefts);
@@ -183,7 +178,7 @@ impl<I: Isa, R: Real> Job<I> for AddProducts<'_, R> {
         left_squared.store(lefts);
         right_squared.store(rights);
         let (left, right) = (left_rest, right_rest);
-        AddProducts { left, right, sums: self.sums }.run_plain();
+        AddProducts { left, right, sums: self.sums }.run();
     }
 }
 
@@ -239,18 +234,6 @@ struct Pair {
 
 impl Pair {
     const NONE: Self = Self { codes: Products::NONE, target: 0.0 };
-
-    /// As numbers, which threads can share.
-    const NUMBERS: usize = 6;
-
-    fn to_numbers(self) -> [f64; Self::NUMBERS] {
-        let Products { dot, left, right, scales } = self.codes;
-        [dot, left, right, scales.0, scales.1, self.target]
-    }
-
-    fn of_numbers([dot, left, right, of_left, of_right, target]: [f64; Self::NUMBERS]) -> Self {
-        Self { codes: Products { dot, left, right, scales: (of_left, of_right) }, target }
-    }
 
     fn loss(&self) -> f64 {
         (self.codes.cosine() - self.target).powi(2)
@@ -459,21 +442,17 @@ fn mean_over_pairs<X: Element, T: Element>(
     half: usize,
     mut each_tile: impl FnMut(usize, &[Pair]),
 ) -> f64 {
-    let mut numbers = [[0.0; Pair::NUMBERS]; TILE];
     let mut pairs = [Pair::NONE; TILE];
     let mut sum = 0.0;
     for first in (0..half).step_by(TILE) {
-        let len = TILE.min(half - first);
-        let (numbers, pairs) = (&mut numbers[..len], &mut pairs[..len]);
-        for_each_band(numbers, 1, len * 2 * (x.cols() + b.cols()), |p, numbers| {
+        let pairs = &mut pairs[..TILE.min(half - first)];
+        let work = pairs.len() * 2 * (x.cols() + b.cols());
+        for_each_quick_item(pairs, work, &|p, pair| {
             let (i, k) = (first + p, first + p + half);
             let target = Products::of(isa, x, i, k).cosine();
-            numbers[0] = Pair { codes: Products::of_signs(isa, &b, i, k), target }.to_numbers();
+            *pair = Pair { codes: Products::of_signs(isa, &b, i, k), target };
         });
-        for (pair, &numbers) in pairs.iter_mut().zip(&*numbers) {
-            *pair = Pair::of_numbers(numbers);
-            sum += pair.loss();
-        }
+        sum = pairs.iter().fold(sum, |sum, pair| sum + pair.loss());
         each_tile(first, pairs);
     }
     if half == 0 { 0.0 } else { sum / half as f64 }

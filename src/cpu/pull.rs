@@ -2,8 +2,8 @@
 //! columns at a time where the elements of a row lie side by side.
 
 use super::blocks::{BAND, side_by_side};
-use super::simd::{self, Cached, Detected, FloatLane, Floats, Isa, Job, Ordered, Reals, Rows};
-use super::simd::{Vector, on_detected};
+use super::simd::{self, Cached, Detected, FloatLane, Floats, Isa, Loops, Ordered, Reals, Rows};
+use super::simd::{Vector, compiled};
 use super::threads;
 use crate::element::{Real as _, sealed::Arithmetic};
 use crate::{CodesRef, Element, MatMut, MatRef, Signs};
@@ -87,7 +87,7 @@ pub(crate) fn in_bands<T: Element>(
     let out = &mut out.into_data()[..span];
     threads::for_each_band(out, band_rows * stride, rows * cols, |n, out| {
         let band = Band { first: n * band_rows, u, b, grad, out, stride, coefficient };
-        on_detected!(isa, isa => isa.run(band), portable => band.run_plain());
+        compiled(isa, band);
     });
 }
 
@@ -104,11 +104,21 @@ struct Band<'a, T: Element> {
     coefficient: T::Real,
 }
 
-impl<I: Isa, T: Element> Job<I> for Band<'_, T> {
+impl<T: Element> Loops for Band<'_, T> {
     type Output = ();
 
     #[inline(always)]
-    fn run(self, isa: I) {
+    fn run(self) {
+        match self.b {
+            Target::Dense(b) => self.plain_rows(side_by_side(b)),
+            Target::Packed(b) => self.plain_rows(b),
+            Target::Sign => self.plain_rows(Zero),
+            Target::Shifted(t) => self.plain_rows(Shift(t)),
+        }
+    }
+
+    #[inline(always)]
+    fn run_on<I: Isa>(self, isa: I) {
         match self.b {
             Target::Dense(b) => self.rows(isa, side_by_side(b)),
             Target::Packed(b) => self.rows(isa, b),
@@ -131,15 +141,6 @@ impl<T: Element> Band<'_, T> {
     }
 
     /// The same without vectors.
-    fn run_plain(self) {
-        match self.b {
-            Target::Dense(b) => self.plain_rows(side_by_side(b)),
-            Target::Packed(b) => self.plain_rows(b),
-            Target::Sign => self.plain_rows(Zero),
-            Target::Shifted(t) => self.plain_rows(Shift(t)),
-        }
-    }
-
     #[inline(always)]
     fn plain_rows(self, b: impl TargetRows<T>) {
         let Self { first, u, grad, out, stride, coefficient, .. } = self;

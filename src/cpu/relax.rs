@@ -23,7 +23,7 @@ pub(crate) fn forward<T: Element>(isa: Detected, u: MatRef<'_, T>, beta: f64, ou
         for (u, out) in u.chunks(AT_ONCE).zip(out.chunks_mut(AT_ONCE)) {
             let (u, y) = (reals(isa, u, &mut values), &mut results[..u.len()]);
             compiled(isa, Forward { beta, u, y: &mut *y });
-            Narrow { from: y, to: out }.run_on(isa);
+            compiled(isa, Narrow { from: y, to: out });
         }
     });
 }
@@ -73,10 +73,10 @@ fn backward_in_place<T: Element>(
         let (mut values, mut results) = buffers::<T::Real>();
         for (u, out) in u.chunks(AT_ONCE).zip(grad.chunks_mut(AT_ONCE)) {
             let grad = &mut results[..u.len()];
-            Widen { from: out, to: &mut *grad }.run_on(isa);
+            compiled(isa, Widen { from: out, to: &mut *grad });
             let u = reals(isa, u, &mut values);
             compiled(isa, Backward { beta, u, grad: &mut *grad });
-            Narrow { from: grad, to: out }.run_on(isa);
+            compiled(isa, Narrow { from: grad, to: out });
         }
     });
 }

@@ -26,7 +26,7 @@ pub(crate) fn forward<T: Element>(
             None => write(isa, u, dense, signs::<T>()),
             Some(_) => write_bits(isa, u, shift, dense, &|words, to| {
                 let [one, _] = signs::<T>();
-                Unpack::<T::Small> { words, to: cast_slice_mut(to), one }.run_on(isa);
+                compiled(isa, Unpack::<T::Small> { words, to: cast_slice_mut(to), one });
             }),
         }
     }
@@ -164,8 +164,8 @@ fn pack_rows<T: Element>(
     stride: usize,
 ) {
     match shift {
-        None => Pack { u, ones: Positive, words, stride }.run_on(isa),
-        Some(t) => Pack { u, ones: Shifted(t), words, stride }.run_on(isa),
+        None => compiled(isa, Pack { u, ones: Positive, words, stride }),
+        Some(t) => compiled(isa, Pack { u, ones: Shifted(t), words, stride }),
     }
 }
 

@@ -26,7 +26,7 @@ pub(crate) fn add_distances<T: Element>(
                     *word = b.row(row)[n];
                 }
                 let to = bytemuck::cast_slice_mut(&mut targets.as_flattened_mut()[..]);
-                Unpack { words: &words[..u.len()], to, one }.run_on(isa);
+                compiled(isa, Unpack { words: &words[..u.len()], to, one });
                 let rows = room.reals(isa, u);
                 compiled(isa, Distances { rows, targets: &targets, sums: &mut *sums });
             }

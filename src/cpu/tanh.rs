@@ -11,7 +11,8 @@
 /// number of bits behind the leading one: added to a small number it leaves an integer in the
 /// lowest bits.
 macro_rules! tanh {
-    ($float:ident, far $far:expr, round $round:expr, bias $bias:expr, [$($term:expr),*; $last:expr]) => {
+    ($float:ident, far $far:expr, round $round:expr, bias $bias:expr,
+     [$($term:expr),*; $last:expr]) => {
         #[inline(always)]
         pub(crate) fn $float(x: $float) -> $float {
             use std::$float::consts::{LN_2, LOG2_E};

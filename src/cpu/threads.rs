@@ -92,6 +92,15 @@ pub(crate) fn for_each_item<T: Send>(
     items.iter_mut().enumerate().for_each(|(i, item)| f(i, item));
 }
 
+/// Like [`for_each_item`] where an element takes as little time as in Bi-half.
+pub(crate) fn for_each_quick_item<T: Send>(
+    items: &mut [T],
+    work: usize,
+    f: &(dyn Fn(usize, &mut T) + Sync),
+) {
+    for_each_item(items, if parts(work) == 1 { 0 } else { work }, f);
+}
+
 /// Calls `f(i, chunk)` for the `i`-th run of `size` elements of `data`, the last one possibly
 /// shorter. `work` is the number of elements that all calls together touch.
 pub(crate) fn for_each_chunk<T: Pod>(

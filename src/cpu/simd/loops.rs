@@ -7,13 +7,20 @@ use super::{Store as _, Vector, on_detected};
 use crate::Element;
 use crate::codes::WORD_BITS;
 
-/// Work that consists of loops. `run` must be `#[inline(always)]`, and not call closures that are
-/// not.
-pub(crate) trait Loops {
+/// Work that consists of loops. Both functions must be `#[inline(always)]`, and not call closures
+/// that are not.
+pub(crate) trait Loops: Sized {
     /// What the work returns.
     type Output;
-    /// Does the work.
+
+    /// Does the work, for the compiler to vectorise.
     fn run(self) -> Self::Output;
+
+    /// The same in vectors, where the compiler would not see them.
+    #[inline(always)]
+    fn run_on<I: Isa>(self, _: I) -> Self::Output {
+        self.run()
+    }
 }
 
 /// Loops as a job.
@@ -23,12 +30,12 @@ impl<I: Isa, L: Loops> Job<I> for Loop<L> {
     type Output = L::Output;
 
     #[inline(always)]
-    fn run(self, _: I) -> L::Output {
-        self.0.run()
+    fn run(self, isa: I) -> L::Output {
+        self.0.run_on(isa)
     }
 }
 
-/// Runs loops.
+/// Runs loops, compiled for an instruction set.
 pub(crate) fn compiled<L: Loops>(isa: Detected, loops: L) -> L::Output {
     on_detected!(isa, isa => isa.run(Loop(loops)), portable => loops.run())
 }
@@ -39,28 +46,22 @@ pub(crate) struct Widen<'a, T: Element> {
     pub(crate) to: &'a mut [T::Real],
 }
 
-impl<T: Element> Widen<'_, T> {
-    pub(crate) fn run_on(self, isa: Detected) {
-        on_detected!(isa, isa => isa.run(self), portable => self.run_plain());
-    }
-
-    #[inline(always)]
-    fn run_plain(self) {
-        self.from.iter().zip(self.to).for_each(|(from, to)| *to = from.widen());
-    }
-}
-
-impl<I: Isa, T: Element> Job<I> for Widen<'_, T> {
+impl<T: Element> Loops for Widen<'_, T> {
     type Output = ();
 
     #[inline(always)]
-    fn run(self, isa: I) {
+    fn run(self) {
+        self.from.iter().zip(self.to).for_each(|(from, to)| *to = from.widen());
+    }
+
+    #[inline(always)]
+    fn run_on<I: Isa>(self, isa: I) {
         let (from, from_rest) = self.from.as_chunks::<LANES>();
         let (to, to_rest) = self.to[..self.from.len()].as_chunks_mut::<LANES>();
         for (from, to) in from.iter().zip(to) {
             <T as Reals<T::Real>>::load(isa, from).store(to);
         }
-        Widen { from: from_rest, to: to_rest }.run_plain();
+        Widen { from: from_rest, to: to_rest }.run();
     }
 }
 
@@ -74,7 +75,7 @@ pub(crate) fn reals<'a, T: Element>(
         return bytemuck::cast_slice(from);
     }
     let to = &mut buffer[..from.len()];
-    Widen { from, to: &mut *to }.run_on(isa);
+    compiled(isa, Widen { from, to: &mut *to });
     to
 }
 
@@ -105,7 +106,7 @@ impl RealRoom {
         let width = rows.cols();
         let buffer = bytemuck::cast_slice_mut(&mut self.0);
         for (from, to) in rows.iter().zip(buffer.chunks_mut(width)) {
-            Widen { from, to }.run_on(isa);
+            compiled(isa, Widen { from, to });
         }
         Rows::new(buffer, (rows.len(), width), width)
     }
@@ -117,29 +118,23 @@ pub(crate) struct Narrow<'a, T: Element> {
     pub(crate) to: &'a mut [T],
 }
 
-impl<T: Element> Narrow<'_, T> {
-    pub(crate) fn run_on(self, isa: Detected) {
-        on_detected!(isa, isa => isa.run(self), portable => self.run_plain());
-    }
-
-    #[inline(always)]
-    fn run_plain(self) {
-        self.from.iter().zip(self.to).for_each(|(&from, to)| *to = T::narrow(from));
-    }
-}
-
-impl<I: Isa, T: Element> Job<I> for Narrow<'_, T> {
+impl<T: Element> Loops for Narrow<'_, T> {
     type Output = ();
 
     #[inline(always)]
-    fn run(self, isa: I) {
+    fn run(self) {
+        self.from.iter().zip(self.to).for_each(|(&from, to)| *to = T::narrow(from));
+    }
+
+    #[inline(always)]
+    fn run_on<I: Isa>(self, isa: I) {
         let (from, from_rest) = self.from.as_chunks::<LANES>();
         let (to, to_rest) = self.to[..self.from.len()].as_chunks_mut::<LANES>();
         for (from, to) in from.iter().zip(to) {
             let values = <T::Real as FloatLane>::Vector::<I>::load(isa, from);
             <T as Reals<T::Real>>::store(isa, Cached, values, to);
         }
-        Narrow { from: from_rest, to: to_rest }.run_plain();
+        Narrow { from: from_rest, to: to_rest }.run();
     }
 }
 
@@ -193,12 +188,11 @@ pub(crate) struct Pack<'a, T, P> {
     pub(crate) stride: usize,
 }
 
-impl<T: Element, P: Predicate<T>> Pack<'_, T, P> {
-    pub(crate) fn run_on(self, isa: Detected) {
-        on_detected!(isa, isa => isa.run(self), portable => self.run_plain());
-    }
+impl<T: Element, P: Predicate<T>> Loops for Pack<'_, T, P> {
+    type Output = ();
 
-    fn run_plain(self) {
+    #[inline(always)]
+    fn run(self) {
         let ones = self.ones;
         for (u, words) in self.u.iter().zip(self.words.chunks_mut(self.stride)) {
             for (n, (u, word)) in u.chunks(WORD_BITS).zip(words).enumerate() {
@@ -206,43 +200,40 @@ impl<T: Element, P: Predicate<T>> Pack<'_, T, P> {
             }
         }
     }
-}
-
-impl<I: Isa, T: Element, P: Predicate<T>> Job<I> for Pack<'_, T, P> {
-    type Output = ();
 
     #[inline(always)]
-    fn run(self, isa: I) {
+    fn run_on<I: Isa>(self, isa: I) {
         let ones = self.ones;
         for (u, words) in self.u.iter().zip(self.words.chunks_mut(self.stride)) {
             let (whole, rest) = u.as_chunks::<WORD_BITS>();
+            // Of a length that the compiler knows.
             for (n, (u, word)) in whole.iter().zip(&mut *words).enumerate() {
-                let mut bits = 0;
-                for (v, u) in u.as_chunks::<LANES>().0.iter().enumerate() {
-                    let at = n * WORD_BITS + v * LANES;
-                    bits |= u64::from(ones.bits(isa, at, u)) << (v * LANES);
-                }
-                *word = bits.to_le();
+                *word = word_of(isa, ones, n * WORD_BITS, u).to_le();
             }
-            if rest.is_empty() {
-                continue;
+            if !rest.is_empty() {
+                let first = whole.len() * WORD_BITS;
+                words[whole.len()] = word_of(isa, ones, first, rest).to_le();
             }
-            let first = whole.len() * WORD_BITS;
-            let (vectors, last) = rest.as_chunks::<LANES>();
-            let mut bits = 0;
-            for (v, u) in vectors.iter().enumerate() {
-                bits |= u64::from(ones.bits(isa, first + v * LANES, u)) << (v * LANES);
-            }
-            let done = vectors.len() * LANES;
-            if !last.is_empty() {
-                bits |= bits_of(ones, first + done, last) << done;
-            }
-            words[whole.len()] = bits.to_le();
         }
     }
 }
 
-/// Of up to 64 elements, one by one.
+/// Bits of up to 64 elements.
+#[inline(always)]
+fn word_of<I: Isa, T: Element>(isa: I, ones: impl Predicate<T>, first: usize, values: &[T]) -> u64 {
+    let (vectors, last) = values.as_chunks::<LANES>();
+    let mut word = 0;
+    for (v, values) in vectors.iter().enumerate() {
+        word |= u64::from(ones.bits(isa, first + v * LANES, values)) << (v * LANES);
+    }
+    if last.is_empty() {
+        return word;
+    }
+    let done = vectors.len() * LANES;
+    word | bits_of(ones, first + done, last) << done
+}
+
+/// The same, one element at a time.
 #[inline(always)]
 fn bits_of<T: Copy>(ones: impl Predicate<T>, first: usize, values: &[T]) -> u64 {
     let bits = values.iter().enumerate().rev();
@@ -256,31 +247,18 @@ pub(crate) struct Unpack<'a, K> {
     pub(crate) one: K,
 }
 
-impl<K: Lane> Unpack<'_, K> {
-    pub(crate) fn run_on(self, isa: Detected) {
-        on_detected!(isa, isa => isa.run(self), portable => self.run_plain());
-    }
+impl<K: Lane> Loops for Unpack<'_, K> {
+    type Output = ();
 
-    fn run_plain(self) {
+    #[inline(always)]
+    fn run(self) {
         for (to, &word) in self.to.chunks_mut(WORD_BITS).zip(self.words) {
             unpack_word(u64::from_le(word), to, self.one);
         }
     }
-}
-
-/// A word, or what there is room for of it.
-#[inline(always)]
-fn unpack_word<K: Lane>(word: u64, to: &mut [K], one: K) {
-    for (n, to) in to.iter_mut().enumerate() {
-        *to = if word >> n & 1 == 1 { one } else { one | K::MIN };
-    }
-}
-
-impl<I: Isa, K: Lane> Job<I> for Unpack<'_, K> {
-    type Output = ();
 
     #[inline(always)]
-    fn run(self, isa: I) {
+    fn run_on<I: Isa>(self, isa: I) {
         for (to, &word) in self.to.chunks_mut(WORD_BITS).zip(self.words) {
             let word = u64::from_le(word);
             let (whole, rest) = to.as_chunks_mut::<LANES>();
@@ -293,5 +271,13 @@ impl<I: Isa, K: Lane> Job<I> for Unpack<'_, K> {
                 unpack_word(word >> done, rest, self.one);
             }
         }
+    }
+}
+
+/// A word, or what there is room for of it.
+#[inline(always)]
+fn unpack_word<K: Lane>(word: u64, to: &mut [K], one: K) {
+    for (n, to) in to.iter_mut().enumerate() {
+        *to = if word >> n & 1 == 1 { one } else { one | K::MIN };
     }
 }

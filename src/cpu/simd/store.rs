@@ -1,6 +1,6 @@
 //! Stores through the caches or past them.
 
-use super::{Detected, Isa, Job, Ordered, on_detected};
+use super::{Detected, Isa, Loops, Ordered, compiled};
 use std::marker::PhantomData;
 
 /// How vectors are stored.
@@ -47,8 +47,7 @@ impl PastCaches<'_> {
     pub(crate) fn copy(self, isa: Detected, from: &[u8], to: &mut [u8]) {
         let to = &mut to[..from.len()];
         let (from, to) = (bytemuck::cast_slice(from), bytemuck::cast_slice_mut(to));
-        let copy = Copied { store: self, from, to };
-        on_detected!(isa, isa => isa.run(copy), portable => copy.to.copy_from_slice(copy.from));
+        compiled(isa, Copied { store: self, from, to });
     }
 }
 
@@ -58,11 +57,16 @@ struct Copied<'a, 'b> {
     to: &'a mut [i8],
 }
 
-impl<I: Isa> Job<I> for Copied<'_, '_> {
+impl Loops for Copied<'_, '_> {
     type Output = ();
 
     #[inline(always)]
-    fn run(self, isa: I) {
+    fn run(self) {
+        self.to.copy_from_slice(self.from);
+    }
+
+    #[inline(always)]
+    fn run_on<I: Isa>(self, isa: I) {
         let lanes = I::Rows::LANES;
         let mut from = self.from.chunks_exact(lanes);
         let mut to = self.to.chunks_exact_mut(lanes);
