@@ -17,10 +17,13 @@ use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::{env, fs};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::{env, fs, thread};
 
-/// What released GPUs are: Turing, A100, RTX 30, RTX 40, H100, B100, RTX 50.
-const ARCHITECTURES: [u32; 7] = [75, 80, 86, 89, 90, 100, 120];
+/// What released GPUs are: Turing, A100, RTX 30, H100, B100, RTX 50. RTX 40 (8.9) runs the machine
+/// code of 8.6; its own differs in the registers of ten kernels.
+const ARCHITECTURES: [u32; 6] = [75, 80, 86, 90, 100, 120];
 
 /// Where the kernels' source or the headers' becomes another. Architectures between two of these are
 /// compiled to the same PTX once, which is more than half of the work.
@@ -94,10 +97,10 @@ fn output(command: &mut Command) -> Result<(String, String), String> {
 /// profile finds what the first one compiled.
 fn compile(nvcc: &Path, version: &str) -> PathBuf {
     let sources = sources();
-    let flags = flags(nvcc);
+    let wanted = Wanted::of(nvcc);
 
     let mut hasher = DefaultHasher::new();
-    (version, &flags, variable("NVCC_CCBIN")).hash(&mut hasher);
+    (version, &wanted, variable("NVCC_CCBIN")).hash(&mut hasher);
     for source in &sources {
         (source.file_name(), fs::read(source).expect("a kernel source")).hash(&mut hasher);
     }
@@ -115,17 +118,70 @@ fn compile(nvcc: &Path, version: &str) -> PathBuf {
     let includes = kernels.map(|source| format!("#include {:?}\n", source.display().to_string()));
     fs::write(&unit, includes.collect::<String>()).expect("a file in OUT_DIR");
 
+    // nvcc's own `--threads` compiles the first architecture alone, and only then the others.
+    let ptx_of = |arch: u32| out.join(format!("kernels.{arch}.ptx"));
+    let cubin_of = |arch: u32| out.join(format!("kernels.{arch}.cubin"));
+    let run = |arguments: &[String], from: &Path, to: &Path| {
+        let mut command = Command::new(nvcc);
+        command.args(&wanted.flags).args(arguments).arg("-o").arg(to).arg(from);
+        output(&mut command).map(|(_, report)| report)
+    };
+    in_parallel(&wanted.sources(), |&arch| {
+        run(&["-ptx".into(), format!("-arch=compute_{arch}")], &unit, &ptx_of(arch))
+    });
+    let reports = in_parallel(&wanted.machine_code, |&arch| {
+        let flags = ["-cubin".into(), format!("-arch=sm_{arch}"), "-Xptxas=-v".into()];
+        run(&flags, &ptx_of(source_of(arch)), &cubin_of(arch))
+    });
+
     // Written elsewhere and renamed, so that nobody sees half a file.
     let fresh = out.join("kernels.fatbin");
-    let jobs = env::var("NUM_JOBS").unwrap_or_else(|_| "1".into());
-    let mut command = Command::new(nvcc);
-    command.args(&flags).arg(format!("--threads={jobs}")).arg("-o").arg(&fresh).arg(&unit);
-    let (_, report) = output(&mut command).unwrap_or_else(|error| panic!("nvcc failed\n{error}"));
-    let report = format!("{}\n{report}", release(version));
+    let mut command = Command::new(fatbinary(nvcc));
+    command.arg(format!("--create={}", fresh.display())).args(["-64", wanted.compression]);
+    let mut add = |kind: &str, arch: u32, file: PathBuf| {
+        command.arg(format!("--image3=kind={kind},sm={arch},file={}", file.display()));
+    };
+    wanted.machine_code.iter().for_each(|&arch| add("elf", arch, cubin_of(arch)));
+    wanted.ptx.iter().for_each(|&arch| add("ptx", arch, ptx_of(arch)));
+    output(&mut command).unwrap_or_else(|error| panic!("fatbinary failed\n{error}"));
+
+    let report = format!("{}\n{}", release(version), reports.concat());
     fs::write(out.join("kernels.ptxas"), report).expect("a file in OUT_DIR");
     fs::rename(out.join("kernels.ptxas"), report_of(&fatbin)).expect("the report's place");
     fs::rename(&fresh, &fatbin).expect("the fatbin's place");
     fatbin
+}
+
+/// What `compile` makes of each item, as many at a time as cargo allows jobs.
+fn in_parallel<T: Sync>(
+    items: &[T],
+    compile: impl Fn(&T) -> Result<String, String> + Sync,
+) -> Vec<String> {
+    let jobs = env::var("NUM_JOBS").ok().and_then(|jobs| jobs.parse().ok()).unwrap_or(1);
+    let next = AtomicUsize::new(0);
+    let done = Mutex::new(vec![String::new(); items.len()]);
+    thread::scope(|scope| {
+        for _ in 0..items.len().min(jobs) {
+            scope.spawn(|| {
+                loop {
+                    let at = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(item) = items.get(at) else { return };
+                    let said = compile(item).unwrap_or_else(|error| panic!("nvcc failed\n{error}"));
+                    done.lock().expect("no other job has failed")[at] = said;
+                }
+            });
+        }
+    });
+    done.into_inner().expect("no job has failed")
+}
+
+/// The toolkit's tool that packs images into one file. It lies beside nvcc, which may be a link.
+fn fatbinary(nvcc: &Path) -> PathBuf {
+    let name = format!("fatbinary{}", env::consts::EXE_SUFFIX);
+    let beside = |nvcc: PathBuf| nvcc.with_file_name(&name);
+    let places = [Some(nvcc.into()), nvcc.canonicalize().ok()];
+    let found = places.into_iter().flatten().map(beside).find(|tool| tool.is_file());
+    found.unwrap_or(name.into())
 }
 
 /// `13.0.88` of what nvcc says of itself.
@@ -154,32 +210,49 @@ fn sources() -> Vec<PathBuf> {
     sources
 }
 
-fn flags(nvcc: &Path) -> Vec<String> {
-    // No contraction to FMA: the host rounds every operation by itself, and so must the device.
-    let mut flags: Vec<String> =
-        ["-fatbin", "-std=c++17", "-fmad=false", "-Xptxas=-v"].map(String::from).into();
-    if variable("BIHALF_CUDA_LINEINFO").is_some_and(|value| value != "0") {
-        flags.push("-lineinfo".into());
-    }
-    // By default nvcc compresses PTX alone; machine code takes five times as much without.
-    let compress = variable("BIHALF_CUDA_COMPRESS").is_none_or(|value| value != "0");
-    flags.push(if compress { "-Xfatbin=-compress-all" } else { "-no-compress" }.into());
+/// What goes into the fatbin.
+#[derive(Hash)]
+struct Wanted {
+    machine_code: Vec<u32>,
+    ptx: Vec<u32>,
+    /// For every call of nvcc.
+    flags: Vec<&'static str>,
+    /// For fatbinary.
+    compression: &'static str,
+}
 
-    let archs = architectures(nvcc);
-    let ptx = numbers("BIHALF_CUDA_PTX").unwrap_or_else(|| {
-        let lowest = archs.first().copied().unwrap_or(ARCHITECTURES[0]);
-        let highest = archs.last().copied().unwrap_or(lowest);
-        let clusters = (lowest < CLUSTERS && CLUSTERS <= highest).then_some(CLUSTERS);
-        [lowest].into_iter().chain(clusters).collect()
-    });
-    for arch in archs {
-        let source = SOURCES.into_iter().rfind(|&source| source <= arch).unwrap_or(arch);
-        flags.push(format!("-gencode=arch=compute_{source},code=sm_{arch}"));
+impl Wanted {
+    fn of(nvcc: &Path) -> Self {
+        // No contraction to FMA: the host rounds every operation by itself, and so must the device.
+        let mut flags = vec!["-std=c++17", "-fmad=false"];
+        if variable("BIHALF_CUDA_LINEINFO").is_some_and(|value| value != "0") {
+            flags.push("-lineinfo");
+        }
+        // By default PTX alone is compressed; machine code takes five times as much without.
+        let compress = variable("BIHALF_CUDA_COMPRESS").is_none_or(|value| value != "0");
+        let compression = if compress { "--compress-all" } else { "--compress=false" };
+
+        let machine_code = architectures(nvcc);
+        let ptx = numbers("BIHALF_CUDA_PTX").unwrap_or_else(|| {
+            let lowest = machine_code.first().copied().unwrap_or(ARCHITECTURES[0]);
+            let highest = machine_code.last().copied().unwrap_or(lowest);
+            let clusters = (lowest < CLUSTERS && CLUSTERS <= highest).then_some(CLUSTERS);
+            [lowest].into_iter().chain(clusters).collect()
+        });
+        Self { machine_code, ptx, flags, compression }
     }
-    for arch in ptx {
-        flags.push(format!("-gencode=arch=compute_{arch},code=compute_{arch}"));
+
+    /// What to compile PTX for.
+    fn sources(&self) -> Vec<u32> {
+        let of_machine_code = self.machine_code.iter().map(|&arch| source_of(arch));
+        let all: BTreeSet<_> = of_machine_code.chain(self.ptx.iter().copied()).collect();
+        all.into_iter().collect()
     }
-    flags
+}
+
+/// What machine code of an architecture is compiled from.
+fn source_of(arch: u32) -> u32 {
+    SOURCES.into_iter().rfind(|&source| source <= arch).unwrap_or(arch)
 }
 
 /// What to compile machine code for, ascending.

@@ -13,7 +13,7 @@ use std::sync::OnceLock;
 const REPORT: &str = include_str!(env!("BIHALF_PTXAS_REPORT"));
 
 /// What a default build compiles for.
-pub const ARCHITECTURES: [u32; 7] = [75, 80, 86, 89, 90, 100, 120];
+pub const ARCHITECTURES: [u32; 6] = [75, 80, 86, 90, 100, 120];
 
 /// The most that the kernels may add to a program.
 const MOST_BYTES: u64 = 16 << 20;
