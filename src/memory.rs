@@ -45,6 +45,7 @@ pub(crate) fn push<T>(buffer: &mut Vec<T>, element: T, shape: (usize, usize)) ->
     Ok(())
 }
 
-fn too_large((rows, cols): (usize, usize)) -> Error {
+/// What says that there is no memory for so many rows and columns.
+pub(crate) fn too_large((rows, cols): (usize, usize)) -> Error {
     Error::TooLarge { rows, cols, row_stride: cols, col_stride: 1 }
 }

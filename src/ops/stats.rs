@@ -13,7 +13,7 @@
 //! Everything is exact or computed in `f64` in a fixed order: the same bits on every run, for any
 //! number of threads. Sizes: any. What is per bit or column has a form that writes to a buffer of
 //! the caller and allocates nothing; a [`Histogram`] takes in batch after batch. Of the two that
-//! give one number, [`distinct`] sorts a list of row numbers and [`mean_abs_correlation`]
+//! give one number, [`distinct`] keeps a hash set of rows and [`mean_abs_correlation`]
 //! transposes the bits (M K / 8 bytes). All return
 //! [`Error::InstructionSet`](crate::Error::InstructionSet) where that of [`bihalf`](super::bihalf)
 //! would.
@@ -36,8 +36,9 @@
 use super::{check_parameter, check_per_column, check_rows};
 use crate::codes::WORD_BITS;
 use crate::cpu::stats::{Bins, Tallies};
-use crate::memory::zeros;
+use crate::memory::{too_large, zeros};
 use crate::{CodesRef, Element, MatRef, Result, Workspace, cpu};
+use std::collections::HashSet;
 
 /// Number of codes in which each bit is +1.
 ///
@@ -159,17 +160,15 @@ pub fn mean_abs_correlation(codes: CodesRef<'_>) -> Result<Option<f64>> {
 /// Number of different codes.
 ///
 /// # Errors
-/// [`Error::TooManyRows`](crate::Error::TooManyRows), [`Error::TooLarge`](crate::Error::TooLarge).
+/// [`Error::TooLarge`](crate::Error::TooLarge).
 pub fn distinct(codes: CodesRef<'_>) -> Result<usize> {
     if codes.bits() == 0 {
         return Ok(codes.rows().min(1));
     }
-    check_rows(codes.rows())?;
-    let mut order = zeros((codes.rows(), 1))?;
-    order.iter_mut().zip(0..).for_each(|(place, i)| *place = i);
-    let row = |i: u32| codes.row(i as usize);
-    order.sort_unstable_by(|&i, &k| row(i).cmp(row(k)));
-    Ok(order.chunk_by(|&i, &k| row(i) == row(k)).count())
+    let mut seen = HashSet::new();
+    seen.try_reserve(codes.rows()).map_err(|_| too_large((codes.rows(), 1)))?;
+    seen.extend((0..codes.rows()).map(|i| codes.row(i)));
+    Ok(seen.len())
 }
 
 /// Counts of a matrix's values in equal bins, column by column.

@@ -31,7 +31,7 @@ use candidates::Candidates;
 use narrow::Narrow;
 use pass::{Counts, Pass};
 use settle::Lists;
-use std::ops::RangeInclusive;
+use std::ops::{Range, RangeInclusive};
 use ties::Ties;
 
 /// Rows from which on this takes less time than tiles do, and which candidates' places can hold.
@@ -75,9 +75,9 @@ pub(super) fn scratch_words((rows, cols): (usize, usize)) -> usize {
     rows * ROOM * (parts * Candidates::BYTES + Lists::BYTES) / 8
 }
 
-/// Columns of a matrix, and what is known of them.
-struct Part<'a, T: Element> {
-    source: Source<'a, T>,
+/// What is known of some columns, which may be of any type.
+struct Part<'a> {
+    cols: usize,
     bracket: Bracket,
     counts: Counts,
     candidates: Candidates<'a>,
@@ -121,29 +121,32 @@ fn parts<I: Isa, T: Element>(
     }
     let room = rows * ROOM;
     let (mut lists, mut rest) = Lists::new(scratch, room);
-    let mut parts: [Option<Part<'_, T>>; WIDE] = [const { None }; WIDE];
+    let mut parts: [Option<Part<'_>>; WIDE] = [const { None }; WIDE];
     for p in 0..count {
-        let (first, width) = columns(p);
         let candidates;
         (candidates, rest) = Candidates::new(rest, room);
-        let source = source.part(first, width);
-        let (bracket, counts) = (brackets[p], Counts::new());
-        parts[p] = Some(Part { source, bracket, counts, candidates, narrow: None });
+        let (bracket, counts, cols) = (brackets[p], Counts::new(), columns(p).1);
+        parts[p] = Some(Part { cols, bracket, counts, candidates, narrow: None });
     }
     let parts = &mut parts[..count];
     // Of several parts each has its turn: they fill lines if the first one does.
     let whole_lines = out.part(0, PART.min(cols)).fills_lines();
-    if rows * cols * size_of::<T>() >= LARGE && whole_lines {
-        past_caches(|store| {
-            stream(isa, Stores::PastCaches(store), parts, (ones, sample), &mut out);
+    let mut sweep = |store: Stores<'_>| {
+        stream(parts, (rows, ones, sample.rows(rows)), &mut |p, part, rows, next| {
+            let (first, out) = (p * PART, out.part(p * PART, part.cols));
+            isa.run(Pass { store, source, first, part, out, rows, next });
         });
+    };
+    if rows * cols * size_of::<T>() >= LARGE && whole_lines {
+        past_caches(|store| sweep(Stores::PastCaches(store)));
     } else {
-        stream(isa, Stores::Cached, parts, (ones, sample), &mut out);
+        sweep(Stores::Cached);
     }
     let mut missed = [0; WIDE];
     for (p, part) in parts.iter_mut().flatten().enumerate() {
         let (first, width) = columns(p);
-        missed[p] = part.finish(isa, ones, out.part(first, width), &mut lists);
+        let source = source.part(first, width);
+        missed[p] = part.finish(isa, &source, ones, out.part(first, width), &mut lists);
     }
     for first in (0..cols).step_by(GROUP) {
         if (missed[first / PART] >> (first % PART)) as u16 != 0 {
@@ -154,16 +157,13 @@ fn parts<I: Isa, T: Element>(
     }
 }
 
-/// Step 2.
-fn stream<I: Isa, T: Element>(
-    isa: I,
-    store: Stores<'_>,
-    parts: &mut [Option<Part<'_, T>>],
-    (ones, sample): (usize, &Sample),
-    out: &mut Strip<'_, T>,
-) {
-    let rows = parts[0].as_ref().map_or(0, |part| part.source.rows());
-    let of = (rows, ones, sample.rows(rows));
+/// What passes down some rows of a part with a number, and asks for those from another row on.
+type PassOf<'f> = dyn FnMut(usize, &mut Part<'_>, Range<usize>, usize) + 'f;
+
+/// Step 2. `of` are all rows, ones and rows of the sample. Compiled once for all types, for a call
+/// that each pass is anyway.
+fn stream(parts: &mut [Option<Part<'_>>], of: (usize, usize, usize), pass: &mut PassOf<'_>) {
+    let rows = of.0;
     let ahead = AHEAD.div_ceil(parts.len());
     for sweep in 0..SWEEPS {
         let mut swept = 0;
@@ -172,8 +172,7 @@ fn stream<I: Isa, T: Element>(
             let (rows, next) = (start..rows.min(start + BLOCK), later.next().unwrap_or(start));
             swept += rows.len();
             for (p, part) in parts.iter_mut().flatten().enumerate() {
-                let out = out.part(p * PART, part.source.cols());
-                isa.run(Pass { store, part, out, rows: rows.clone(), next });
+                pass(p, part, rows.clone(), next);
             }
         }
         if sweep < SWEEPS - 1 {
@@ -197,7 +196,7 @@ fn chunk(rows: usize) -> usize {
     (rows.isqrt() / 4).next_multiple_of(BLOCK)
 }
 
-impl<T: Element> Part<'_, T> {
+impl Part<'_> {
     /// Narrows the brackets after a sweep of some rows. `of` are all rows, ones and rows of the sample.
     fn narrow(&mut self, of: (usize, usize, usize), rows: usize) {
         let Self { bracket, counts, candidates, .. } = self;
@@ -206,14 +205,15 @@ impl<T: Element> Part<'_, T> {
     }
 
     /// Steps 3 and 4. Returns the columns that are not right yet, a bit each.
-    fn finish<I: Isa>(
+    fn finish<I: Isa, T: Element>(
         &mut self,
         isa: I,
+        source: &Source<'_, T>,
         ones: usize,
         mut out: Strip<'_, T>,
         lists: &mut Lists<'_>,
     ) -> u64 {
-        let width = self.source.cols();
+        let width = self.cols;
         let all = u64::MAX >> (PART - width);
         if self.candidates.overflowed() {
             return all;
@@ -224,7 +224,7 @@ impl<T: Element> Part<'_, T> {
         let mut need = [0; PART];
         let mut missed = 0;
         for c in 0..width {
-            let above = self.source.rows() - below_high[c] as usize;
+            let above = source.rows() - below_high[c] as usize;
             let up_to_low = above + inside[c] as usize;
             need[c] = ones.clamp(above, up_to_low) - above;
             let unlucky = !(above..=up_to_low).contains(&ones) && !exact[c / GROUP];
@@ -245,7 +245,7 @@ impl<T: Element> Part<'_, T> {
         }
         out.write_values(all, |c| T::from_f64(boundaries[c] + 0.0));
         for ties in [missing, surplus] {
-            missed |= ties.write(isa, &self.source, &mut out);
+            missed |= ties.write(isa, source, &mut out);
         }
         missed
     }

@@ -7,12 +7,16 @@ use crate::Element;
 use crate::cpu::select::GROUP;
 use crate::cpu::select::compare::Compared;
 use crate::cpu::select::emit::Strip;
+use crate::cpu::select::source::Source;
 use crate::cpu::simd::{Isa, Job, Ordered, Rows, Stores, Vector};
 use std::ops::Range;
 
 pub(super) struct Pass<'a, 'b, T: Element> {
     pub store: Stores<'a>,
-    pub part: &'a mut Part<'b, T>,
+    pub source: &'a Source<'a, T>,
+    /// Of the part's columns.
+    pub first: usize,
+    pub part: &'a mut Part<'b>,
     pub out: Strip<'a, T>,
     /// At most [`BLOCK`].
     pub rows: Range<usize>,
@@ -25,8 +29,8 @@ impl<I: Isa, T: Element> Job<I> for Pass<'_, '_, T> {
 
     #[inline(always)]
     fn run(self, isa: I) {
-        let Self { store, part, mut out, rows, next } = self;
-        let (width, window) = (part.source.cols(), part.source.window(0, PART));
+        let Self { store, source, first, part, mut out, rows, next } = self;
+        let (width, window) = (part.cols, source.window(first, PART));
         let (start, lanes) = (rows.start, width.next_multiple_of(GROUP));
         let plain = window.plain(lanes);
         let mut copies;
