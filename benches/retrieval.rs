@@ -1,8 +1,9 @@
 //! Hamming distances, rankings and mAP against the same on dense +1/-1 values.
 
 use crate::common::{group, random};
-use bihalf::ops::retrieval::{self, Labels, Retrieval};
-use bihalf::{Codes, MatRef};
+use bihalf::ops::retrieval::{Labels, Retrieval};
+use bihalf::ops::search;
+use bihalf::{Codes, MatRef, Workspace};
 use criterion::Criterion;
 use std::hint::black_box;
 
@@ -34,25 +35,31 @@ pub fn bench(c: &mut Criterion) {
     let measured =
         Retrieval::new(q, d, Labels::Single(&q_labels), Labels::Single(&d_labels)).unwrap();
 
+    let ws = &mut Workspace::new();
     let mut distances = vec![0; QUERIES * ITEMS];
-    retrieval::hamming_into(q, d, &mut distances).unwrap();
+    search::distances_into(q, d, &mut distances, ws).unwrap();
     assert_eq!(distances, distances_of_dense(&q_dense, &d_dense));
     let mut ranking = vec![0; QUERIES * ITEMS];
-    retrieval::rank_into(q, d, &mut ranking).unwrap();
+    search::rank_into(q, d, &mut ranking, ws).unwrap();
     let of_first_query = ranking[..ITEMS].iter().map(|&i| (distances[i as usize], i));
     assert!(of_first_query.is_sorted());
     let map = measured.mean_average_precision().unwrap();
     assert!((map - 0.1).abs() < 0.01, "codes are random: {map}");
 
+    let (mut near, mut far) = (vec![0; QUERIES * 10], vec![0; QUERIES * 10]);
+
     let mut g = group(c, "retrieval", QUERIES * ITEMS);
-    g.bench_function("hamming/cpu", |b| {
-        b.iter(|| retrieval::hamming_into(black_box(q), d, &mut distances).unwrap());
+    g.bench_function("nearest_10/cpu", |b| {
+        b.iter(|| search::nearest_into(black_box(q), d, 10, &mut near, &mut far, ws).unwrap());
     });
-    g.bench_function("hamming/dense_dot", |b| {
+    g.bench_function("distances/cpu", |b| {
+        b.iter(|| search::distances_into(black_box(q), d, &mut distances, ws).unwrap());
+    });
+    g.bench_function("distances/dense_dot", |b| {
         b.iter(|| distances_of_dense(black_box(&q_dense), &d_dense));
     });
     g.bench_function("rank/cpu", |b| {
-        b.iter(|| retrieval::rank_into(black_box(q), d, &mut ranking).unwrap());
+        b.iter(|| search::rank_into(black_box(q), d, &mut ranking, ws).unwrap());
     });
     g.bench_function("map/cpu", |b| {
         b.iter(|| black_box(measured).mean_average_precision().unwrap())

@@ -9,6 +9,7 @@
 use crate::memory::zeros;
 use crate::ops::check_length;
 use crate::{Element, Error, MatMut, MatRef, Result, Storage};
+use std::ops::Range;
 
 /// Bits in a word.
 pub const WORD_BITS: usize = u64::BITS as usize;
@@ -91,6 +92,25 @@ impl<'a> CodesRef<'a> {
         assert!(i < self.rows, "row {i} of {} codes", self.rows);
         let n = words_per_row(self.bits);
         &self.words[i * n..(i + 1) * n]
+    }
+
+    /// Some of the codes.
+    ///
+    /// # Panics
+    /// When there are no such rows.
+    pub fn slice(&self, rows: Range<usize>) -> Self {
+        let (start, end) = (rows.start, rows.end);
+        assert!(start <= end && end <= self.rows, "rows {rows:?} of {} codes", self.rows);
+        let n = words_per_row(self.bits);
+        Self { words: &self.words[start * n..end * n], rows: end - start, bits: self.bits }
+    }
+
+    /// The codes before row `at`, and the others.
+    ///
+    /// # Panics
+    /// When there are fewer codes.
+    pub fn split_at(&self, at: usize) -> (Self, Self) {
+        (self.slice(0..at), self.slice(at..self.rows))
     }
 
     /// The bits of row `i`, from bit 0 on.

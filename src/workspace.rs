@@ -2,9 +2,9 @@
 
 use crate::codes::words_per_row;
 use crate::cpu::simd::Detected;
-use crate::{Element, Layout, Result, cpu, memory, ops};
+use crate::{CodesRef, Element, Layout, Result, cpu, memory, ops};
 
-/// Scratch memory of the operations that need some (`rank`, `argsort`, Bi-half forward).
+/// Scratch memory of the operations that need some (`rank`, `argsort`, Bi-half forward, search).
 ///
 /// A workspace starts empty, grows to what a call needs and never shrinks: a later call of the
 /// same shape, or a smaller one, allocates nothing, unless it runs in a pool of more threads. Any call
@@ -75,6 +75,11 @@ impl Workspace {
     /// Scratch memory of ranks and argsort.
     pub(crate) fn orders<T: Element>(&mut self, shape: (usize, usize)) -> Result<&mut [u64]> {
         self.at_least(cpu::rank::scratch_words::<T>(shape), shape)
+    }
+
+    /// Scratch memory of a search in a database.
+    pub(crate) fn words(&mut self, len: usize, database: CodesRef<'_>) -> Result<&mut [u64]> {
+        self.at_least(len, database.shape())
     }
 
     #[inline]

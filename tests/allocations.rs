@@ -3,7 +3,7 @@
 //! An allocator counts for the thread that runs the test; the shapes are small enough that no
 //! other thread takes part.
 
-use bihalf::ops::{self, retrieval};
+use bihalf::ops::{self, search};
 use bihalf::{Backend, Codes, Cpu, MatMut, MatRef, Ones, Order, Outputs, Pull, Signs, Workspace};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -173,8 +173,11 @@ fn into_and_in_place_forms_allocate_nothing() {
     });
     let mut threshold = ops::threshold::Threshold::new(K, 0.9).unwrap();
     assert_allocates_nothing("threshold", || threshold.update_into(u, &mut cut, &mut ws).unwrap());
-    assert_allocates_nothing("retrieval", || {
-        retrieval::hamming_into(packed.as_ref(), packed.as_ref(), &mut pairs).unwrap();
-        retrieval::rank_into(packed.as_ref(), packed.as_ref(), &mut pairs).unwrap();
+    let mut far = vec![0; M * 10];
+    let (codes, near) = (packed.as_ref(), &mut vec![0; M * 10]);
+    assert_allocates_nothing("search", || {
+        search::distances_into(codes, codes, &mut pairs, &mut ws).unwrap();
+        search::rank_into(codes, codes, &mut pairs, &mut ws).unwrap();
+        search::nearest_into(codes, codes, 10, near, &mut far, &mut ws).unwrap();
     });
 }

@@ -4,7 +4,8 @@
 use crate::common::*;
 use approx::assert_relative_eq;
 use bihalf::half::f16;
-use bihalf::ops::retrieval::{self, Labels, Retrieval};
+use bihalf::ops::retrieval::{Labels, Retrieval};
+use bihalf::ops::search;
 use bihalf::ops::stats::{self, Histogram};
 use bihalf::ops::threshold::{self, Threshold};
 use bihalf::ops::{self, loss, relax, sign};
@@ -74,10 +75,10 @@ fn what_fits_in_no_memory_is_an_error_in_every_op() {
     assert_too_large("curve", queries.unwrap().precision_recall_curve());
     let items = no_words(u32::MAX as usize, 0);
     let queries = no_words(u32::MAX as usize, 0);
-    assert_too_large("distances", retrieval::hamming(queries.as_ref(), items.as_ref()));
-    assert_too_large("ranking", retrieval::rank(queries.as_ref(), items.as_ref()));
+    assert_too_large("distances", search::distances(queries.as_ref(), items.as_ref()));
+    assert_too_large("ranking", search::rank(queries.as_ref(), items.as_ref()));
     let items = no_words(1 << 40, 0);
-    assert_too_large("ranking", retrieval::rank(query.as_ref(), items.as_ref()));
+    assert_too_large("ranking", search::rank(query.as_ref(), items.as_ref()));
 }
 
 /// They return at once, whatever their sides.

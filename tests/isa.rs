@@ -22,11 +22,13 @@ fn passes(isa: &str, tests: &[&str]) {
     assert!(!output.contains(" 0 passed"), "{isa}: no test was run");
 }
 
-const PROMISES: [&str; 18] = [
+const PROMISES: [&str; 20] = [
     "sign::",
     "relax::",
     "codes::pack",
     "stats::",
+    "search::",
+    "retrieval::",
     "loss::losses",
     "loss::a_loss",
     "loss_packed::packed",
@@ -68,6 +70,16 @@ fn avx512_keeps_all_promises() {
         passes("avx512", &PROMISES);
     } else {
         say("avx512_keeps_all_promises: SKIPPED: this machine has no AVX-512");
+    }
+}
+
+#[test]
+#[cfg(target_arch = "x86_64")]
+fn avx512_with_vpopcntdq_counts_bits_as_well() {
+    if is_x86_feature_detected!("avx512vpopcntdq") && is_x86_feature_detected!("avx512bw") {
+        passes("avx512-vpopcntdq", &["search::", "stats::"]);
+    } else {
+        say("avx512_vpopcntdq: SKIPPED: this machine has no AVX-512 with VPOPCNTDQ");
     }
 }
 

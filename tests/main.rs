@@ -23,6 +23,7 @@ mod relax;
 #[cfg(bihalf_kernels)]
 mod resources;
 mod retrieval;
+mod search;
 mod sign;
 mod stats;
 mod threads;

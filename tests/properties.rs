@@ -142,7 +142,7 @@ proptest! {
     #[test]
     fn hamming_distance_is_a_metric((rows, cols, data) in matrix()) {
         let codes = Codes::from_dense(MatRef::new(&data, rows, cols).unwrap()).unwrap();
-        let d = ops::retrieval::hamming(codes.as_ref(), codes.as_ref()).unwrap();
+        let d = ops::search::distances(codes.as_ref(), codes.as_ref()).unwrap();
         let d = |a: usize, b: usize| d[a * rows + b];
         for a in 0..rows {
             prop_assert_eq!(d(a, a), 0);

@@ -57,7 +57,7 @@ fn compute() -> Results {
         ranks: ops::rank::rank(u, Order::Ascending).unwrap(),
         gradients,
         losses: [cosine.to_bits(), packed.to_bits(), penalty.to_bits()],
-        distances: ops::retrieval::hamming(codes.as_ref(), codes.as_ref()).unwrap(),
+        distances: ops::search::distances(codes.as_ref(), codes.as_ref()).unwrap(),
         dense,
         codes,
     }

@@ -1,7 +1,7 @@
 //! For each pair of bits, the number of codes in which both are 1. The codes are transposed first,
 //! so that each bit becomes a row of words.
 
-use super::simd::{Detected, Loops, compiled};
+use super::simd::{Detected, Loops, counting};
 use crate::CodesRef;
 use crate::codes::{WORD_BITS, words_per_row};
 
@@ -49,7 +49,7 @@ fn exchange(words: &mut [u64; WORD_BITS], side: usize, mask: u64) {
 
 /// Counts the ones that a row shares with each of several other rows, stored contiguously.
 pub(crate) fn common(isa: Detected, row: &[u64], others: &[u64], counts: &mut [u64]) {
-    compiled(isa, Common { row, others, counts });
+    counting(isa, Common { row, others, counts });
 }
 
 struct Common<'a> {

@@ -13,6 +13,7 @@ pub(crate) mod pull;
 pub(crate) mod rank;
 pub(crate) mod relax;
 pub(crate) mod retrieval;
+pub(crate) mod search;
 pub(crate) mod select;
 pub(crate) mod sign;
 pub(crate) mod simd;

@@ -1,36 +1,12 @@
 //! Hamming distances, rankings and what measures need of them on the CPU: XOR and popcount.
 
-use super::threads::{self, for_each_chunk};
+use super::threads;
 use crate::memory::{self, zeros};
 use crate::{CodesRef, Result};
 
 /// Differing bits of two rows of words.
 pub(crate) fn distance(a: &[u64], b: &[u64]) -> u32 {
     a.iter().zip(b).map(|(a, b)| (a ^ b).count_ones()).sum()
-}
-
-/// Distances of all pairs, `[queries, database]`.
-pub(crate) fn hamming(queries: CodesRef<'_>, database: CodesRef<'_>, out: &mut [u32]) {
-    let n = database.rows();
-    for_each_chunk(out, n, queries.rows() * n, |q, row| {
-        for (i, d) in row.iter_mut().enumerate() {
-            *d = distance(queries.row(q), database.row(i));
-        }
-    });
-}
-
-/// Database indices by (distance, index), `[queries, database]`.
-pub(crate) fn rank(queries: CodesRef<'_>, database: CodesRef<'_>, out: &mut [u32]) {
-    let n = database.rows();
-    for_each_chunk(out, n, queries.rows() * n, |q, order| {
-        for (place, i) in order.iter_mut().zip(0..) {
-            *place = i;
-        }
-        let query = queries.row(q);
-        // A call for each key: the sort has some hundreds of places that would each hold the loop.
-        let key: &dyn Fn(u32) -> (u32, u32) = &|i| (distance(query, database.row(i as usize)), i);
-        order.sort_unstable_by_key(|&i| key(i));
-    });
 }
 
 /// One query: how the database lies around it, and what a measure makes of that.

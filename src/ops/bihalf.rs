@@ -69,8 +69,9 @@
 //! - **Threads** share columns (backward: rows) from 2^18 elements on.
 //! - **Instructions** of the CPU path are chosen once, at run time: AVX-512 (F, BW, DQ, VL) or AVX2
 //!   with FMA on x86-64, Advanced SIMD on aarch64, else a portable form. The environment variable
-//!   `BIHALF_CPU_ISA` (`avx512`, `avx2`, `neon` or `portable`) forces one; any other value, or one that
-//!   the machine lacks, is an error. Results are the same bits.
+//!   `BIHALF_CPU_ISA` (`avx512-vpopcntdq`, which counts bits faster, `avx512`, `avx2`, `neon` or
+//!   `portable`) forces one; any other value, or one that the machine lacks, is an error. Results
+//!   are the same bits.
 //!
 //! ```
 //! use bihalf::{MatRef, Ones, Pull, Signs, ops};

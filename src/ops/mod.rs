@@ -23,6 +23,7 @@ pub mod loss;
 pub mod rank;
 pub mod relax;
 pub mod retrieval;
+pub mod search;
 pub mod sign;
 pub mod stats;
 pub mod threshold;

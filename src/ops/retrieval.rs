@@ -26,8 +26,7 @@
 //! - **Determinism**: the same bits for any number of threads.
 //! - **Errors**: [`Error::Length`], [`Error::Parameter`], [`Error::TooManyRows`],
 //!   [`Error::TooLarge`].
-//! - **Cost**: distances take O(Q N K / 64) word operations for Q queries and N items. [`rank()`]
-//!   sorts by comparisons, and works out both distances anew for each: O(Q N log N K / 64).
+//! - **Cost**: distances take O(Q N K / 64) word operations for Q queries and N items.
 //!   Measures work the distances out once or twice. Extra memory for each thread: counters of up to
 //!   64 queries, 12 K bytes each; and for measures that depend on the order of the database, N or
 //!   64 Ki bytes, whichever is more.
@@ -54,59 +53,8 @@ use crate::cpu::retrieval::{self as cpu, Query};
 use crate::memory::{allocate, zeros};
 use crate::{CodesRef, Error, Result};
 
-/// Hamming distances of all pairs, `[queries, database]`, row-major.
-///
-/// # Errors
-/// [`Error::Length`] when the codes have different numbers of bits, [`Error::TooLarge`].
-pub fn hamming(queries: CodesRef<'_>, database: CodesRef<'_>) -> Result<Vec<u32>> {
-    check_bits(queries, database)?;
-    let mut out = zeros((queries.rows(), database.rows()))?;
-    cpu::hamming(queries, database, &mut out);
-    Ok(out)
-}
-
-/// [`hamming`] into a buffer of the caller, `[queries, database]`.
-///
-/// # Errors
-/// [`Error::Length`].
-pub fn hamming_into(queries: CodesRef<'_>, database: CodesRef<'_>, out: &mut [u32]) -> Result<()> {
-    check_bits(queries, database)?;
-    check_all_pairs(queries, database, out.len())?;
-    cpu::hamming(queries, database, out);
-    Ok(())
-}
-
-/// Each query's ranking: database indices by (distance, index), `[queries, database]`, row-major.
-///
-/// # Errors
-/// As [`hamming`]; [`Error::TooManyRows`].
-pub fn rank(queries: CodesRef<'_>, database: CodesRef<'_>) -> Result<Vec<u32>> {
-    check_bits(queries, database)?;
-    check_rows(database.rows())?;
-    let mut out = zeros((queries.rows(), database.rows()))?;
-    cpu::rank(queries, database, &mut out);
-    Ok(out)
-}
-
-/// [`rank()`] into a buffer of the caller, `[queries, database]`.
-///
-/// # Errors
-/// [`Error::Length`], [`Error::TooManyRows`].
-pub fn rank_into(queries: CodesRef<'_>, database: CodesRef<'_>, out: &mut [u32]) -> Result<()> {
-    check_bits(queries, database)?;
-    check_rows(database.rows())?;
-    check_all_pairs(queries, database, out.len())?;
-    cpu::rank(queries, database, out);
-    Ok(())
-}
-
 fn check_bits(queries: CodesRef<'_>, database: CodesRef<'_>) -> Result<()> {
     check_length("a query code", "as many bits as a database code", database.bits(), queries.bits())
-}
-
-fn check_all_pairs(queries: CodesRef<'_>, database: CodesRef<'_>, got: usize) -> Result<()> {
-    let expected = queries.rows().checked_mul(database.rows());
-    check_length("the output", "queries * database items", expected.unwrap_or(usize::MAX), got)
 }
 
 /// Classes of the items.

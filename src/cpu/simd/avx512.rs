@@ -29,6 +29,34 @@ impl Avx512 {
     }
 }
 
+/// The proof that the machine also counts the bits of lanes in one instruction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Vpopcntdq(Avx512);
+
+impl Vpopcntdq {
+    pub(super) fn detect() -> Option<Self> {
+        let isa = Avx512::detect()?;
+        is_x86_feature_detected!("avx512vpopcntdq").then_some(Self(isa))
+    }
+
+    pub(super) const fn avx512(self) -> Avx512 {
+        self.0
+    }
+
+    /// Like [`Isa::run`], with that instruction.
+    pub(super) fn run<J: Job<Avx512>>(self, job: J) -> J::Output {
+        // SAFETY: the token proves the instructions.
+        unsafe { compiled_with_vpopcntdq(self.0, job) }
+    }
+}
+
+#[target_feature(
+    enable = "avx512vpopcntdq,avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c,bmi1,bmi2,popcnt"
+)]
+fn compiled_with_vpopcntdq<J: Job<Avx512>>(isa: Avx512, job: J) -> J::Output {
+    job.run(isa)
+}
+
 // Nothing fuses a product and a sum that were written separately.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c,bmi1,bmi2,popcnt")]
 fn compiled_for_avx512<J: Job<Avx512>>(isa: Avx512, job: J) -> J::Output {

@@ -3,7 +3,7 @@
 #[cfg(target_arch = "aarch64")]
 use super::Neon;
 #[cfg(target_arch = "x86_64")]
-use super::{Avx2, Avx512};
+use super::{Avx2, Avx512, Vpopcntdq};
 use crate::{Error, Result};
 use std::sync::OnceLock;
 
@@ -18,7 +18,7 @@ pub enum Detected {
     #[cfg(target_arch = "x86_64")]
     Avx2(Avx2),
     #[cfg(target_arch = "x86_64")]
-    Avx512(Avx512),
+    Avx512(Avx512, Option<Vpopcntdq>),
     #[cfg(target_arch = "aarch64")]
     Neon(Neon),
 }
@@ -31,7 +31,7 @@ macro_rules! on_detected {
             #[cfg(target_arch = "x86_64")]
             $crate::cpu::simd::Detected::Avx2($isa) => $work,
             #[cfg(target_arch = "x86_64")]
-            $crate::cpu::simd::Detected::Avx512($isa) => $work,
+            $crate::cpu::simd::Detected::Avx512($isa, _) => $work,
             #[cfg(target_arch = "aarch64")]
             $crate::cpu::simd::Detected::Neon($isa) => $work,
         }
@@ -41,7 +41,7 @@ pub(crate) use on_detected;
 
 /// Names that the variable may have here.
 const NAMES: &str = if cfg!(target_arch = "x86_64") {
-    "portable, avx2 or avx512"
+    "portable, avx2, avx512 or avx512-vpopcntdq"
 } else if cfg!(target_arch = "aarch64") {
     "portable or neon"
 } else {
@@ -65,7 +65,7 @@ pub(crate) fn detected() -> Result<Detected> {
 }
 
 fn best() -> Detected {
-    ["avx512", "avx2", "neon"]
+    ["avx512-vpopcntdq", "avx512", "avx2", "neon"]
         .into_iter()
         .find_map(|name| named(name).ok())
         .unwrap_or(Detected::Portable)
@@ -78,7 +78,11 @@ fn named(name: &str) -> Result<Detected, String> {
         #[cfg(target_arch = "x86_64")]
         "avx2" => Avx2::detect().map(Detected::Avx2),
         #[cfg(target_arch = "x86_64")]
-        "avx512" => Avx512::detect().map(Detected::Avx512),
+        "avx512" => Avx512::detect().map(|isa| Detected::Avx512(isa, None)),
+        #[cfg(target_arch = "x86_64")]
+        "avx512-vpopcntdq" => {
+            Vpopcntdq::detect().map(|counts| Detected::Avx512(counts.avx512(), Some(counts)))
+        }
         #[cfg(target_arch = "aarch64")]
         "neon" => Neon::detect().map(Detected::Neon),
         _ => None,

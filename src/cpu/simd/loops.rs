@@ -40,6 +40,15 @@ pub(crate) fn compiled<L: Loops>(isa: Detected, loops: L) -> L::Output {
     on_detected!(isa, isa => isa.run(Loop(loops)), portable => loops.run())
 }
 
+/// Like [`compiled`], for loops that count bits: some machines have an instruction for just that.
+pub(crate) fn counting<L: Loops>(isa: Detected, loops: L) -> L::Output {
+    #[cfg(target_arch = "x86_64")]
+    if let Detected::Avx512(_, Some(isa)) = isa {
+        return isa.run(Loop(loops));
+    }
+    compiled(isa, loops)
+}
+
 /// Elements as they are calculated with.
 pub(crate) struct Widen<'a, T: Element> {
     pub(crate) from: &'a [T],

@@ -50,7 +50,7 @@ mod two;
 #[cfg(target_arch = "x86_64")]
 pub(crate) use avx2::Avx2;
 #[cfg(target_arch = "x86_64")]
-pub(crate) use avx512::Avx512;
+pub(crate) use avx512::{Avx512, Vpopcntdq};
 pub use columns::Rows;
 pub(crate) use columns::{Columns, column_stride};
 pub use detect::Detected;
@@ -59,7 +59,7 @@ pub use elements::{FloatLane, Loads, Reals, Signed};
 pub(crate) use keys::keys_of;
 pub use keys::{KeyLane, KeyLanes, Keyed, Lane, Slotted};
 pub(crate) use loops::{
-    Loops, Narrow, Pack, Positive, RealRoom, Shifted, Unpack, Widen, compiled, reals,
+    Loops, Narrow, Pack, Positive, RealRoom, Shifted, Unpack, Widen, compiled, counting, reals,
 };
 #[cfg(target_arch = "aarch64")]
 pub(crate) use neon::Neon;

@@ -1,0 +1,178 @@
+//! Distances of a query to many items. All loops are plain: compiled for an instruction set, they
+//! take as many items at a time as its vectors have lanes of 64 bits.
+
+use crate::CodesRef;
+use crate::codes::words_per_row;
+use crate::cpu::simd::{Isa, LANES, Loops, Ordered, Store, Stores};
+
+/// Items whose distances are worked out together.
+pub(super) const CHUNK: usize = 64;
+
+/// Words of a tile, about: with the lists of some queries they stay in the first caches.
+const TILE_WORDS: usize = 4096;
+
+/// Items of a tile of codes of so many bits.
+pub(super) fn tile_items(bits: usize) -> usize {
+    (TILE_WORDS / words_per_row(bits).max(1)).next_multiple_of(CHUNK)
+}
+
+/// Words of the buffer of a tile, at the start of a cache line.
+pub(super) fn tile_words(bits: usize) -> usize {
+    tile_items(bits) * words_per_row(bits) + LINE_WORDS
+}
+
+/// Words of a cache line.
+const LINE_WORDS: usize = 8;
+
+/// Some items, as all their first words, all their second words and so on, so that a vector holds
+/// words of as many items.
+#[derive(Clone, Copy)]
+pub(super) struct Tile<'a> {
+    words: &'a [u64],
+    /// Words between an item's first word and its second: a multiple of [`CHUNK`].
+    stride: usize,
+    items: usize,
+}
+
+impl<'a> Tile<'a> {
+    /// `buffer` has [`tile_words`].
+    pub(super) fn new(codes: CodesRef<'a>, buffer: &'a mut [u64]) -> Self {
+        let (items, width) = (codes.rows(), words_per_row(codes.bits()));
+        let stride = items.next_multiple_of(CHUNK);
+        if width == 1 && stride == items {
+            return Self { words: codes.words(), stride, items };
+        }
+        // No vector lies in two lines.
+        let first = buffer.as_ptr().align_offset(align_of::<Line<()>>()).min(LINE_WORDS);
+        let buffer = &mut buffer[first..][..width * stride];
+        for (i, code) in codes.words().chunks_exact(width.max(1)).enumerate() {
+            for (w, &word) in code.iter().enumerate() {
+                buffer[w * stride + i] = word;
+            }
+        }
+        Self { words: buffer, stride, items }
+    }
+
+    /// Distances of the items from `start` on: a multiple of [`CHUNK`], or that many items follow.
+    /// What stands behind the last item means nothing.
+    #[inline(always)]
+    fn distances(&self, query: &[u64], start: usize) -> Distances {
+        let mut distances = Line([0; CHUNK]);
+        let mut planes = query.iter().enumerate().map(|(w, &query)| {
+            let words = self.words[w * self.stride + start..].first_chunk::<CHUNK>();
+            (words.expect("whole chunks"), query)
+        });
+        if let Some((words, query)) = planes.next() {
+            for (distance, word) in distances.0.iter_mut().zip(words) {
+                *distance = u64::from((word ^ query).count_ones());
+            }
+        }
+        for (words, query) in planes {
+            for (distance, word) in distances.0.iter_mut().zip(words) {
+                *distance += u64::from((word ^ query).count_ones());
+            }
+        }
+        distances
+    }
+}
+
+/// At the start of a cache line: no vector lies in two.
+#[repr(align(64))]
+struct Line<T>(T);
+
+/// Of a chunk of items.
+type Distances = Line<[u64; CHUNK]>;
+
+impl Distances {
+    /// A bit for each item that is nearer than a limit.
+    #[inline(always)]
+    fn below(&self, limit: u32) -> u64 {
+        let distances = self.0.iter().enumerate();
+        distances.fold(0, |near, (i, &d)| near | u64::from(d < u64::from(limit)) << i)
+    }
+}
+
+/// What collects the items of a query that are near enough.
+pub(super) trait Collect {
+    /// Distances below this one are.
+    fn limit(&self) -> u32;
+
+    /// Takes the items of a chunk that begins with index `first`. `near` has a bit for each that was
+    /// below the limit before.
+    fn take(&mut self, distances: &[u64; CHUNK], near: u64, first: u32);
+}
+
+/// Collects of a tile's items.
+pub(super) struct Scan<'a, C> {
+    pub(super) tile: Tile<'a>,
+    pub(super) query: &'a [u64],
+    /// The index of the tile's first item.
+    pub(super) first: u32,
+    pub(super) to: &'a mut C,
+}
+
+impl<C: Collect> Loops for Scan<'_, C> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let Self { tile, query, first, to } = self;
+        for start in (0..tile.items).step_by(CHUNK) {
+            let distances = tile.distances(query, start);
+            let least = distances.0.iter().fold(i64::MAX, |least, &d| least.min(d as i64));
+            if least < i64::from(to.limit()) {
+                let items = u64::MAX >> (CHUNK - CHUNK.min(tile.items - start));
+                let near = distances.below(to.limit()) & items;
+                to.take(&distances.0, near, first + start as u32);
+            }
+        }
+    }
+}
+
+/// Writes a tile's distances.
+pub(super) struct Write<'a> {
+    pub(super) stores: Stores<'a>,
+    pub(super) tile: Tile<'a>,
+    pub(super) query: &'a [u64],
+    pub(super) to: &'a mut [u32],
+}
+
+impl Loops for Write<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        write(self.tile, self.query, 0, self.to);
+    }
+
+    #[inline(always)]
+    fn run_on<I: Isa>(self, isa: I) {
+        let Self { stores: Stores::PastCaches(stores), tile, query, to } = self else {
+            return self.run();
+        };
+        // From the start of a cache line on.
+        let first = to.as_ptr().align_offset(align_of::<Line<()>>()).min(to.len());
+        let (head, to) = to.split_at_mut(first);
+        write(tile, query, 0, head);
+        let (whole, rest) = bytemuck::cast_slice_mut(to).as_chunks_mut::<CHUNK>();
+        for (n, to) in whole.iter_mut().enumerate() {
+            let distances = Line(tile.distances(query, first + n * CHUNK).0.map(|d| d as i32));
+            for (from, to) in distances.0.chunks(LANES).zip(to.chunks_mut(LANES)) {
+                stores.store(I::I32::load(isa, from), to);
+            }
+        }
+        write(tile, query, first + whole.len() * CHUNK, bytemuck::cast_slice_mut(rest));
+    }
+}
+
+/// Writes the distances of the items from `first` on.
+#[inline(always)]
+fn write(tile: Tile<'_>, query: &[u64], first: usize, to: &mut [u32]) {
+    let end = first + to.len();
+    for start in (first / CHUNK * CHUNK..end).step_by(CHUNK) {
+        let (from, until) = (first.max(start), end.min(start + CHUNK));
+        let distances = &tile.distances(query, start).0[from - start..until - start];
+        let to = to[from - first..until - first].iter_mut();
+        to.zip(distances).for_each(|(to, &distance)| *to = distance as u32);
+    }
+}

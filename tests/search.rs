@@ -1,0 +1,223 @@
+//! Promises of `ops::search`.
+
+use crate::common::patterns::Rng;
+use bihalf::ops::search::{self, Nearest, Neighbors};
+use bihalf::{Codes, CodesMut, CodesRef, Error, Workspace};
+
+/// What the codes of a database are like.
+#[derive(Clone, Copy, Debug)]
+enum Data {
+    Random,
+    AllEqual,
+    TwoCodes,
+    FewBits,
+    /// By distance to the zero code: each item is nearer than all before it.
+    Nearer,
+    Farther,
+}
+
+const DATA: [Data; 6] =
+    [Data::Random, Data::AllEqual, Data::TwoCodes, Data::FewBits, Data::Nearer, Data::Farther];
+
+fn codes(data: Data, rows: usize, bits: usize, rng: &mut Rng) -> Codes {
+    let two = [rng.next(), rng.next()];
+    let mut bit = |i: usize, j: usize| match data {
+        Data::Random => rng.below(2) == 1,
+        Data::AllEqual => two[0] >> (j % 64) & 1 == 1,
+        Data::TwoCodes => two[(i * 7 / 3) % 2] >> (j % 64) & 1 == 1,
+        Data::FewBits => rng.below(20) == 0,
+        Data::Nearer => j * rows < (rows - i) * bits,
+        Data::Farther => j * rows < i * bits,
+    };
+    let dense: Vec<f32> =
+        (0..rows * bits).map(|n| if bit(n / bits, n % bits) { 1.0 } else { -1.0 }).collect();
+    Codes::from_dense(bihalf::MatRef::new(&dense, rows, bits).unwrap()).unwrap()
+}
+
+/// Distances of all items to a query, bit by bit.
+fn distances(query: CodesRef<'_>, q: usize, database: CodesRef<'_>) -> Vec<u32> {
+    let query: Vec<bool> = query.row_bits(q).collect();
+    let of = |i| database.row_bits(i).zip(&query).filter(|(a, b)| a != *b).count() as u32;
+    (0..database.rows()).map(of).collect()
+}
+
+/// (Distance, index) of all items, the nearest first.
+fn ranking(query: CodesRef<'_>, q: usize, database: CodesRef<'_>) -> Vec<(u32, u32)> {
+    let mut all: Vec<(u32, u32)> = distances(query, q, database).into_iter().zip(0..).collect();
+    all.sort();
+    all
+}
+
+fn assert_row(row: impl Iterator<Item = (u64, u32)>, expected: &[(u32, u32)], case: &str) {
+    let row: Vec<(u32, u64)> = row.map(|(index, distance)| (distance, index)).collect();
+    let expected: Vec<(u32, u64)> = expected.iter().map(|&(d, i)| (d, i.into())).collect();
+    assert_eq!(row, expected, "{case}");
+}
+
+/// All functions against rankings of the queries.
+fn matches_the_oracle(queries: CodesRef<'_>, database: CodesRef<'_>, ks: &[usize], case: &str) {
+    let (rows, items) = (queries.rows(), database.rows());
+    let expected: Vec<_> = (0..rows).map(|q| ranking(queries, q, database)).collect();
+    for &k in ks {
+        let found = search::nearest(queries, database, k).unwrap();
+        assert_eq!(found.per_query, k.min(items), "{case}");
+        assert_eq!(found.indices.len(), rows * found.per_query, "{case}");
+        for (q, expected) in expected.iter().enumerate() {
+            let row = found.row(q).map(|(index, distance)| (index.into(), distance));
+            assert_row(row, &expected[..k.min(items)], &format!("{case}, k {k}, query {q}"));
+        }
+    }
+    let ranks = search::rank(queries, database).unwrap();
+    let all = search::distances(queries, database).unwrap();
+    for (q, expected) in expected.iter().enumerate() {
+        let row = &ranks[q * items..(q + 1) * items];
+        assert!(row.iter().eq(expected.iter().map(|(_, i)| i)), "{case}, rank");
+        for &(distance, i) in expected {
+            assert_eq!(all[q * items + i as usize], distance, "{case}, distances");
+        }
+    }
+    for radius in [0, database.bits() as u32 / 3, u32::MAX] {
+        let found = search::within(queries, database, radius).unwrap();
+        assert_eq!(found.offsets.len(), rows + 1, "{case}");
+        for (q, expected) in expected.iter().enumerate() {
+            let end = expected.partition_point(|&(distance, _)| distance <= radius);
+            let row = found.row(q).map(|(index, distance)| (index.into(), distance));
+            assert_row(row, &expected[..end], &format!("{case}, within {radius}"));
+        }
+    }
+}
+
+/// In parts in any order, and in two searches that are merged.
+fn parts_match(queries: CodesRef<'_>, database: CodesRef<'_>, k: usize, rng: &mut Rng, case: &str) {
+    const FIRST: u64 = 1 << 40;
+    let mut cuts: Vec<usize> = (0..rng.below(4)).map(|_| rng.below(database.rows() + 1)).collect();
+    cuts.extend([0, database.rows()]);
+    cuts.sort();
+    let mut parts: Vec<_> = cuts.windows(2).map(|cut| (cut[0], cut[1])).collect();
+    let turn = rng.below(parts.len());
+    parts.rotate_left(turn);
+    let (mut nearest, mut other) = (Nearest::new(queries, k), Nearest::new(queries, k));
+    for (start, end) in parts {
+        let to = if rng.below(2) == 0 { &mut nearest } else { &mut other };
+        to.push(FIRST + start as u64, database.slice(start..end)).unwrap();
+    }
+    nearest.merge(&other).unwrap();
+    let all = search::nearest(queries, database, k).unwrap();
+    let Neighbors { indices, distances, per_query } = nearest.into_neighbors();
+    assert!(indices.iter().map(|i| i - FIRST).eq(all.indices.iter().map(|&i| i.into())), "{case}");
+    assert_eq!((distances, per_query), (all.distances, all.per_query), "{case}");
+}
+
+#[test]
+fn ten_thousand_random_searches_match_the_oracle() {
+    for turn in 0..10_000 {
+        let rng = &mut Rng::new(turn);
+        let data = DATA[rng.below(DATA.len())];
+        let bits = [rng.below(20), rng.below(140), 64, 32][rng.below(4)];
+        let items = [rng.below(8), rng.below(100), 64, 65][rng.below(4)];
+        let (database, queries) = (codes(data, items, bits, rng), rng.below(5));
+        let queries = codes([Data::Random, data][rng.below(2)], queries, bits, rng);
+        let ks = [rng.below(items + 2), [0, 1, items, usize::MAX][rng.below(4)]];
+        let case = format!("turn {turn}: {data:?}, {items} items, {bits} bits");
+        let (queries, database) = (queries.as_ref(), database.as_ref());
+        matches_the_oracle(queries, database, &ks, &case);
+        parts_match(queries, database, ks[0], rng, &case);
+    }
+}
+
+#[test]
+fn many_items_of_any_width_match_the_oracle() {
+    let rng = &mut Rng::new(5);
+    for data in DATA {
+        for (rows, items, bits) in [(3, 9001, 64), (70, 300, 65), (2, 700, 4097), (9, 2100, 130)] {
+            let database = codes(data, items, bits, rng);
+            let queries = codes(Data::FewBits, rows, bits, rng);
+            let case = format!("{data:?}, {rows} x {items}, {bits} bits");
+            let (queries, database) = (queries.as_ref(), database.as_ref());
+            matches_the_oracle(queries, database, &[1, 10, 400, items], &case);
+            parts_match(queries, database, 100, rng, &case);
+        }
+    }
+}
+
+/// More than eight megabytes are written past the caches, from any place on.
+#[test]
+fn large_distances_match_the_oracle() {
+    let rng = &mut Rng::new(6);
+    for (items, bits) in [(130_003, 64), (131_072, 70)] {
+        let database = codes(Data::FewBits, items, bits, rng);
+        let queries = codes(Data::Random, 17, bits, rng);
+        let (queries, database) = (queries.as_ref(), database.as_ref());
+        let all = search::distances(queries, database).unwrap();
+        for q in [0, 1, 15, 16] {
+            let row = &all[q * items..(q + 1) * items];
+            assert!(row == distances(queries, q, database), "{bits} bits, query {q}");
+        }
+    }
+}
+
+#[test]
+fn searches_on_several_threads_match_the_oracle() {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(5).build().unwrap();
+    let rng = &mut Rng::new(7);
+    for (rows, items) in [(1, 70_000), (3, 40_000), (90, 9000)] {
+        for data in [Data::FewBits, Data::TwoCodes] {
+            let database = codes(data, items, 64, rng);
+            let queries = codes(Data::Random, rows, 64, rng);
+            let (queries, database) = (queries.as_ref(), database.as_ref());
+            let case = format!("{data:?}, {rows} x {items}");
+            pool.install(|| matches_the_oracle(queries, database, &[7, 3000], &case));
+        }
+    }
+}
+
+#[test]
+fn pad_bits_of_a_slice_are_no_bits_of_it() {
+    let rng = &mut Rng::new(8);
+    let database = codes(Data::Random, 200, 70, rng);
+    let slice = database.as_ref().slice(33..171);
+    let queries = codes(Data::Random, 3, 70, rng);
+    matches_the_oracle(queries.as_ref(), slice, &[5], "slice");
+}
+
+#[test]
+fn arguments_that_do_not_belong_together_are_refused() {
+    let codes = |rows, bits| Codes::zeros(rows, bits).unwrap();
+    let (queries, database) = (codes(2, 8), codes(3, 8));
+    let (queries, database) = (queries.as_ref(), database.as_ref());
+    let ws = &mut Workspace::new();
+    let is = |error: Result<(), Error>, expected: usize, got: usize| {
+        let error = error.unwrap_err();
+        let Error::Length { expected: e, got: g, .. } = error else { panic!("{error}") };
+        assert_eq!((e, g), (expected, got), "{error}");
+    };
+    let other = codes(2, 7);
+    is(search::nearest(other.as_ref(), database, 1).map(drop), 8, 7);
+    is(search::within(other.as_ref(), database, 1).map(drop), 8, 7);
+    is(search::rank(other.as_ref(), database).map(drop), 8, 7);
+    is(search::distances(other.as_ref(), database).map(drop), 8, 7);
+    let (mut four, mut five) = ([9; 4], [9; 5]);
+    is(search::nearest_into(queries, database, 2, &mut five, &mut four, ws), 4, 5);
+    is(search::nearest_into(queries, database, 2, &mut four, &mut five, ws), 4, 5);
+    is(search::distances_into(queries, database, &mut five, ws), 6, 5);
+    is(search::rank_into(queries, database, &mut five, ws), 6, 5);
+    assert_eq!((four, five), ([9; 4], [9; 5]));
+
+    let mut nearest = Nearest::new(queries, 2);
+    is(nearest.push(0, other.as_ref()), 7, 8);
+    assert!(matches!(nearest.push(u64::MAX - 1, database), Err(Error::Parameter { .. })));
+    nearest.push(u64::MAX - 2, database).unwrap();
+    assert_eq!(nearest.neighbors().indices, [u64::MAX - 2, u64::MAX - 1].repeat(2));
+    is(nearest.merge(&Nearest::new(database, 2)), 2, 3);
+    assert!(matches!(nearest.merge(&Nearest::new(queries, 1)), Err(Error::Parameter { .. })));
+
+    // No bits take no memory.
+    let no_words = |rows| CodesMut::new(&mut [][..], rows, 0).unwrap();
+    let mut most = no_words(u32::MAX as usize);
+    let query = codes(1, 0);
+    let found = search::nearest(query.as_ref(), most.as_ref(), 3).unwrap();
+    assert_eq!((found.indices, found.distances), (vec![0, 1, 2], vec![0, 0, 0]));
+    most = no_words(1 << 32);
+    let error = search::nearest(query.as_ref(), most.as_ref(), 3).unwrap_err();
+    assert!(matches!(error, Error::TooManyRows { .. }), "{error}");
+}
