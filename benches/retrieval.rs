@@ -1,7 +1,7 @@
 //! Hamming distances, rankings and mAP against the same on dense +1/-1 values.
 
 use crate::common::{group, random};
-use bihalf::ops::retrieval::{Labels, Retrieval};
+use bihalf::ops::retrieval::{Labelled, Labels, Options, evaluate};
 use bihalf::ops::search;
 use bihalf::{Codes, MatRef, Workspace};
 use criterion::Criterion;
@@ -26,14 +26,15 @@ pub fn bench(c: &mut Criterion) {
         let data = random((rows, BITS));
         Codes::from_dense(MatRef::new(&data, rows, BITS).unwrap()).unwrap()
     };
-    let (queries, database) = (codes(QUERIES), codes(ITEMS));
+    let (q_codes, d_codes) = (codes(QUERIES), codes(ITEMS));
     let (q_dense, d_dense): (Vec<f32>, Vec<f32>) =
-        (queries.to_dense().unwrap(), database.to_dense().unwrap());
-    let (q, d) = (queries.as_ref(), database.as_ref());
+        (q_codes.to_dense().unwrap(), d_codes.to_dense().unwrap());
+    let (q, d) = (q_codes.as_ref(), d_codes.as_ref());
     let q_labels: Vec<u32> = (0..QUERIES as u32).map(|i| i % 10).collect();
     let d_labels: Vec<u32> = (0..ITEMS as u32).map(|i| i % 10).collect();
-    let measured =
-        Retrieval::new(q, d, Labels::Single(&q_labels), Labels::Single(&d_labels)).unwrap();
+    let labelled = |codes, labels| Labelled::new(codes, Labels::Single(labels)).unwrap();
+    let (queries, database) = (labelled(q, &q_labels), labelled(d, &d_labels));
+    let options = &Options { cutoffs: &[100, 1000], ..Options::default() };
 
     let ws = &mut Workspace::new();
     let mut distances = vec![0; QUERIES * ITEMS];
@@ -43,7 +44,7 @@ pub fn bench(c: &mut Criterion) {
     search::rank_into(q, d, &mut ranking, ws).unwrap();
     let of_first_query = ranking[..ITEMS].iter().map(|&i| (distances[i as usize], i));
     assert!(of_first_query.is_sorted());
-    let map = measured.mean_average_precision().unwrap();
+    let map = evaluate(queries, database, options).unwrap().by_index.map.mean;
     assert!((map - 0.1).abs() < 0.01, "codes are random: {map}");
 
     let (mut near, mut far) = (vec![0; QUERIES * 10], vec![0; QUERIES * 10]);
@@ -61,11 +62,8 @@ pub fn bench(c: &mut Criterion) {
     g.bench_function("rank/cpu", |b| {
         b.iter(|| search::rank_into(black_box(q), d, &mut ranking, ws).unwrap());
     });
-    g.bench_function("map/cpu", |b| {
-        b.iter(|| black_box(measured).mean_average_precision().unwrap())
-    });
-    g.bench_function("expected_map/cpu", |b| {
-        b.iter(|| black_box(measured).expected_mean_average_precision().unwrap());
+    g.bench_function("evaluate/cpu", |b| {
+        b.iter(|| evaluate(black_box(queries), database, options).unwrap());
     });
     g.finish();
 }

@@ -36,7 +36,7 @@
 //! | [`ops::loss`] | cosine-preserving loss, dense or packed, and back through Bi-half; entropy penalty |
 //! | [`ops::stats`] | P(+1), bit entropy, correlation, histogram, transport cost |
 //! | [`ops::search`] | nearest codes by Hamming distance, all within a radius, rankings |
-//! | [`ops::retrieval`] | mAP, precision, recall |
+//! | [`ops::retrieval`] | mAP, mAP@k, precision, recall, and their expectations over ties |
 //!
 //! Data are borrowed slices: [`MatRef`] to read, [`MatMut`] to write, with strides. Elements are
 //! `f32`, `f64`, [`f16`](half::f16) or [`bf16`](half::bf16). Code that is to run on any backend is

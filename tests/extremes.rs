@@ -4,7 +4,7 @@
 use crate::common::*;
 use approx::assert_relative_eq;
 use bihalf::half::f16;
-use bihalf::ops::retrieval::{Labels, Retrieval};
+use bihalf::ops::retrieval::{Labelled, Labels, Options, evaluate};
 use bihalf::ops::search;
 use bihalf::ops::stats::{self, Histogram};
 use bihalf::ops::threshold::{self, Threshold};
@@ -70,9 +70,8 @@ fn what_fits_in_no_memory_is_an_error_in_every_op() {
     assert_too_large("p_plus", stats::p_plus(bits.as_ref()));
     assert_too_large("entropy", stats::bit_entropy(bits.as_ref()));
     let query = no_words(1, 0);
-    let queries =
-        Retrieval::new(bits.as_ref(), bits.as_ref(), Labels::Single(&[]), Labels::Single(&[]));
-    assert_too_large("curve", queries.unwrap().precision_recall_curve());
+    let queries = Labelled::new(bits.as_ref(), Labels::Single(&[])).unwrap();
+    assert_too_large("curve", evaluate(queries, queries, &Options::default()));
     let items = no_words(u32::MAX as usize, 0);
     let queries = no_words(u32::MAX as usize, 0);
     assert_too_large("distances", search::distances(queries.as_ref(), items.as_ref()));

@@ -3,13 +3,16 @@
 use crate::common::naive;
 use crate::common::patterns::{Pattern, Rng};
 use approx::assert_relative_eq;
-use bihalf::ops::retrieval::{Labels, Retrieval};
-use bihalf::{Codes, CodesRef, Error, MatRef};
+use bihalf::ops::retrieval::{
+    Counters, Empty, Evaluation, Labelled, Labels, Measure, Options, Scores, WithinRadius, evaluate,
+};
+use bihalf::{Codes, Error, MatRef};
 
-fn random_codes(rows: usize, bits: usize, seed: u64) -> (Vec<f64>, Codes) {
+const EACH: f64 = 1e-12;
+
+fn random_codes(rows: usize, bits: usize, seed: u64) -> Codes {
     let random: Vec<f64> = Pattern::Random.fill((rows, bits), seed);
-    let codes = Codes::from_dense(MatRef::new(&random, rows, bits).unwrap()).unwrap();
-    (naive::sign(&random, bits, None), codes)
+    Codes::from_dense(MatRef::new(&random, rows, bits).unwrap()).unwrap()
 }
 
 fn random_labels(n: usize, classes: usize, seed: u64) -> Vec<u32> {
@@ -17,96 +20,194 @@ fn random_labels(n: usize, classes: usize, seed: u64) -> Vec<u32> {
     (0..n).map(|_| rng.below(classes) as u32).collect()
 }
 
-fn naive_distances(q: &[f64], d: &[f64], bits: usize, q_rows: usize, d_rows: usize) -> Vec<u32> {
-    let row = |m: &[f64], i: usize| m[i * bits..(i + 1) * bits].to_vec();
-    let differ = |n: usize| {
-        let (a, b) = (row(q, n / d_rows), row(d, n % d_rows));
-        a.iter().zip(&b).filter(|(a, b)| a != b).count() as u32
-    };
-    (0..q_rows * d_rows).map(differ).collect()
+fn single<'a>(codes: &'a Codes, labels: &'a [u32]) -> Labelled<'a> {
+    Labelled::new(codes.as_ref(), Labels::Single(labels)).unwrap()
 }
 
-/// Relevance in ranked order for each query, by sorting pairs.
-fn ranked_relevance(
-    distances: &[u32],
-    d_rows: usize,
-    relevant: impl Fn(usize, usize) -> bool,
-) -> Vec<Vec<bool>> {
-    let of = |(q, distances): (usize, &[u32])| {
-        let mut order: Vec<usize> = (0..d_rows).collect();
-        order.sort_by_key(|&i| (distances[i], i));
-        order.into_iter().map(|i| relevant(q, i)).collect()
+fn multi<'a>(codes: &'a Codes, labels: &'a Codes) -> Labelled<'a> {
+    Labelled::new(codes.as_ref(), Labels::Multi(labels.as_ref())).unwrap()
+}
+
+/// Distance and relevance of each item to a query.
+type Items = Vec<(u32, bool)>;
+
+fn items_of(
+    queries: &Codes,
+    database: &Codes,
+    is_relevant: &dyn Fn(usize, usize) -> bool,
+) -> Vec<Items> {
+    let distance = |q: usize, i: usize| {
+        (0..queries.bits()).filter(|&j| queries.get(q, j) != database.get(i, j)).count() as u32
     };
-    distances.chunks(d_rows).enumerate().map(of).collect()
+    let of = |q| (0..database.rows()).map(|i| (distance(q, i), is_relevant(q, i))).collect();
+    (0..queries.rows()).map(of).collect()
+}
+
+/// Relevance in the order of the ranking.
+fn ranked(items: &Items) -> Vec<bool> {
+    let mut order: Vec<usize> = (0..items.len()).collect();
+    order.sort_by_key(|&i| (items[i].0, i));
+    order.into_iter().map(|i| items[i].1).collect()
+}
+
+/// AP@k, precision@k and recall@k of a ranking with relevant items.
+fn at(ranked: &[bool], k: usize) -> [f64; 3] {
+    let first = &ranked[..k.min(ranked.len())];
+    let hits = |part: &[bool]| part.iter().filter(|&&hit| hit).count() as f64;
+    let precision = hits(first) / first.len() as f64;
+    [naive::average_precision(ranked, k), precision, hits(first) / hits(ranked)]
+}
+
+/// A measure against its value for each query; `None` for queries without a relevant item.
+#[track_caller]
+fn assert_measure(got: &Measure, expected: &[Option<f64>], empty: Empty) {
+    assert_eq!(got.of_query.len(), expected.len());
+    for (&got, &expected) in got.of_query.iter().zip(expected) {
+        match (expected, empty) {
+            (Some(expected), _) => assert_relative_eq!(got, expected, max_relative = EACH),
+            (None, Empty::LeaveOut) => assert!(got.is_nan()),
+            (None, Empty::Zero) => assert_eq!(got, 0.0),
+        }
+    }
+    let left: Vec<f64> = expected.iter().flatten().copied().collect();
+    let among = if empty == Empty::Zero { expected.len() } else { left.len() };
+    let mean = left.iter().sum::<f64>() / among as f64;
+    assert_close(got.mean, mean);
+}
+
+fn assert_curve(got: &[WithinRadius], items: &[Items], bits: usize, empty: Empty) {
+    assert_eq!(got.len(), bits + 1);
+    let has = |items: &&Items| items.iter().any(|item| item.1) || empty == Empty::Zero;
+    let items: Vec<&Items> = items.iter().filter(has).collect();
+    for (radius, got) in got.iter().enumerate() {
+        assert_eq!(got.radius, radius);
+        let near = |items: &Items| items.iter().filter(|i| i.0 as usize <= radius).count() as f64;
+        let hits = |items: &Items, radius: usize| {
+            items.iter().filter(|i| i.0 as usize <= radius && i.1).count() as f64
+        };
+        let recall = |items: &Items| hits(items, radius) / hits(items, bits).max(1.0);
+        let sum = |f: &dyn Fn(&Items) -> f64| items.iter().map(|items| f(items)).sum::<f64>();
+        let retrieving = items.iter().filter(|items| near(items) > 0.0).count() as f64;
+        let precisions = sum(&|items| hits(items, radius) / near(items).max(1.0));
+        let n = items.len() as f64;
+        let expected = [
+            precisions / retrieving,
+            precisions / n,
+            sum(&recall) / n,
+            sum(&|items| hits(items, radius)) / sum(&near),
+            sum(&|items| hits(items, radius)) / sum(&|items| hits(items, bits)),
+        ];
+        figures(got).into_iter().zip(expected).for_each(|(got, is)| assert_close(got, is));
+    }
+}
+
+const CUTOFFS: [usize; 6] = [10, 1, 50, 1000, 7, 10];
+
+fn matches_the_oracle(queries: Labelled<'_>, database: Labelled<'_>, items: &[Items]) {
+    for empty in [Empty::LeaveOut, Empty::Zero] {
+        let options = Options { cutoffs: &CUTOFFS, empty };
+        let got = evaluate(queries, database, &options).unwrap();
+        let has = |items: &&Items| items.iter().any(|item| item.1);
+        let with = items.iter().filter(has).count();
+        assert_eq!(got.evaluated, if empty == Empty::Zero { items.len() } else { with });
+        let of = |f: &dyn Fn(&[bool]) -> f64| -> Vec<Option<f64>> {
+            items.iter().map(|items| has(&items).then(|| f(&ranked(items)))).collect()
+        };
+        let map = of(&|ranked| naive::average_precision(ranked, usize::MAX));
+        assert_measure(&got.by_index.map, &map, empty);
+        assert_eq!(got.by_index.at.len(), CUTOFFS.len());
+        for (got, k) in got.by_index.at.iter().zip(CUTOFFS) {
+            assert_eq!(got.k, k);
+            for (n, got) in [&got.map, &got.precision, &got.recall].into_iter().enumerate() {
+                assert_measure(got, &of(&|ranked| at(ranked, k)[n]), empty);
+            }
+        }
+        assert_curve(&got.curve, items, queries.codes().bits(), empty);
+        parts_give_the_same(queries, database, &options, &got);
+    }
+}
+
+/// Counters of three parts, in two turns.
+fn parts_give_the_same(
+    queries: Labelled<'_>,
+    database: Labelled<'_>,
+    options: &Options<'_>,
+    all: &Evaluation,
+) {
+    let items = database.codes().rows();
+    let cuts = [0, items / 3, items / 2, items];
+    let mut counters = Counters::new(queries).unwrap();
+    let mut others = Counters::new(queries).unwrap();
+    for (n, cut) in cuts.windows(2).enumerate().rev() {
+        let labels = match database.labels() {
+            Labels::Single(labels) => Labels::Single(&labels[cut[0]..cut[1]]),
+            Labels::Multi(labels) => Labels::Multi(labels.slice(cut[0]..cut[1])),
+        };
+        let part = Labelled::new(database.codes().slice(cut[0]..cut[1]), labels).unwrap();
+        let to = if n == 1 { &mut others } else { &mut counters };
+        to.push(part).unwrap();
+    }
+    counters.merge(&others).unwrap();
+    let got = counters.evaluate(options).unwrap();
+    assert_eq!(got.evaluated, all.evaluated);
+    assert_scores(&got.expected, &all.expected);
+    for (got, all) in got.curve.iter().zip(&all.curve) {
+        for (got, all) in figures(got).into_iter().zip(figures(all)) {
+            assert_close(got, all);
+        }
+    }
+}
+
+fn figures(point: &WithinRadius) -> [f64; 5] {
+    let WithinRadius { precision, precision_or_zero, recall, .. } = *point;
+    [precision, precision_or_zero, recall, point.pooled_precision, point.pooled_recall]
+}
+
+/// Both NaN, or nearly equal.
+#[track_caller]
+fn assert_close(got: f64, expected: f64) {
+    assert_eq!(got.is_nan(), expected.is_nan(), "{got} and {expected}");
+    if !got.is_nan() {
+        assert_relative_eq!(got, expected, max_relative = EACH);
+    }
+}
+
+/// The same bits.
+fn assert_scores(got: &Scores, expected: &Scores) {
+    assert_eq!(format!("{got:?}"), format!("{expected:?}"));
 }
 
 #[test]
 fn measures_equal_the_oracle() {
-    for (bits, classes) in [(4, 3), (16, 3), (65, 40)] {
-        let ((q, queries), (d, database)) = (random_codes(12, bits, 3), random_codes(50, bits, 4));
-        let (q_labels, d_labels) = (random_labels(12, classes, 5), random_labels(50, classes, 6));
-        let distances = naive_distances(&q, &d, bits, 12, 50);
-        let ranked: Vec<Vec<bool>> =
-            ranked_relevance(&distances, 50, |q, i| q_labels[q] == d_labels[i])
-                .into_iter()
-                .filter(|ranked| ranked.contains(&true))
-                .collect();
-        let r = Retrieval::new(
-            queries.as_ref(),
-            database.as_ref(),
-            Labels::Single(&q_labels),
-            Labels::Single(&d_labels),
-        )
-        .unwrap();
-        assert_eq!(r.evaluated_queries(), ranked.len());
-        let mean = |f: &dyn Fn(&[bool]) -> f64| {
-            ranked.iter().map(|ranked| f(ranked)).sum::<f64>() / ranked.len() as f64
+    for (rows, items, bits, classes) in [
+        (12, 50, 4, 3),
+        (12, 65, 16, 3),
+        (9, 64, 65, 40),
+        (17, 200, 64, 2),
+        (3, 5000, 8, 7),
+        (2, 0, 8, 2),
+    ] {
+        let (queries, database) = (random_codes(rows, bits, 3), random_codes(items, bits, 4));
+        let (q, d) = (random_labels(rows, classes, 5), random_labels(items, classes, 6));
+        let expected = items_of(&queries, &database, &|n, i| q[n] == d[i]);
+        matches_the_oracle(single(&queries, &q), single(&database, &d), &expected);
+    }
+}
+
+#[test]
+fn labels_of_many_classes_equal_the_oracle() {
+    for (items, classes) in [(70, 5), (129, 100), (5000, 64)] {
+        let (queries, database) = (random_codes(9, 10, 3), random_codes(items, 10, 4));
+        let sparse = |rows, seed| {
+            let mut rng = Rng::new(seed);
+            let one = |_| if rng.below(classes) == 0 { 1.0f32 } else { -1.0 };
+            let dense: Vec<f32> = (0..rows * classes).map(one).collect();
+            Codes::from_dense(MatRef::new(&dense, rows, classes).unwrap()).unwrap()
         };
-
-        let map = mean(&|r| naive::average_precision(r, 50));
-        assert_relative_eq!(r.mean_average_precision().unwrap(), map, max_relative = 1e-12);
-        for k in [1, 10, 50, 1000] {
-            let map = mean(&|r| naive::average_precision(r, k));
-            let got = r.mean_average_precision_at(k).unwrap();
-            assert_relative_eq!(got, map, max_relative = 1e-12);
-        }
-        for n in [1, 7, 50] {
-            let hits = |r: &[bool]| r[..n].iter().filter(|&&hit| hit).count() as f64 / n as f64;
-            assert_relative_eq!(r.precision_at(n).unwrap(), mean(&hits), max_relative = 1e-12);
-        }
-
-        let curve = r.precision_recall_curve().unwrap();
-        assert_eq!(curve.len(), bits + 1);
-        for (radius, point) in curve.iter().enumerate() {
-            assert_eq!(point.radius, radius);
-            let (mut precision, mut recall, mut zero_if_empty) =
-                (Vec::new(), Vec::new(), Vec::new());
-            for q in 0..12 {
-                let relevant = |i: &usize| q_labels[q] == d_labels[*i];
-                let all = (0..50).filter(relevant).count();
-                if all == 0 {
-                    continue;
-                }
-                let near: Vec<usize> =
-                    (0..50).filter(|&i| distances[q * 50 + i] as usize <= radius).collect();
-                let hits = near.iter().filter(|&&i| relevant(&i)).count() as f64;
-                recall.push(hits / all as f64);
-                zero_if_empty.push(if near.is_empty() { 0.0 } else { hits / near.len() as f64 });
-                if !near.is_empty() {
-                    precision.push(hits / near.len() as f64);
-                }
-            }
-            let mean = |v: &[f64]| v.iter().sum::<f64>() / v.len() as f64;
-            assert_relative_eq!(point.recall, mean(&recall), max_relative = 1e-12);
-            if precision.is_empty() {
-                assert!(point.precision.is_nan());
-            } else {
-                assert_relative_eq!(point.precision, mean(&precision), max_relative = 1e-12);
-            }
-            let within = r.precision_within_radius(radius).unwrap();
-            assert_relative_eq!(within, mean(&zero_if_empty), max_relative = 1e-12);
-        }
-        assert_eq!(curve[bits].recall, 1.0);
+        let (q, d) = (sparse(9, 5), sparse(items, 6));
+        let shared = |n, i| (0..classes).any(|c| q.get(n, c) && d.get(i, c));
+        let expected = items_of(&queries, &database, &shared);
+        matches_the_oracle(multi(&queries, &q), multi(&database, &d), &expected);
     }
 }
 
@@ -127,94 +228,163 @@ fn permutations(items: Vec<usize>) -> Vec<Vec<usize>> {
     all
 }
 
+/// Means of measures over evaluations: mAP, then mAP@k, precision@k and recall@k for each k.
+fn means<'a>(scores: impl Iterator<Item = &'a Scores>) -> Vec<f64> {
+    let row = |scores: &Scores| -> Vec<f64> {
+        let at = scores.at.iter().flat_map(|at| [&at.map, &at.precision, &at.recall]);
+        [&scores.map].into_iter().chain(at).map(|measure| measure.mean).collect()
+    };
+    let rows: Vec<Vec<f64>> = scores.map(row).collect();
+    (0..rows[0].len())
+        .map(|n| rows.iter().map(|row| row[n]).sum::<f64>() / rows.len() as f64)
+        .collect()
+}
+
 #[test]
-fn expected_map_is_the_mean_over_all_orders_of_the_database() {
-    for seed in 0..6 {
-        let ((_, queries), (d, _)) = (random_codes(3, 2, seed), random_codes(6, 2, seed + 50));
-        let (q_labels, d_labels) = (random_labels(3, 2, seed), random_labels(6, 2, seed + 1));
-        if d_labels.iter().all(|&l| l == d_labels[0]) && q_labels.iter().all(|&l| l != d_labels[0])
-        {
+fn expectations_are_means_over_all_orders_of_the_database() {
+    let options = Options { cutoffs: &[1, 2, 3, 4, 5, 6, 9], ..Options::default() };
+    for seed in 0..8 {
+        let (bits, queries) = (1 + seed as usize % 2, random_codes(3, 2, seed));
+        let queries = Codes::from_bytes(&queries.to_bytes().unwrap(), 3, 2).unwrap();
+        let q = random_labels(3, 2, seed);
+        let (codes, d) = (random_codes(6, bits, seed + 50), random_labels(6, 2, seed + 1));
+        let queries = if bits == 2 { queries } else { random_codes(3, 1, seed) };
+        if q.iter().all(|label| !d.contains(label)) {
             continue;
         }
-        let (mut maps, mut expected) = (Vec::new(), Vec::new());
-        for order in permutations((0..6).collect()) {
-            let dense: Vec<f64> =
-                order.iter().flat_map(|&i| d[i * 2..i * 2 + 2].to_vec()).collect();
-            let labels: Vec<u32> = order.iter().map(|&i| d_labels[i]).collect();
-            let database = Codes::from_dense(MatRef::new(&dense, 6, 2).unwrap()).unwrap();
-            let r = Retrieval::new(
-                queries.as_ref(),
-                database.as_ref(),
-                Labels::Single(&q_labels),
-                Labels::Single(&labels),
-            )
-            .unwrap();
-            maps.push(r.mean_average_precision().unwrap());
-            expected.push(r.expected_mean_average_precision().unwrap());
+        let evaluations: Vec<Evaluation> = permutations((0..6).collect())
+            .into_iter()
+            .map(|order| {
+                let dense: Vec<f32> = codes.to_dense().unwrap();
+                let dense: Vec<f32> =
+                    order.iter().flat_map(|&i| dense[i * bits..(i + 1) * bits].to_vec()).collect();
+                let database = Codes::from_dense(MatRef::new(&dense, 6, bits).unwrap()).unwrap();
+                let labels: Vec<u32> = order.iter().map(|&i| d[i]).collect();
+                evaluate(single(&queries, &q), single(&database, &labels), &options).unwrap()
+            })
+            .collect();
+        let expected = means(evaluations.iter().map(|e| &e.by_index));
+        let got = means([&evaluations[0].expected].into_iter());
+        for (got, expected) in got.into_iter().zip(expected) {
+            assert_relative_eq!(got, expected, max_relative = EACH);
         }
-        let mean = maps.iter().sum::<f64>() / maps.len() as f64;
-        assert_relative_eq!(expected[0], mean, max_relative = 1e-12);
-        assert!(expected.iter().all(|&e| e == expected[0]), "depends on the database's order");
+        for evaluation in &evaluations {
+            assert_scores(&evaluation.expected, &evaluations[0].expected);
+            assert_eq!(evaluation.curve, evaluations[0].curve);
+        }
+    }
+}
+
+/// Expected AP of groups of (items, relevant items), place by place.
+fn expected_average_precision(groups: &[(usize, usize)]) -> f64 {
+    let (mut before, mut relevant_before, mut sum) = (0.0, 0.0, 0.0);
+    for &(items, relevant) in groups {
+        let (n, r) = (items as f64, relevant as f64);
+        for t in 1..=items {
+            let ahead = (t - 1) as f64;
+            let share = if items > 1 { ahead * (r - 1.0) / (n - 1.0) } else { 0.0 };
+            sum += r / n * (relevant_before + 1.0 + share) / (before + ahead + 1.0);
+        }
+        (before, relevant_before) = (before + n, relevant_before + r);
+    }
+    sum / relevant_before
+}
+
+/// Where many places are summed by a series.
+#[test]
+fn expectations_of_large_groups_equal_sums_over_their_places() {
+    let all: [&[(usize, usize)]; 5] = [
+        &[(300, 1), (20_000, 3)],
+        &[(0, 0), (100_000, 100_000)],
+        &[(1, 0), (257, 2), (70_000, 35_000), (2, 2)],
+        &[(63, 0), (256, 0), (258, 1), (30_000, 1)],
+        &[(50_000, 0), (2, 2), (300, 300), (90_000, 1)],
+    ];
+    for groups in all {
+        let bits = groups.len() - 1;
+        let (mut bytes, mut labels) = (Vec::new(), Vec::new());
+        for (distance, &(items, relevant)) in groups.iter().enumerate() {
+            bytes.extend(vec![(1u32 << distance) as u8 - 1; items]);
+            labels.extend((0..items).map(|i| u32::from(i < relevant)));
+        }
+        let database = Codes::from_bytes(&bytes, bytes.len(), bits).unwrap();
+        let query = Codes::zeros(1, bits).unwrap();
+        let options = Options { cutoffs: &[usize::MAX], ..Options::default() };
+        let got = evaluate(single(&query, &[1]), single(&database, &labels), &options).unwrap();
+        let expected = expected_average_precision(groups);
+        assert_relative_eq!(got.expected.map.mean, expected, max_relative = 1e-11);
+        assert_relative_eq!(got.expected.at[0].map.mean, expected, max_relative = 1e-11);
+    }
+}
+
+/// The mean over many shuffles, for a cutoff inside of a large group.
+#[test]
+fn expected_map_at_k_is_that_of_shuffled_databases() {
+    let (queries, q) = (random_codes(4, 3, 1), random_labels(4, 3, 2));
+    let (codes, d) = (random_codes(400, 3, 3), random_labels(400, 3, 4));
+    let options = Options { cutoffs: &[3, 60, 200], ..Options::default() };
+    let exact = evaluate(single(&queries, &q), single(&codes, &d), &options).unwrap();
+    let (mut order, mut rng) = ((0..400).collect::<Vec<usize>>(), Rng::new(9));
+    let bytes = codes.to_bytes().unwrap();
+    let shuffled: Vec<Evaluation> = (0..4000)
+        .map(|_| {
+            (1..order.len()).for_each(|n| order.swap(n, rng.below(n + 1)));
+            let bytes: Vec<u8> = order.iter().map(|&i| bytes[i]).collect();
+            let labels: Vec<u32> = order.iter().map(|&i| d[i]).collect();
+            let database = Codes::from_bytes(&bytes, 400, 3).unwrap();
+            evaluate(single(&queries, &q), single(&database, &labels), &options).unwrap()
+        })
+        .collect();
+    let mean = means(shuffled.iter().map(|e| &e.by_index));
+    for (got, mean) in means([&exact.expected].into_iter()).into_iter().zip(mean) {
+        // Of at most 0.5 for a query: a standard error of 0.004 with four queries.
+        assert!((got - mean).abs() < 0.016, "{got} and {mean}");
     }
 }
 
 #[test]
-fn multi_labels_are_relevant_when_they_share_a_class() {
-    let queries = Codes::from_bytes(&[0b0, 0b1], 2, 1).unwrap();
-    let database = Codes::from_bytes(&[0b0, 0b1, 0b0], 3, 1).unwrap();
-    let q_labels = Codes::from_bytes(&[0b011, 0b100], 2, 3).unwrap();
-    let d_labels = Codes::from_bytes(&[0b010, 0b001, 0b000], 3, 3).unwrap();
-    let r = Retrieval::new(
-        queries.as_ref(),
-        database.as_ref(),
-        Labels::Multi(q_labels.as_ref()),
-        Labels::Multi(d_labels.as_ref()),
-    )
-    .unwrap();
-    assert_eq!(r.evaluated_queries(), 1); // nothing has class 2
-    assert_eq!(r.mean_average_precision().unwrap(), (1.0 + 2.0 / 3.0) / 2.0); // ranking 0, 2, 1
-}
-
-#[test]
-fn measures_without_a_query_are_nan() {
+fn queries_without_anything_to_find_have_no_mean() {
     let (queries, database) = (Codes::zeros(1, 4).unwrap(), Codes::zeros(0, 4).unwrap());
-    let r = Retrieval::new(
-        queries.as_ref(),
-        database.as_ref(),
-        Labels::Single(&[1]),
-        Labels::Single(&[]),
-    )
-    .unwrap();
-    assert_eq!(r.evaluated_queries(), 0);
-    assert!(r.mean_average_precision().unwrap().is_nan());
-    assert!(r.expected_mean_average_precision().unwrap().is_nan());
-    assert!(r.precision_within_radius(usize::MAX).unwrap().is_nan());
+    let (queries, database) = (single(&queries, &[1]), single(&database, &[]));
+    let got = evaluate(queries, database, &Options::default()).unwrap();
+    assert_eq!(got.evaluated, 0);
+    assert!(got.by_index.map.mean.is_nan() && got.expected.map.mean.is_nan());
+    assert!(got.curve.iter().all(|point| point.recall.is_nan() && point.precision.is_nan()));
+    let options = Options { empty: Empty::Zero, cutoffs: &[3] };
+    let got = evaluate(queries, database, &options).unwrap();
+    assert_eq!((got.evaluated, got.by_index.map.mean), (1, 0.0));
+    assert_eq!((got.expected.map.mean, got.by_index.at[0].precision.mean), (0.0, 0.0));
 }
 
 #[test]
 fn codes_and_labels_that_do_not_belong_together_are_refused() {
     let codes = |rows, bits| Codes::zeros(rows, bits).unwrap();
     let (q, d) = (codes(2, 8), codes(3, 8));
-    let (q, d) = (q.as_ref(), d.as_ref());
-    fn new(q: CodesRef<'_>, d: CodesRef<'_>, ql: Labels<'_>, dl: Labels<'_>) -> Error {
-        Retrieval::new(q, d, ql, dl).unwrap_err()
-    }
-    let (ql, dl) = (Labels::Single(&[1, 2]), Labels::Single(&[1, 2, 3]));
-
-    let error = new(codes(2, 7).as_ref(), d, ql, dl);
+    let (queries, database) = (single(&q, &[1, 2]), single(&d, &[1, 2, 3]));
+    let refused = |q: Labelled<'_>, d: Labelled<'_>| {
+        let error = evaluate(q, d, &Options::default()).unwrap_err();
+        let counted = Counters::new(q).unwrap().push(d).unwrap_err();
+        assert_eq!(error.to_string(), counted.to_string());
+        error
+    };
+    let error = refused(single(&codes(2, 7), &[1, 2]), database);
     assert!(matches!(error, Error::Length { expected: 8, got: 7, .. }), "{error}");
-    let error = new(q, d, Labels::Single(&[1]), dl);
+    let error = Labelled::new(q.as_ref(), Labels::Single(&[1])).unwrap_err();
     assert!(matches!(error, Error::Length { expected: 2, got: 1, .. }), "{error}");
-    let error = new(q, d, ql, Labels::Single(&[1]));
-    assert!(matches!(error, Error::Length { expected: 3, got: 1, .. }), "{error}");
-    let multi = codes(3, 5);
-    let error = new(q, d, ql, Labels::Multi(multi.as_ref()));
+    let five = codes(3, 5);
+    let error = Labelled::new(q.as_ref(), Labels::Multi(five.as_ref())).unwrap_err();
+    assert!(matches!(error, Error::Length { expected: 2, got: 3, .. }), "{error}");
+    let error = refused(queries, multi(&d, &five));
     assert!(matches!(error, Error::Parameter { .. }), "{error}");
-    let two = codes(2, 4);
-    let error = new(q, d, Labels::Multi(two.as_ref()), Labels::Multi(multi.as_ref()));
+    let four = codes(2, 4);
+    let error = refused(multi(&q, &four), multi(&d, &five));
     assert!(matches!(error, Error::Length { expected: 5, got: 4, .. }), "{error}");
+    let error = evaluate(queries, database, &Options { cutoffs: &[5, 0], ..Options::default() })
+        .unwrap_err();
+    assert!(matches!(error, Error::Parameter { .. }), "{error}");
 
-    let r = Retrieval::new(q, d, ql, dl).unwrap();
-    assert!(r.mean_average_precision_at(0).is_err());
-    assert!(r.precision_at(0).is_err() && r.precision_at(4).is_err());
+    let mut counters = Counters::new(queries).unwrap();
+    let three = Counters::new(database).unwrap();
+    let error = counters.merge(&three).unwrap_err();
+    assert!(matches!(error, Error::Length { expected: 2, got: 3, .. }), "{error}");
 }

@@ -3,7 +3,7 @@
 #![cfg(feature = "rayon")]
 
 use crate::common::patterns::Pattern;
-use bihalf::ops::retrieval::{Labels, PrecisionRecall, Retrieval};
+use bihalf::ops::retrieval::{Evaluation, Labelled, Labels, Options, evaluate};
 use bihalf::{Codes, MatMut, MatRef, Ones, Order, Outputs, Pull, Signs, Workspace, ops};
 
 const ROWS: usize = 1025;
@@ -18,8 +18,7 @@ struct Results {
     gradients: [Vec<f32>; 5],
     losses: [u64; 3],
     distances: Vec<u32>,
-    measures: [u64; 3],
-    curve: Vec<PrecisionRecall>,
+    measures: Evaluation,
 }
 
 fn compute() -> Results {
@@ -44,16 +43,10 @@ fn compute() -> Results {
         penalty_grad,
     ];
     let labels: Vec<u32> = (0..ROWS as u32).map(|i| i % 7).collect();
-    let (codes_ref, labels) = (codes.as_ref(), Labels::Single(&labels));
-    let retrieval = Retrieval::new(codes_ref, codes_ref, labels, labels).unwrap();
-    let measures = [
-        retrieval.mean_average_precision(),
-        retrieval.expected_mean_average_precision(),
-        retrieval.precision_within_radius(20),
-    ];
+    let labelled = Labelled::new(codes.as_ref(), Labels::Single(&labels)).unwrap();
+    let options = Options { cutoffs: &[10, 500], ..Options::default() };
     Results {
-        measures: measures.map(|measure| measure.unwrap().to_bits()),
-        curve: retrieval.precision_recall_curve().unwrap(),
+        measures: evaluate(labelled, labelled, &options).unwrap(),
         ranks: ops::rank::rank(u, Order::Ascending).unwrap(),
         gradients,
         losses: [cosine.to_bits(), packed.to_bits(), penalty.to_bits()],

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use bihalf::Codes;
-use bihalf::ops::retrieval::{Labels, Retrieval};
+use bihalf::ops::retrieval::{Labelled, Labels, Options, evaluate};
 use bihalf::ops::stats;
 
 use crate::data::Dataset;
@@ -31,16 +31,15 @@ pub struct Scores {
 
 impl Scores {
     pub fn measure(dataset: &Dataset, database: &Codes, queries: &Codes) -> Result<Self> {
-        let retrieval = Retrieval::new(
-            queries.as_ref(),
-            database.as_ref(),
-            Labels::Single(&dataset.queries.labels),
-            Labels::Single(&dataset.database.labels),
+        let found = evaluate(
+            Labelled::new(queries.as_ref(), Labels::Single(&dataset.queries.labels))?,
+            Labelled::new(database.as_ref(), Labels::Single(&dataset.database.labels))?,
+            &Options { cutoffs: &[top(dataset)], ..Options::default() },
         )?;
         let entropy = stats::bit_entropy(database.as_ref())?;
         Ok(Self {
-            map_at_top: retrieval.mean_average_precision_at(top(dataset))?,
-            expected_map: retrieval.expected_mean_average_precision()?,
+            map_at_top: found.by_index.at[0].map.mean,
+            expected_map: found.expected.map.mean,
             bit_entropy: entropy.iter().sum::<f64>() / entropy.len() as f64,
             distinct_codes: stats::distinct(database.as_ref())?,
         })

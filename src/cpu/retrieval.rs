@@ -1,94 +1,246 @@
-//! Hamming distances, rankings and what measures need of them on the CPU: XOR and popcount.
+//! How a database lies around each query: counts by distance, and the places of relevant items.
 
+use super::search::{CHUNK, Tile, tile_items, tile_words, words_of};
+use super::simd::{Detected, Loops, counting};
 use super::threads;
-use crate::memory::{self, zeros};
-use crate::{CodesRef, Result};
+use crate::Result;
+use crate::memory::{room, too_large, zeros};
+use crate::ops::retrieval::{Labelled, Labels};
+use std::ops::Range;
 
-/// Differing bits of two rows of words.
-pub(crate) fn distance(a: &[u64], b: &[u64]) -> u32 {
-    a.iter().zip(b).map(|(a, b)| (a ^ b).count_ones()).sum()
-}
+/// Queries that go through the database together.
+pub(crate) const BLOCK: usize = 8;
 
-/// One query: how the database lies around it, and what a measure makes of that.
-pub(crate) struct Query {
+/// Blocks of a thread between those times when all wait for the slowest one.
+const BLOCKS: usize = 4;
+
+/// What a query has counted.
+#[derive(Clone, Copy)]
+pub(crate) struct Counts<'a> {
     /// For each distance from 0 to the number of bits, how many items are there,
-    pub items: Vec<u32>,
+    pub(crate) items: &'a [u32],
     /// and how many relevant ones.
-    pub relevant: Vec<u32>,
-    /// Whether each item is relevant, sorted by (distance, index); empty unless requested.
-    pub ranked: Vec<bool>,
-    /// The next place of an item at each distance.
+    pub(crate) relevant: &'a [u32],
+    /// The places of the relevant items in the ranking by (distance, index), from 1 on, ascending.
+    pub(crate) places: &'a [u32],
+}
+
+/// Memory of one query.
+struct Tally {
+    items: Vec<u32>,
+    relevant: Vec<u32>,
+    places: Vec<u32>,
+    /// For each relevant item, by index: its distance, and how many items before it have the same
+    /// one, in the upper and the lower half.
+    hits: Vec<u64>,
+    /// For each distance, how many items are nearer, and the next place in `places`.
+    nearer: Vec<u32>,
     next: Vec<u32>,
-    value: f64,
+    /// Whether there was no memory for all relevant items.
+    refused: bool,
 }
 
-impl Query {
-    fn new(items: usize, bits: usize) -> Result<Self> {
-        let counts = || zeros((1, bits.saturating_add(1)));
-        let ranked = zeros((1, items))?;
-        Ok(Self { items: counts()?, relevant: counts()?, ranked, next: counts()?, value: 0.0 })
+impl Tally {
+    fn new(bits: usize) -> Result<Self> {
+        let zeros = || zeros((1, bits.saturating_add(1)));
+        Ok(Self {
+            items: zeros()?,
+            relevant: zeros()?,
+            places: Vec::new(),
+            hits: Vec::new(),
+            nearer: zeros()?,
+            next: zeros()?,
+            refused: false,
+        })
     }
 
-    fn fill(&mut self, query: &[u64], database: CodesRef<'_>, is_relevant: impl Fn(usize) -> bool) {
-        let Self { items, relevant, ranked, next, .. } = self;
-        // Slices: the loops need not look up where a vector lies.
-        let (items, relevant) = (&mut items[..], &mut relevant[..]);
-        let (ranked, next) = (&mut ranked[..], &mut next[..]);
-        items.fill(0);
+    /// Relevant items into the order of the ranking: a counting sort, at each distance by index.
+    fn rank(&mut self) {
+        let Self { items, relevant, places, hits, nearer, next, refused } = self;
+        places.clear();
+        *refused |= places.try_reserve(hits.len()).is_err();
+        if *refused {
+            return;
+        }
+        places.resize(hits.len(), 0);
         relevant.fill(0);
-        for i in 0..database.rows() {
-            let d = distance(query, database.row(i)) as usize;
-            items[d] += 1;
-            relevant[d] += u32::from(is_relevant(i));
+        hits.iter().for_each(|hit| relevant[(hit >> 32) as usize] += 1);
+        let (mut all, mut ours) = (0, 0);
+        for d in 0..items.len() {
+            (nearer[d], next[d]) = (all, ours);
+            all += items[d];
+            ours += relevant[d];
         }
-        // A counting sort.
-        let mut start = 0;
-        for (next, items) in next.iter_mut().zip(items) {
-            *next = start;
-            start += *items;
+        for &hit in &*hits {
+            let d = (hit >> 32) as usize;
+            places[next[d] as usize] = nearer[d] + hit as u32 + 1;
+            next[d] += 1;
         }
-        for i in 0..ranked.len() {
-            let place = &mut next[distance(query, database.row(i)) as usize];
-            ranked[*place as usize] = is_relevant(i);
-            *place += 1;
-        }
-    }
-
-    /// Relevant items of the database.
-    pub(crate) fn all_relevant(&self) -> u32 {
-        self.relevant.iter().sum()
     }
 }
 
-/// Calls `take` for each query in turn, with what `measure` makes of it. Only as many queries are
-/// in memory as the threads take at a time, and never a sum for each thread: results do not depend
-/// on how many there are.
-pub(crate) fn for_each_query(
-    (queries, database): (CodesRef<'_>, CodesRef<'_>),
-    ranked: bool,
-    is_relevant: impl Fn(usize, usize) -> bool + Send + Sync,
-    measure: impl Fn(&Query) -> f64 + Send + Sync,
-    mut take: impl FnMut(&Query, f64),
-) -> Result<()> {
-    /// Items that a thread goes through before it waits for the others.
-    const SHARE: usize = 1 << 16;
-    let items = database.rows();
-    let of_thread = (SHARE / items.max(1)).clamp(1, 64);
-    let together = threads::number().saturating_mul(of_thread).min(queries.rows());
-    let mut wave = Vec::new();
-    for _ in 0..together {
-        let query = Query::new(if ranked { items } else { 0 }, database.bits())?;
-        memory::push(&mut wave, query, (together, items))?;
+/// Labels of a tile's items.
+#[derive(Clone, Copy)]
+enum LabelTile<'a> {
+    Single(&'a [u32]),
+    Multi(Tile<'a>),
+}
+
+impl LabelTile<'_> {
+    /// A bit for each item of a chunk that shares a label with the query.
+    #[inline(always)]
+    fn relevant(self, labels: Labels<'_>, q: usize, start: usize, len: usize) -> u64 {
+        match (self, labels) {
+            (Self::Single(items), Labels::Single(queries)) => {
+                let (query, items) = (queries[q], &items[start..start + len]);
+                let mut chunk = [!query; CHUNK];
+                let items = items.first_chunk().unwrap_or_else(|| {
+                    chunk[..len].copy_from_slice(items);
+                    &chunk
+                });
+                let items = items.iter().enumerate();
+                items.fold(0, |bits, (i, &label)| bits | u64::from(label == query) << i)
+            }
+            (Self::Multi(tile), Labels::Multi(queries)) => tile.sharing(queries.row(q), start),
+            _ => unreachable!("labels of one kind"),
+        }
     }
-    for first in (0..queries.rows()).step_by(together.max(1)) {
-        let wave = &mut wave[..together.min(queries.rows() - first)];
-        let work = wave.len().saturating_mul(items);
-        threads::for_each_item(wave, work, &|at, query| {
-            let q = first + at;
-            query.fill(queries.row(q), database, |i| is_relevant(q, i));
-            query.value = measure(query);
+}
+
+/// Counts a tile's items for a query.
+struct Count<'a> {
+    tile: Tile<'a>,
+    labels: LabelTile<'a>,
+    queries: Labelled<'a>,
+    q: usize,
+    tally: &'a mut Tally,
+}
+
+impl Loops for Count<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let Self { tile, labels, queries, q, tally } = self;
+        let query = queries.codes().row(q);
+        for start in (0..tile.items()).step_by(CHUNK) {
+            let len = CHUNK.min(tile.items() - start);
+            let distances = tile.distances(query, start);
+            let relevant = labels.relevant(queries.labels(), q, start, len);
+            tally.count(&distances.0[..len], relevant);
+        }
+    }
+}
+
+impl Tally {
+    /// Counts a chunk's items. `relevant` has a bit for each.
+    #[inline(never)]
+    fn count(&mut self, distances: &[u64], mut relevant: u64) {
+        self.refused |= self.hits.try_reserve(CHUNK).is_err();
+        if self.refused {
+            return;
+        }
+        // Two loops: the first one has no branch that depends on labels.
+        let (mut before, items) = ([0; CHUNK], &mut self.items[..]);
+        for (before, &distance) in before.iter_mut().zip(distances) {
+            let count = &mut items[distance as usize];
+            *before = *count;
+            *count += 1;
+        }
+        while relevant != 0 {
+            let i = relevant.trailing_zeros() as usize;
+            relevant &= relevant - 1;
+            self.hits.push(distances[i] << 32 | u64::from(before[i]));
+        }
+    }
+}
+
+/// Queries of a block, and memory for tiles of codes and labels.
+struct Block<P> {
+    tallies: Vec<Tally>,
+    codes: Vec<u64>,
+    labels: Vec<u64>,
+    part: P,
+}
+
+impl<P> Block<P> {
+    fn count(
+        &mut self,
+        isa: Detected,
+        queries: Labelled<'_>,
+        block: Range<usize>,
+        database: Labelled<'_>,
+    ) {
+        let (codes, step) = (database.codes(), tile_items(database.codes().bits()));
+        for tally in &mut self.tallies {
+            tally.items.fill(0);
+            tally.hits.clear();
+        }
+        for start in (0..codes.rows()).step_by(step) {
+            let items = start..codes.rows().min(start + step);
+            let tile = Tile::new(codes.slice(items.clone()), &mut self.codes);
+            let labels = match database.labels() {
+                Labels::Single(labels) => LabelTile::Single(&labels[items]),
+                Labels::Multi(labels) => {
+                    LabelTile::Multi(Tile::new(labels.slice(items), &mut self.labels))
+                }
+            };
+            for (q, tally) in block.clone().zip(&mut self.tallies) {
+                counting(isa, Count { tile, labels, queries, q, tally });
+            }
+        }
+    }
+}
+
+/// Calls `measure` with each query and what it has counted, block by block on all threads, and
+/// then `take` with what each block has made of its queries, in turn: results do not depend on the
+/// number of threads. A block begins with a `part` of its own.
+pub(crate) fn for_each_block<P: Send>(
+    isa: Detected,
+    queries: Labelled<'_>,
+    database: Labelled<'_>,
+    part: impl Fn() -> Result<P>,
+    measure: &(dyn Fn(usize, Counts<'_>, &mut P) + Sync),
+    take: &mut dyn FnMut(&mut P),
+) -> Result<()> {
+    let (rows, items) = (queries.codes().rows(), database.codes().rows());
+    let bits = database.codes().bits();
+    let label_words = match database.labels() {
+        Labels::Single(_) => 0,
+        Labels::Multi(labels) => words_of(tile_items(bits), labels.bits()),
+    };
+    let together = (threads::number() * BLOCKS).min(rows.div_ceil(BLOCK));
+    let mut blocks = room((together, 1))?;
+    for _ in 0..together {
+        let mut tallies = room((BLOCK, 1))?;
+        for _ in 0..BLOCK.min(rows) {
+            tallies.push(Tally::new(bits)?);
+        }
+        let codes = zeros((1, tile_words(bits)))?;
+        let labels = zeros((1, label_words))?;
+        blocks.push(Block { tallies, codes, labels, part: part()? });
+    }
+    for first in (0..rows).step_by((BLOCK * together).max(1)) {
+        let count = together.min((rows - first).div_ceil(BLOCK));
+        let work = (rows - first).min(BLOCK * count).saturating_mul(items);
+        threads::for_each_item(&mut blocks[..count], work, &|n, block| {
+            let first = first + n * BLOCK;
+            let last = rows.min(first + BLOCK);
+            block.count(isa, queries, first..last, database);
+            for (q, tally) in (first..last).zip(&mut block.tallies) {
+                tally.rank();
+                if !tally.refused {
+                    let Tally { items, relevant, places, .. } = &*tally;
+                    measure(q, Counts { items, relevant, places }, &mut block.part);
+                }
+            }
         });
-        wave.iter().for_each(|query| take(query, query.value));
+        for block in &mut blocks[..count] {
+            if block.tallies.iter().any(|tally| tally.refused) {
+                return Err(too_large((BLOCK * together, items)));
+            }
+            take(&mut block.part);
+        }
     }
     Ok(())
 }

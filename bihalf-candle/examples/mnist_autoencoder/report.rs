@@ -5,7 +5,7 @@ use crate::model::Method;
 use crate::train::{SHORT_RUN, Trained, pixels};
 use anyhow::Result;
 use bihalf::MatRef;
-use bihalf::ops::retrieval::{Labels, PrecisionRecall, Retrieval};
+use bihalf::ops::retrieval::{self, Labelled, Labels, Options, WithinRadius};
 use bihalf::ops::stats::{self, Histogram};
 use bihalf_candle::BihalfExt;
 use candle_core::Tensor;
@@ -35,7 +35,7 @@ pub struct Evaluation {
     /// Share of +1 of each bit over the database.
     pub p_plus: Vec<f64>,
     /// Precision and recall by Hamming radius.
-    pub curve: Vec<PrecisionRecall>,
+    pub curve: Vec<WithinRadius>,
     /// The encoder's output over the database, a histogram for each dimension.
     pub outputs: Histogram,
 }
@@ -45,26 +45,25 @@ pub fn evaluate(method: Method, trained: &Trained, data: &Dataset) -> Result<Eva
     let outputs = trained.model.encode(&pixels(&data.database)?)?;
     let database = outputs.to_codes()?;
     let queries = trained.model.encode(&pixels(&data.queries)?)?.to_codes()?;
-    let retrieval = Retrieval::new(
-        queries.as_ref(),
-        database.as_ref(),
-        Labels::Single(&data.queries.labels),
-        Labels::Single(&data.database.labels),
+    let found = retrieval::evaluate(
+        Labelled::new(queries.as_ref(), Labels::Single(&data.queries.labels))?,
+        Labelled::new(database.as_ref(), Labels::Single(&data.database.labels))?,
+        &Options { cutoffs: &[MAP_CUTOFF], ..Options::default() },
     )?;
     let p_plus = stats::p_plus(database.as_ref())?;
     let entropy = stats::bit_entropy(database.as_ref())?;
     Ok(Evaluation {
         method,
-        map: retrieval.mean_average_precision()?,
-        expected_map: retrieval.expected_mean_average_precision()?,
-        map_at_1000: retrieval.mean_average_precision_at(MAP_CUTOFF.min(database.rows()))?,
+        map: found.by_index.map.mean,
+        expected_map: found.expected.map.mean,
+        map_at_1000: found.by_index.at[0].map.mean,
         bit_entropy: entropy.iter().sum::<f64>() / entropy.len() as f64,
         dead_bits: p_plus.iter().filter(|&&p| !(DEAD..=1.0 - DEAD).contains(&p)).count(),
         distinct: stats::distinct(database.as_ref())?,
         bce: trained.bce,
         seconds: trained.seconds,
         p_plus,
-        curve: retrieval.precision_recall_curve()?,
+        curve: found.curve,
         outputs: histogram(&outputs)?,
     })
 }

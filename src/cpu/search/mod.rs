@@ -12,7 +12,8 @@ use super::threads;
 use crate::CodesRef;
 use crate::codes::words_per_row;
 use list::{Head, List};
-use scan::{Scan, Tile, tile_items, tile_words};
+use scan::Scan;
+pub(super) use scan::{CHUNK, Tile, tile_items, tile_words, words_of};
 
 pub(crate) use pairs::{distances, distances_words, rank, rank_words};
 pub(crate) use within::within;

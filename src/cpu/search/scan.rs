@@ -6,19 +6,24 @@ use crate::codes::words_per_row;
 use crate::cpu::simd::{Isa, LANES, Loops, Ordered, Store, Stores};
 
 /// Items whose distances are worked out together.
-pub(super) const CHUNK: usize = 64;
+pub(in crate::cpu) const CHUNK: usize = 64;
 
 /// Words of a tile, about: with the lists of some queries they stay in the first caches.
 const TILE_WORDS: usize = 4096;
 
 /// Items of a tile of codes of so many bits.
-pub(super) fn tile_items(bits: usize) -> usize {
+pub(in crate::cpu) fn tile_items(bits: usize) -> usize {
     (TILE_WORDS / words_per_row(bits).max(1)).next_multiple_of(CHUNK)
 }
 
 /// Words of the buffer of a tile, at the start of a cache line.
-pub(super) fn tile_words(bits: usize) -> usize {
-    tile_items(bits) * words_per_row(bits) + LINE_WORDS
+pub(in crate::cpu) fn tile_words(bits: usize) -> usize {
+    words_of(tile_items(bits), bits)
+}
+
+/// The same, of a tile of so many items.
+pub(in crate::cpu) fn words_of(items: usize, bits: usize) -> usize {
+    items.saturating_mul(words_per_row(bits)).saturating_add(LINE_WORDS)
 }
 
 /// Words of a cache line.
@@ -27,7 +32,7 @@ const LINE_WORDS: usize = 8;
 /// Some items, as all their first words, all their second words and so on, so that a vector holds
 /// words of as many items.
 #[derive(Clone, Copy)]
-pub(super) struct Tile<'a> {
+pub(in crate::cpu) struct Tile<'a> {
     words: &'a [u64],
     /// Words between an item's first word and its second: a multiple of [`CHUNK`].
     stride: usize,
@@ -36,7 +41,7 @@ pub(super) struct Tile<'a> {
 
 impl<'a> Tile<'a> {
     /// `buffer` has [`tile_words`].
-    pub(super) fn new(codes: CodesRef<'a>, buffer: &'a mut [u64]) -> Self {
+    pub(in crate::cpu) fn new(codes: CodesRef<'a>, buffer: &'a mut [u64]) -> Self {
         let (items, width) = (codes.rows(), words_per_row(codes.bits()));
         let stride = items.next_multiple_of(CHUNK);
         if width == 1 && stride == items {
@@ -56,7 +61,7 @@ impl<'a> Tile<'a> {
     /// Distances of the items from `start` on: a multiple of [`CHUNK`], or that many items follow.
     /// What stands behind the last item means nothing.
     #[inline(always)]
-    fn distances(&self, query: &[u64], start: usize) -> Distances {
+    pub(in crate::cpu) fn distances(&self, query: &[u64], start: usize) -> Distances {
         let mut distances = Line([0; CHUNK]);
         let mut planes = query.iter().enumerate().map(|(w, &query)| {
             let words = self.words[w * self.stride + start..].first_chunk::<CHUNK>();
@@ -74,14 +79,32 @@ impl<'a> Tile<'a> {
         }
         distances
     }
+
+    /// A bit for each item from `start` on, a multiple of [`CHUNK`], that shares a bit with the query.
+    #[inline(always)]
+    pub(in crate::cpu) fn sharing(&self, query: &[u64], start: usize) -> u64 {
+        let mut shared = Line([0; CHUNK]);
+        for (w, &query) in query.iter().enumerate() {
+            let words = self.words[w * self.stride + start..].first_chunk::<CHUNK>();
+            for (shared, word) in shared.0.iter_mut().zip(words.expect("whole chunks")) {
+                *shared |= word & query;
+            }
+        }
+        let shared = shared.0.iter().enumerate();
+        shared.fold(0, |bits, (i, &shared)| bits | u64::from(shared != 0) << i)
+    }
+
+    pub(in crate::cpu) fn items(&self) -> usize {
+        self.items
+    }
 }
 
 /// At the start of a cache line: no vector lies in two.
 #[repr(align(64))]
-struct Line<T>(T);
+pub(in crate::cpu) struct Line<T>(pub(in crate::cpu) T);
 
 /// Of a chunk of items.
-type Distances = Line<[u64; CHUNK]>;
+pub(in crate::cpu) type Distances = Line<[u64; CHUNK]>;
 
 impl Distances {
     /// A bit for each item that is nearer than a limit.

@@ -1,0 +1,370 @@
+//! How good retrieval by Hamming distance is: mAP, precision, recall, and their expectations where
+//! distances tie.
+//!
+//! A query's ranking is the database by (Hamming distance, index). An item is relevant to a query
+//! when they share a label. [`evaluate`] measures all of this in one pass:
+//!
+//! | measure of a query | definition |
+//! |---|---|
+//! | AP | mean over its relevant items of (relevant items up to it) / (its place, from 1 on) |
+//! | AP@k | the same within the first k places: the mean is over the relevant items found there, and it is 0 where there are none |
+//! | precision@k | relevant items in the first k places, over k |
+//! | recall@k | relevant items in the first k places, over all relevant items |
+//!
+//! | result | what it is |
+//! |---|---|
+//! | [`by_index`](Evaluation::by_index) | their means over the queries (mAP, mAP@k, ...): equal distances go by index, the lower first |
+//! | [`expected`](Evaluation::expected) | means of their expectations when items of equal distance are shuffled: they do not depend on the order of the database |
+//! | [`curve`](Evaluation::curve) | precision and recall of the items within each radius |
+//!
+//! - **Ties**: short codes put many items at equal distance, and then mAP depends on how the
+//!   database happens to be sorted: quote the expected mAP beside it (McSherry and Najork,
+//!   *Computing Information Retrieval Performance Measures Efficiently in the Presence of Tied
+//!   Scores*, ECIR 2008).
+//! - **Queries without a relevant item** in the database have no AP. They are left out of every
+//!   mean unless [`Empty::Zero`] counts them as 0. Of other code, the evaluation that
+//!   came with HashNet leaves them out; most of its descendants skip them and divide by the number
+//!   of all queries, and torchmetrics gives them 0: both are [`Empty::Zero`]. With no query left,
+//!   means are NaN.
+//! - **mAP@k** in published hashing code divides, as here, by the relevant items among the first k;
+//!   some libraries divide by min(k, all relevant items) instead, which gives lower values.
+//! - **A k beyond the database** means all of it: precision is then over the number of items.
+//! - **Labels**: one class an item, or several as packed bits (bit c set: the item has class c).
+//! - **Parts**: what does not depend on the order of items can be counted part by part: [`Counters`].
+//! - **Determinism**: the same bits for any number of threads.
+//! - **Errors**: [`Error::Length`], [`Error::Parameter`], [`Error::TooManyRows`],
+//!   [`Error::TooLarge`]; [`Error::InstructionSet`], see [`bihalf`](super::bihalf).
+//! - **Cost**: O(Q N K / 64) word operations for Q queries and N items, one pass. Extra memory for
+//!   each thread: 32 queries with 20 bytes for each distance and up to 16 for each relevant item;
+//!   results take a number for each query and measure.
+//!
+//! ```
+//! use bihalf::{Codes, ops::retrieval::{Labelled, Labels, Options, evaluate}};
+//!
+//! let database = Codes::from_bytes(&[0b00, 0b01, 0b11], 3, 2)?;
+//! let query = Codes::from_bytes(&[0b00], 1, 2)?; // ranking: items 0, 1, 2
+//! let found = evaluate(
+//!     Labelled::new(query.as_ref(), Labels::Single(&[7]))?,
+//!     Labelled::new(database.as_ref(), Labels::Single(&[7, 3, 7]))?,
+//!     &Options { cutoffs: &[2], ..Options::default() },
+//! )?;
+//! assert_eq!(found.by_index.map.mean, (1.0 / 1.0 + 2.0 / 3.0) / 2.0);
+//! assert_eq!(found.by_index.at[0].precision.mean, 0.5); // precision@2
+//! assert_eq!(found.curve[0].precision, 1.0); // at distance 0
+//! # Ok::<(), bihalf::Error>(())
+//! ```
+
+mod scores;
+
+use super::{check_length, check_rows};
+use crate::cpu::retrieval as cpu;
+use crate::cpu::simd::detected;
+use crate::memory::{room, zeros};
+use crate::{CodesRef, Error, Result};
+use scores::{Curve, Cutoffs, Page, Sheet};
+
+/// Classes of the items.
+#[derive(Clone, Copy, Debug)]
+pub enum Labels<'a> {
+    /// One class an item; items of the same class are relevant to each other.
+    Single(&'a [u32]),
+    /// Any number of classes an item, one bit a class; items that share a class are relevant.
+    Multi(CodesRef<'a>),
+}
+
+/// Codes and the labels of the same items.
+#[derive(Clone, Copy, Debug)]
+pub struct Labelled<'a> {
+    codes: CodesRef<'a>,
+    labels: Labels<'a>,
+}
+
+impl<'a> Labelled<'a> {
+    /// Codes with labels.
+    ///
+    /// # Errors
+    /// [`Error::Length`] when these are not as many.
+    pub fn new(codes: CodesRef<'a>, labels: Labels<'a>) -> Result<Self> {
+        let got = match labels {
+            Labels::Single(labels) => labels.len(),
+            Labels::Multi(labels) => labels.rows(),
+        };
+        check_length("labels", "one for each code", codes.rows(), got)?;
+        Ok(Self { codes, labels })
+    }
+
+    /// The codes.
+    pub fn codes(&self) -> CodesRef<'a> {
+        self.codes
+    }
+
+    /// The labels.
+    pub fn labels(&self) -> Labels<'a> {
+        self.labels
+    }
+}
+
+/// What becomes of queries that no item of the database is relevant to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Empty {
+    /// They are left out of the means, and have NaN themselves.
+    #[default]
+    LeaveOut,
+    /// All their measures are 0.
+    Zero,
+}
+
+/// What to measure.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options<'a> {
+    /// The k of mAP@k, precision@k and recall@k: for a curve, many.
+    pub cutoffs: &'a [usize],
+    /// What becomes of queries without a relevant item.
+    pub empty: Empty,
+}
+
+/// A measure.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Measure {
+    /// The mean over the queries.
+    pub mean: f64,
+    /// The value of each query; NaN for those that are left out.
+    pub of_query: Vec<f64>,
+}
+
+/// Measures of the first k places.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct AtCutoff {
+    /// k, as it was asked for.
+    pub k: usize,
+    /// AP@k; its mean is mAP@k.
+    pub map: Measure,
+    /// precision@k.
+    pub precision: Measure,
+    /// recall@k.
+    pub recall: Measure,
+}
+
+/// Measures that depend on a ranking.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Scores {
+    /// AP over the whole database; its mean is mAP.
+    pub map: Measure,
+    /// For each cutoff, in the order of the [`Options`].
+    pub at: Vec<AtCutoff>,
+}
+
+/// The items within a Hamming distance.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct WithinRadius {
+    /// The distance.
+    pub radius: usize,
+    /// Mean share of relevant items among them, over the queries that have any there; NaN when none
+    /// has. The macro average.
+    pub precision: f64,
+    /// The same, but a query that has none there counts as 0: "precision within radius r" of the
+    /// hashing literature.
+    pub precision_or_zero: f64,
+    /// Mean share of a query's relevant items that are among them.
+    pub recall: f64,
+    /// Relevant items of all queries together, over their items: the micro average; NaN when there
+    /// are none.
+    pub pooled_precision: f64,
+    /// Relevant items of all queries together, over all relevant items.
+    pub pooled_recall: f64,
+}
+
+/// What [`evaluate`] measures.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Evaluation {
+    /// Queries with a relevant item, which the means are over; with [`Empty::Zero`] they are over all.
+    pub evaluated: usize,
+    /// Equal distances by index.
+    pub by_index: Scores,
+    /// Expectations when items of equal distance are shuffled.
+    pub expected: Scores,
+    /// For each radius from 0 to the number of bits.
+    pub curve: Vec<WithinRadius>,
+}
+
+/// What [`Counters`] measure: all that does not depend on the order of the database.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct OrderFree {
+    /// As in [`Evaluation`].
+    pub evaluated: usize,
+    /// As in [`Evaluation`].
+    pub expected: Scores,
+    /// As in [`Evaluation`].
+    pub curve: Vec<WithinRadius>,
+}
+
+/// Measures how well queries find items of their classes. See the [page](self).
+///
+/// # Errors
+/// See the [page](self); [`Error::Parameter`] for a cutoff of 0.
+pub fn evaluate(
+    queries: Labelled<'_>,
+    database: Labelled<'_>,
+    options: &Options<'_>,
+) -> Result<Evaluation> {
+    check(queries, database)?;
+    let isa = detected()?;
+    let cutoffs = &Cutoffs::new(options.cutoffs, database.codes.rows())?;
+    let (columns, bits) = (2 * cutoffs.values(), database.codes.bits());
+    let mut sheet = Sheet::new(queries.codes.rows(), columns)?;
+    let mut curve = Curve::new(bits, options.empty)?;
+    cpu::for_each_block(
+        isa,
+        queries,
+        database,
+        || Ok((Page::new(columns, options.empty)?, Curve::new(bits, options.empty)?)),
+        &|_, counts, (page, curve): &mut (Page, Curve)| {
+            let (by_index, expected) = page.add().split_at_mut(cutoffs.values());
+            if !counts.places.is_empty() {
+                cutoffs.by_index(counts.places, by_index);
+                cutoffs.expected(counts.items, counts.relevant, expected);
+            }
+            curve.add(counts.items, counts.relevant);
+        },
+        &mut |(page, of_block)| {
+            sheet.take(page);
+            curve.take(of_block);
+        },
+    )?;
+    let by_index = cutoffs.scores(&sheet, 0)?;
+    let expected = cutoffs.scores(&sheet, cutoffs.values())?;
+    Ok(Evaluation { evaluated: sheet.evaluated, by_index, expected, curve: curve.points(&sheet)? })
+}
+
+/// Counters of items and relevant items by distance, for each query: of a database that comes in
+/// parts, in any order, or on several machines.
+///
+/// They take 8 bytes for each query and distance.
+///
+/// ```
+/// use bihalf::{Codes, ops::retrieval::{Counters, Labelled, Labels, Options}};
+///
+/// let query = Codes::from_bytes(&[0b00], 1, 2)?;
+/// let parts = [Codes::from_bytes(&[0b00, 0b01], 2, 2)?, Codes::from_bytes(&[0b11], 1, 2)?];
+/// let mut counters = Counters::new(Labelled::new(query.as_ref(), Labels::Single(&[7]))?)?;
+/// counters.push(Labelled::new(parts[0].as_ref(), Labels::Single(&[7, 3]))?)?;
+/// counters.push(Labelled::new(parts[1].as_ref(), Labels::Single(&[7]))?)?;
+/// let found = counters.evaluate(&Options::default())?;
+/// assert_eq!(found.expected.map.mean, (1.0 / 1.0 + 2.0 / 3.0) / 2.0);
+/// # Ok::<(), bihalf::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Counters<'a> {
+    queries: Labelled<'a>,
+    /// `[queries, bits + 1]`
+    items: Vec<u32>,
+    relevant: Vec<u32>,
+    total: usize,
+}
+
+impl<'a> Counters<'a> {
+    /// Nothing has been counted yet.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`].
+    pub fn new(queries: Labelled<'a>) -> Result<Self> {
+        let shape = (queries.codes.rows(), queries.codes.bits().saturating_add(1));
+        Ok(Self { queries, items: zeros(shape)?, relevant: zeros(shape)?, total: 0 })
+    }
+
+    /// Counts the items of a part.
+    ///
+    /// # Errors
+    /// See the [page](self); [`Error::TooManyRows`] if all parts together have more than 2^32 - 1
+    /// items. Then none of the part are counted.
+    pub fn push(&mut self, part: Labelled<'_>) -> Result<()> {
+        check(self.queries, part)?;
+        let total = self.total.saturating_add(part.codes.rows());
+        check_rows(total)?;
+        let distances = part.codes.bits() + 1;
+        let len = self.items.len();
+        let (mut items, mut relevant) = (room((len, 1))?, room((len, 1))?);
+        let of_block = || {
+            let shape = (cpu::BLOCK, distances);
+            Ok((room::<u32>(shape)?, room::<u32>(shape)?))
+        };
+        cpu::for_each_block(
+            detected()?,
+            self.queries,
+            part,
+            of_block,
+            &|_, counts, (items, relevant)| {
+                items.extend_from_slice(counts.items);
+                relevant.extend_from_slice(counts.relevant);
+            },
+            &mut |(of_items, of_relevant)| {
+                items.append(of_items);
+                relevant.append(of_relevant);
+            },
+        )?;
+        self.add(&items, &relevant, total);
+        Ok(())
+    }
+
+    /// Adds what has been counted of other items, for the same queries.
+    ///
+    /// # Errors
+    /// [`Error::Length`] if the other ones have another number of queries or bits,
+    /// [`Error::TooManyRows`]. Then nothing is added.
+    pub fn merge(&mut self, other: &Counters<'_>) -> Result<()> {
+        let (ours, others) = (self.queries.codes.shape(), other.queries.codes.shape());
+        check_length("the other counters", "as many queries", ours.0, others.0)?;
+        check_length("the other counters", "as many bits", ours.1, others.1)?;
+        let total = self.total.saturating_add(other.total);
+        check_rows(total)?;
+        self.add(&other.items, &other.relevant, total);
+        Ok(())
+    }
+
+    fn add(&mut self, items: &[u32], relevant: &[u32], total: usize) {
+        self.items.iter_mut().zip(items).for_each(|(sum, items)| *sum += items);
+        self.relevant.iter_mut().zip(relevant).for_each(|(sum, items)| *sum += items);
+        self.total = total;
+    }
+
+    /// Measures what has been counted.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] for a cutoff of 0, [`Error::TooLarge`].
+    pub fn evaluate(&self, options: &Options<'_>) -> Result<OrderFree> {
+        let codes = self.queries.codes;
+        let cutoffs = Cutoffs::new(options.cutoffs, self.total)?;
+        let mut sheet = Sheet::new(codes.rows(), cutoffs.values())?;
+        let mut curve = Curve::new(codes.bits(), options.empty)?;
+        let mut page = Page::new(cutoffs.values(), options.empty)?;
+        let distances = codes.bits() + 1;
+        for (items, relevant) in
+            self.items.chunks_exact(distances).zip(self.relevant.chunks_exact(distances))
+        {
+            let row = page.add();
+            if relevant.iter().any(|&relevant| relevant > 0) {
+                cutoffs.expected(items, relevant, row);
+            }
+            curve.add(items, relevant);
+            sheet.take(&mut page);
+        }
+        let expected = cutoffs.scores(&sheet, 0)?;
+        Ok(OrderFree { evaluated: sheet.evaluated, expected, curve: curve.points(&sheet)? })
+    }
+}
+
+fn check(queries: Labelled<'_>, database: Labelled<'_>) -> Result<()> {
+    let (got, expected) = (queries.codes.bits(), database.codes.bits());
+    check_length("a query code", "as many bits as a database code", expected, got)?;
+    check_rows(database.codes.rows())?;
+    match (queries.labels, database.labels) {
+        (Labels::Single(_), Labels::Single(_)) => Ok(()),
+        (Labels::Multi(q), Labels::Multi(d)) => {
+            check_length("query labels", "classes of the database", d.bits(), q.bits())
+        }
+        (Labels::Single(_), Labels::Multi(d)) | (Labels::Multi(d), Labels::Single(_)) => {
+            let (name, expected) = ("classes of one side", "single labels on both sides, or multi");
+            Err(Error::Parameter { name, value: d.bits() as f64, expected })
+        }
+    }
+}
