@@ -10,6 +10,7 @@ mod layers;
 mod operations;
 mod peers;
 mod pool;
+mod search;
 
 pub use adapter::peers_adapter;
 pub use layers::peers_operation;
@@ -17,6 +18,7 @@ pub use operations::{
     peers_argsort, peers_backward, peers_cosine, peers_forward, peers_forward_packed, peers_rank,
 };
 pub use peers::{peers_candle_forward, peers_copy, peers_copy_past_caches, peers_read};
+pub use search::peers_search;
 
 /// The matrix of a call, and how it is repeated.
 #[repr(C)]
