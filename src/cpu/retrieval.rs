@@ -9,7 +9,7 @@ use crate::ops::retrieval::{Labelled, Labels};
 use std::ops::Range;
 
 /// Queries that go through the database together.
-pub(crate) const BLOCK: usize = 8;
+const BLOCK: usize = 8;
 
 /// Blocks of a thread between those times when all wait for the slowest one.
 const BLOCKS: usize = 4;
@@ -38,25 +38,33 @@ struct Tally {
     next: Vec<u32>,
     /// Whether there was no memory for all relevant items.
     refused: bool,
+    /// What was made of all that.
+    values: Vec<f64>,
 }
 
 impl Tally {
-    fn new(bits: usize) -> Result<Self> {
-        let zeros = || zeros((1, bits.saturating_add(1)));
+    fn new(bits: usize, values: usize) -> Result<Self> {
+        let of_distances = || zeros((1, bits.saturating_add(1)));
         Ok(Self {
-            items: zeros()?,
-            relevant: zeros()?,
+            items: of_distances()?,
+            relevant: of_distances()?,
             places: Vec::new(),
             hits: Vec::new(),
-            nearer: zeros()?,
-            next: zeros()?,
+            nearer: of_distances()?,
+            next: of_distances()?,
             refused: false,
+            values: zeros((1, values))?,
         })
+    }
+
+    fn counts(&self) -> Counts<'_> {
+        let Self { items, relevant, places, .. } = self;
+        Counts { items, relevant, places }
     }
 
     /// Relevant items into the order of the ranking: a counting sort, at each distance by index.
     fn rank(&mut self) {
-        let Self { items, relevant, places, hits, nearer, next, refused } = self;
+        let Self { items, relevant, places, hits, nearer, next, refused, .. } = self;
         places.clear();
         *refused |= places.try_reserve(hits.len()).is_err();
         if *refused {
@@ -156,14 +164,13 @@ impl Tally {
 }
 
 /// Queries of a block, and memory for tiles of codes and labels.
-struct Block<P> {
+struct Block {
     tallies: Vec<Tally>,
     codes: Vec<u64>,
     labels: Vec<u64>,
-    part: P,
 }
 
-impl<P> Block<P> {
+impl Block {
     fn count(
         &mut self,
         isa: Detected,
@@ -192,16 +199,23 @@ impl<P> Block<P> {
     }
 }
 
-/// Calls `measure` with each query and what it has counted, block by block on all threads, and
-/// then `take` with what each block has made of its queries, in turn: results do not depend on the
-/// number of threads. A block begins with a `part` of its own.
-pub(crate) fn for_each_block<P: Send>(
+/// What is made of each query's counts, as some values.
+pub(crate) struct Measured<'f> {
+    /// How many values.
+    pub(crate) values: usize,
+    /// Writes them, on any thread.
+    pub(crate) measure: &'f (dyn Fn(Counts<'_>, &mut [f64]) + Sync),
+    /// Takes counts and values of all queries in turn: what it adds up does not depend on the number
+    /// of threads.
+    pub(crate) take: &'f mut dyn FnMut(Counts<'_>, &[f64]),
+}
+
+/// Goes through the database with all queries.
+pub(crate) fn for_each_query(
     isa: Detected,
     queries: Labelled<'_>,
     database: Labelled<'_>,
-    part: impl Fn() -> Result<P>,
-    measure: &(dyn Fn(usize, Counts<'_>, &mut P) + Sync),
-    take: &mut dyn FnMut(&mut P),
+    Measured { values, measure, take }: Measured<'_>,
 ) -> Result<()> {
     let (rows, items) = (queries.codes().rows(), database.codes().rows());
     let bits = database.codes().bits();
@@ -214,32 +228,31 @@ pub(crate) fn for_each_block<P: Send>(
     for _ in 0..together {
         let mut tallies = room((BLOCK, 1))?;
         for _ in 0..BLOCK.min(rows) {
-            tallies.push(Tally::new(bits)?);
+            tallies.push(Tally::new(bits, values)?);
         }
-        let codes = zeros((1, tile_words(bits)))?;
-        let labels = zeros((1, label_words))?;
-        blocks.push(Block { tallies, codes, labels, part: part()? });
+        let (codes, labels) = (zeros((1, tile_words(bits)))?, zeros((1, label_words))?);
+        blocks.push(Block { tallies, codes, labels });
     }
     for first in (0..rows).step_by((BLOCK * together).max(1)) {
-        let count = together.min((rows - first).div_ceil(BLOCK));
-        let work = (rows - first).min(BLOCK * count).saturating_mul(items);
-        threads::for_each_item(&mut blocks[..count], work, &|n, block| {
+        let left = rows - first;
+        let blocks = &mut blocks[..together.min(left.div_ceil(BLOCK))];
+        let work = left.min(BLOCK * together).saturating_mul(items);
+        threads::for_each_item(blocks, work, &|n, block| {
             let first = first + n * BLOCK;
-            let last = rows.min(first + BLOCK);
-            block.count(isa, queries, first..last, database);
-            for (q, tally) in (first..last).zip(&mut block.tallies) {
+            block.count(isa, queries, first..rows.min(first + BLOCK), database);
+            for tally in &mut block.tallies {
                 tally.rank();
-                if !tally.refused {
-                    let Tally { items, relevant, places, .. } = &*tally;
-                    measure(q, Counts { items, relevant, places }, &mut block.part);
-                }
+                let mut values = std::mem::take(&mut tally.values);
+                measure(tally.counts(), &mut values);
+                tally.values = values;
             }
         });
-        for block in &mut blocks[..count] {
-            if block.tallies.iter().any(|tally| tally.refused) {
+        let tallies = blocks.iter().flat_map(|block| &block.tallies);
+        for tally in tallies.take(left) {
+            if tally.refused {
                 return Err(too_large((BLOCK * together, items)));
             }
-            take(&mut block.part);
+            take(tally.counts(), &tally.values);
         }
     }
     Ok(())

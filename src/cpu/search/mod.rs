@@ -12,8 +12,8 @@ use super::threads;
 use crate::CodesRef;
 use crate::codes::words_per_row;
 use list::{Head, List};
-use scan::Scan;
 pub(super) use scan::{CHUNK, Tile, tile_items, tile_words, words_of};
+use scan::{Collect, Scan};
 
 pub(crate) use pairs::{distances, distances_words, rank, rank_words};
 pub(crate) use within::within;
@@ -227,7 +227,7 @@ impl Search<'_> {
                 let codes = database.slice(begin..items.min(begin + tile_items(bits)));
                 let (tile, first) = (Tile::new(codes, tile), first + begin as u32);
                 each(&mut |q, mut list| {
-                    let (query, to) = (queries.row(q), &mut list);
+                    let (query, to) = (queries.row(q), &mut list as &mut dyn Collect);
                     counting(isa, Scan { tile, query, first, to });
                 });
             }

@@ -126,27 +126,29 @@ pub(super) trait Collect {
 }
 
 /// Collects of a tile's items.
-pub(super) struct Scan<'a, C> {
+pub(super) struct Scan<'a> {
     pub(super) tile: Tile<'a>,
     pub(super) query: &'a [u64],
     /// The index of the tile's first item.
     pub(super) first: u32,
-    pub(super) to: &'a mut C,
+    pub(super) to: &'a mut dyn Collect,
 }
 
-impl<C: Collect> Loops for Scan<'_, C> {
+impl Loops for Scan<'_> {
     type Output = ();
 
     #[inline(always)]
     fn run(self) {
         let Self { tile, query, first, to } = self;
+        let mut limit = to.limit();
         for start in (0..tile.items).step_by(CHUNK) {
             let distances = tile.distances(query, start);
             let least = distances.0.iter().fold(i64::MAX, |least, &d| least.min(d as i64));
-            if least < i64::from(to.limit()) {
+            if least < i64::from(limit) {
                 let items = u64::MAX >> (CHUNK - CHUNK.min(tile.items - start));
-                let near = distances.below(to.limit()) & items;
+                let near = distances.below(limit) & items;
                 to.take(&distances.0, near, first + start as u32);
+                limit = to.limit();
             }
         }
     }
@@ -165,37 +167,38 @@ impl Loops for Write<'_> {
 
     #[inline(always)]
     fn run(self) {
-        write(self.tile, self.query, 0, self.to);
+        let Self { tile, query, to, .. } = self;
+        for (n, to) in to.chunks_mut(CHUNK).enumerate() {
+            let distances = tile.distances(query, n * CHUNK);
+            to.iter_mut().zip(distances.0).for_each(|(to, distance)| *to = distance as u32);
+        }
     }
 
     #[inline(always)]
     fn run_on<I: Isa>(self, isa: I) {
-        let Self { stores: Stores::PastCaches(stores), tile, query, to } = self else {
-            return self.run();
+        let Self { stores, tile, query, to } = self;
+        let to: &mut [i32] = bytemuck::cast_slice_mut(to);
+        let len = to.len();
+        // What is stored past the caches begins at a cache line.
+        let head = match stores {
+            Stores::Cached => 0,
+            Stores::PastCaches(_) => to.as_ptr().align_offset(align_of::<Line<()>>()).min(len),
         };
-        // From the start of a cache line on.
-        let first = to.as_ptr().align_offset(align_of::<Line<()>>()).min(to.len());
-        let (head, to) = to.split_at_mut(first);
-        write(tile, query, 0, head);
-        let (whole, rest) = bytemuck::cast_slice_mut(to).as_chunks_mut::<CHUNK>();
-        for (n, to) in whole.iter_mut().enumerate() {
-            let distances = Line(tile.distances(query, first + n * CHUNK).0.map(|d| d as i32));
-            for (from, to) in distances.0.chunks(LANES).zip(to.chunks_mut(LANES)) {
-                stores.store(I::I32::load(isa, from), to);
+        let mut at = 0;
+        while at < len {
+            let whole = at + CHUNK <= len;
+            let start = if whole { at } else { at / CHUNK * CHUNK };
+            let distances = Line(tile.distances(query, start).0.map(|d| d as i32));
+            let end = (start + CHUNK).min(if at < head { head } else { len });
+            match stores {
+                Stores::PastCaches(stores) if whole && at >= head => {
+                    for (from, to) in distances.0.chunks(LANES).zip(to[at..end].chunks_mut(LANES)) {
+                        stores.store(I::I32::load(isa, from), to);
+                    }
+                }
+                _ => to[at..end].copy_from_slice(&distances.0[at - start..end - start]),
             }
+            at = end;
         }
-        write(tile, query, first + whole.len() * CHUNK, bytemuck::cast_slice_mut(rest));
-    }
-}
-
-/// Writes the distances of the items from `first` on.
-#[inline(always)]
-fn write(tile: Tile<'_>, query: &[u64], first: usize, to: &mut [u32]) {
-    let end = first + to.len();
-    for start in (first / CHUNK * CHUNK..end).step_by(CHUNK) {
-        let (from, until) = (first.max(start), end.min(start + CHUNK));
-        let distances = &tile.distances(query, start).0[from - start..until - start];
-        let to = to[from - first..until - first].iter_mut();
-        to.zip(distances).for_each(|(to, &distance)| *to = distance as u32);
     }
 }

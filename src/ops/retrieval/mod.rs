@@ -57,11 +57,11 @@
 mod scores;
 
 use super::{check_length, check_rows};
-use crate::cpu::retrieval as cpu;
+use crate::cpu::retrieval::{self as cpu, Measured};
 use crate::cpu::simd::detected;
 use crate::memory::{room, zeros};
 use crate::{CodesRef, Error, Result};
-use scores::{Curve, Cutoffs, Page, Sheet};
+use scores::{Curve, Cutoffs, Sheet};
 
 /// Classes of the items.
 #[derive(Clone, Copy, Debug)]
@@ -208,29 +208,25 @@ pub fn evaluate(
     options: &Options<'_>,
 ) -> Result<Evaluation> {
     check(queries, database)?;
-    let isa = detected()?;
     let cutoffs = &Cutoffs::new(options.cutoffs, database.codes.rows())?;
-    let (columns, bits) = (2 * cutoffs.values(), database.codes.bits());
-    let mut sheet = Sheet::new(queries.codes.rows(), columns)?;
-    let mut curve = Curve::new(bits, options.empty)?;
-    cpu::for_each_block(
-        isa,
-        queries,
-        database,
-        || Ok((Page::new(columns, options.empty)?, Curve::new(bits, options.empty)?)),
-        &|_, counts, (page, curve): &mut (Page, Curve)| {
-            let (by_index, expected) = page.add().split_at_mut(cutoffs.values());
+    let columns = 2 * cutoffs.values();
+    let mut sheet = Sheet::new(queries.codes.rows(), columns, options.empty)?;
+    let mut curve = Curve::new(database.codes.bits(), options.empty)?;
+    let measured = Measured {
+        values: columns,
+        measure: &|counts, values| {
             if !counts.places.is_empty() {
+                let (by_index, expected) = values.split_at_mut(cutoffs.values());
                 cutoffs.by_index(counts.places, by_index);
                 cutoffs.expected(counts.items, counts.relevant, expected);
             }
+        },
+        take: &mut |counts, values| {
+            sheet.push((!counts.places.is_empty()).then_some(values));
             curve.add(counts.items, counts.relevant);
         },
-        &mut |(page, of_block)| {
-            sheet.take(page);
-            curve.take(of_block);
-        },
-    )?;
+    };
+    cpu::for_each_query(detected()?, queries, database, measured)?;
     let by_index = cutoffs.scores(&sheet, 0)?;
     let expected = cutoffs.scores(&sheet, cutoffs.values())?;
     Ok(Evaluation { evaluated: sheet.evaluated, by_index, expected, curve: curve.points(&sheet)? })
@@ -281,27 +277,17 @@ impl<'a> Counters<'a> {
         check(self.queries, part)?;
         let total = self.total.saturating_add(part.codes.rows());
         check_rows(total)?;
-        let distances = part.codes.bits() + 1;
         let len = self.items.len();
         let (mut items, mut relevant) = (room((len, 1))?, room((len, 1))?);
-        let of_block = || {
-            let shape = (cpu::BLOCK, distances);
-            Ok((room::<u32>(shape)?, room::<u32>(shape)?))
-        };
-        cpu::for_each_block(
-            detected()?,
-            self.queries,
-            part,
-            of_block,
-            &|_, counts, (items, relevant)| {
+        let measured = Measured {
+            values: 0,
+            measure: &|_, _| (),
+            take: &mut |counts, _| {
                 items.extend_from_slice(counts.items);
                 relevant.extend_from_slice(counts.relevant);
             },
-            &mut |(of_items, of_relevant)| {
-                items.append(of_items);
-                relevant.append(of_relevant);
-            },
-        )?;
+        };
+        cpu::for_each_query(detected()?, self.queries, part, measured)?;
         self.add(&items, &relevant, total);
         Ok(())
     }
@@ -334,19 +320,18 @@ impl<'a> Counters<'a> {
     pub fn evaluate(&self, options: &Options<'_>) -> Result<OrderFree> {
         let codes = self.queries.codes;
         let cutoffs = Cutoffs::new(options.cutoffs, self.total)?;
-        let mut sheet = Sheet::new(codes.rows(), cutoffs.values())?;
+        let mut sheet = Sheet::new(codes.rows(), cutoffs.values(), options.empty)?;
         let mut curve = Curve::new(codes.bits(), options.empty)?;
-        let mut page = Page::new(cutoffs.values(), options.empty)?;
+        let mut values = zeros((1, cutoffs.values()))?;
         let distances = codes.bits() + 1;
-        for (items, relevant) in
-            self.items.chunks_exact(distances).zip(self.relevant.chunks_exact(distances))
-        {
-            let row = page.add();
-            if relevant.iter().any(|&relevant| relevant > 0) {
-                cutoffs.expected(items, relevant, row);
+        let rows = self.items.chunks_exact(distances).zip(self.relevant.chunks_exact(distances));
+        for (items, relevant) in rows {
+            let any = relevant.iter().any(|&relevant| relevant > 0);
+            if any {
+                cutoffs.expected(items, relevant, &mut values);
             }
+            sheet.push(any.then_some(&values));
             curve.add(items, relevant);
-            sheet.take(&mut page);
         }
         let expected = cutoffs.scores(&sheet, 0)?;
         Ok(OrderFree { evaluated: sheet.evaluated, expected, curve: curve.points(&sheet)? })

@@ -10,7 +10,7 @@ use crate::ops::check_parameter;
 pub(super) struct Cutoffs<'a> {
     asked: &'a [usize],
     /// k, no more than there are items, and its place in `asked`.
-    ascending: Vec<(usize, usize)>,
+    ascending: Vec<(u32, u32)>,
 }
 
 impl<'a> Cutoffs<'a> {
@@ -18,9 +18,9 @@ impl<'a> Cutoffs<'a> {
         let mut ascending = room((asked.len(), 1))?;
         for (n, &k) in asked.iter().enumerate() {
             check_parameter("a cutoff", k as f64, k > 0, "at least 1")?;
-            ascending.push((k.min(items), n));
+            ascending.push((k.min(items) as u32, n as u32));
         }
-        ascending.sort();
+        ascending.sort_unstable();
         Ok(Self { asked, ascending })
     }
 
@@ -33,14 +33,15 @@ impl<'a> Cutoffs<'a> {
     pub(super) fn by_index(&self, places: &[u32], values: &mut [f64]) {
         let all = places.len() as f64;
         let mut cutoffs = self.ascending.iter().peekable();
-        let mut write = |(k, n): (usize, usize), found: usize, sum: f64| {
+        let mut write = |(k, n): (u32, u32), found: usize, sum: f64| {
             let ap = if found == 0 { 0.0 } else { sum / found as f64 };
             let found = found as f64;
-            values[1 + 3 * n..][..3].copy_from_slice(&[ap, found / k as f64, found / all]);
+            let values = &mut values[1 + 3 * n as usize..][..3];
+            values.copy_from_slice(&[ap, found / f64::from(k), found / all]);
         };
         let mut sum = 0.0;
         for (found, &place) in places.iter().enumerate() {
-            while let Some(&cutoff) = cutoffs.next_if(|(k, _)| *k < place as usize) {
+            while let Some(&cutoff) = cutoffs.next_if(|(k, _)| *k < place) {
                 write(cutoff, found, sum);
             }
             sum += (found + 1) as f64 / f64::from(place);
@@ -58,12 +59,13 @@ impl<'a> Cutoffs<'a> {
         for (&items, &relevant) in items.iter().zip(relevant) {
             let group = Group { items: items.into(), relevant: relevant.into(), ahead };
             let end = ahead.items + group.items;
-            while let Some(&(k, n)) = cutoffs.next_if(|(k, _)| *k as u64 <= end) {
-                let taken = k as u64 - ahead.items;
+            while let Some(&(k, n)) = cutoffs.next_if(|(k, _)| u64::from(*k) <= end) {
+                let taken = u64::from(k) - ahead.items;
                 let share = if taken == 0 { 0.0 } else { taken as f64 / group.items as f64 };
                 let found = ahead.relevant as f64 + group.relevant as f64 * share;
                 let ap = group.average_precision(taken);
-                values[1 + 3 * n..][..3].copy_from_slice(&[ap, found / k as f64, found / all]);
+                let values = &mut values[1 + 3 * n as usize..][..3];
+                values.copy_from_slice(&[ap, found / f64::from(k), found / all]);
             }
             ahead = group.behind();
         }
@@ -193,46 +195,28 @@ fn sums(before: u64, places: u64) -> [f64; 2] {
 pub(super) struct Sheet {
     values: Vec<f64>,
     columns: usize,
+    queries: usize,
     /// Queries that the means are over.
     pub(super) evaluated: usize,
-    queries: usize,
-}
-
-/// Rows of some queries that follow each other.
-pub(super) struct Page {
-    values: Vec<f64>,
-    columns: usize,
-    fill: f64,
-}
-
-impl Page {
-    /// Room for the queries of a block.
-    pub(super) fn new(columns: usize, empty: Empty) -> Result<Self> {
-        let fill = match empty {
-            Empty::LeaveOut => f64::NAN,
-            Empty::Zero => 0.0,
-        };
-        Ok(Self { values: room((crate::cpu::retrieval::BLOCK, columns))?, columns, fill })
-    }
-
-    /// A row for the next query.
-    pub(super) fn add(&mut self) -> &mut [f64] {
-        let end = self.values.len();
-        self.values.resize(end + self.columns, self.fill);
-        &mut self.values[end..]
-    }
+    empty: Empty,
 }
 
 impl Sheet {
-    pub(super) fn new(queries: usize, columns: usize) -> Result<Self> {
-        Ok(Self { values: room((queries, columns))?, columns, evaluated: 0, queries })
+    pub(super) fn new(queries: usize, columns: usize, empty: Empty) -> Result<Self> {
+        Ok(Self { values: room((queries, columns))?, columns, queries, evaluated: 0, empty })
     }
 
-    /// Takes the rows of a page, which is empty then.
-    pub(super) fn take(&mut self, page: &mut Page) {
-        let rows = page.values.chunks_exact(self.columns);
-        self.evaluated += rows.filter(|row| !row[0].is_nan()).count();
-        self.values.append(&mut page.values);
+    /// Adds a row; a query without a relevant item has none of its own.
+    pub(super) fn push(&mut self, row: Option<&[f64]>) {
+        let (row, fill) = match (row, self.empty) {
+            (Some(row), _) => (row, 0.0),
+            (None, Empty::Zero) => (&[][..], 0.0),
+            (None, Empty::LeaveOut) => (&[][..], f64::NAN),
+        };
+        self.evaluated += usize::from(!fill.is_nan());
+        let end = self.values.len() + self.columns;
+        self.values.extend_from_slice(row);
+        self.values.resize(end, fill);
     }
 
     fn measure(&self, column: usize) -> Result<Measure> {
@@ -281,18 +265,6 @@ impl Curve {
             sums.recall += hits as f64 / all.max(1) as f64;
             sums.items += near;
             sums.relevant += hits;
-        }
-    }
-
-    /// Takes the sums of another one, which is empty then.
-    pub(super) fn take(&mut self, other: &mut Self) {
-        for (sums, other) in self.points.iter_mut().zip(&mut other.points) {
-            sums.queries += other.queries;
-            sums.precision += other.precision;
-            sums.recall += other.recall;
-            sums.items += other.items;
-            sums.relevant += other.relevant;
-            *other = Sums::default();
         }
     }
 
