@@ -3,6 +3,8 @@
 use crate::random::random;
 use crate::steps::mark;
 use bihalf::half::f16;
+use bihalf::ops::retrieval::{Labelled, Labels, Options, evaluate};
+use bihalf::ops::search;
 use bihalf::ops::stats::Histogram;
 use bihalf::ops::threshold::Threshold;
 use bihalf::{Codes, Element, MatMut, MatRef, Ones, Order, Outputs, Pull, Result, Signs};
@@ -67,6 +69,11 @@ pub const CELLS: &[Cell] = &[
     cell("histogram 256x64", "avx2", (256, 64), histogram),
     cell("transport cost 256x64", "avx2", (256, 64), transport_cost),
     cell("threshold 256x64", "avx2", (256, 64), threshold),
+    cell("nearest 4096x64", "avx2", (4096, 64), nearest),
+    cell("nearest 4096x64 AVX-512", "avx512", (4096, 64), nearest),
+    cell("nearest 1024x256", "avx2", (1024, 256), nearest),
+    cell("distances 4096x64", "avx2", (4096, 64), distances),
+    cell("evaluate 1024x64", "avx2", (1024, 64), evaluated),
 ];
 
 /// Does the cell of that name, in the child.
@@ -249,4 +256,32 @@ fn cosine(rows: usize, cols: usize) {
         let grad = MatMut::new(&mut grad, rows, cols).unwrap();
         ops::loss::cosine_with_grad_into(x, b, grad).unwrap();
     });
+}
+
+/// Of 4 queries.
+const QUERIES: usize = 4;
+
+fn nearest(rows: usize, cols: usize) {
+    let (queries, database) = (codes(QUERIES, cols), codes(rows, cols));
+    let (queries, database) = (queries.as_ref(), database.as_ref());
+    let (mut indices, mut far) = ([0; 10 * QUERIES], [0; 10 * QUERIES]);
+    let ws = &mut Workspace::new();
+    counted(|| search::nearest_into(queries, database, 10, &mut indices, &mut far, ws).unwrap());
+}
+
+fn distances(rows: usize, cols: usize) {
+    let (queries, database) = (codes(QUERIES, cols), codes(rows, cols));
+    let mut out = vec![0; QUERIES * rows];
+    let ws = &mut Workspace::new();
+    counted(|| {
+        search::distances_into(queries.as_ref(), database.as_ref(), &mut out, ws).unwrap();
+    });
+}
+
+fn evaluated(rows: usize, cols: usize) {
+    let (queries, database) = (codes(QUERIES, cols), codes(rows, cols));
+    let labels: Vec<u32> = (0..rows as u32).map(|i| i % 10).collect();
+    let queries = Labelled::new(queries.as_ref(), Labels::Single(&labels[..QUERIES])).unwrap();
+    let database = Labelled::new(database.as_ref(), Labels::Single(&labels)).unwrap();
+    counted(|| drop(evaluate(queries, database, &Options::default()).unwrap()));
 }
