@@ -211,6 +211,10 @@ fn arguments_that_do_not_belong_together_are_refused() {
     is(nearest.merge(&Nearest::new(database, 2)), 2, 3);
     assert!(matches!(nearest.merge(&Nearest::new(queries, 1)), Err(Error::Parameter { .. })));
 
+    let wide = CodesMut::new(&mut [][..], 0, u32::MAX as usize).unwrap();
+    let error = search::nearest(wide.as_ref(), wide.as_ref(), 1).unwrap_err();
+    assert!(matches!(error, Error::Parameter { .. }), "{error}");
+
     // No bits take no memory.
     let no_words = |rows| CodesMut::new(&mut [][..], rows, 0).unwrap();
     let mut most = no_words(u32::MAX as usize);

@@ -11,8 +11,9 @@ use std::ops::Range;
 /// Queries that go through the database together.
 const BLOCK: usize = 8;
 
-/// Blocks of a thread between those times when all wait for the slowest one.
-const BLOCKS: usize = 4;
+/// Pairs of a query and an item that a thread counts before it waits for the others: enough to
+/// forget the wait, and no more queries, as each keeps its relevant items until then.
+const SHARE: usize = 1 << 19;
 
 /// What a query has counted.
 #[derive(Clone, Copy)]
@@ -223,7 +224,8 @@ pub(crate) fn for_each_query(
         Labels::Single(_) => 0,
         Labels::Multi(labels) => words_of(tile_items(bits), labels.bits()),
     };
-    let together = (threads::number() * BLOCKS).min(rows.div_ceil(BLOCK));
+    let of_thread = (SHARE / (BLOCK * items.max(1))).clamp(1, 64);
+    let together = threads::number().saturating_mul(of_thread).min(rows.div_ceil(BLOCK));
     let mut blocks = room((together, 1))?;
     for _ in 0..together {
         let mut tallies = room((BLOCK, 1))?;

@@ -14,7 +14,8 @@
 //! - **Shapes**: Q queries and N items of K bits each, any numbers of them, 0 included.
 //! - **Determinism**: the same for any number of threads and on every instruction set.
 //! - **Errors**: [`Error::Length`] if queries and database have different numbers of bits or an
-//!   output has another size; [`Error::TooManyRows`] for more than 2^32 - 1 items at once;
+//!   output has another size; [`Error::Parameter`] for codes of 2^32 - 1 bits or more;
+//!   [`Error::TooManyRows`] for more than 2^32 - 1 items at once;
 //!   [`Error::TooLarge`] if there is no memory; [`Error::InstructionSet`], see
 //!   [`bihalf`](super::bihalf).
 //! - **Cost**: O(Q N K / 64) word operations. The database is read once for each 64 queries of a
@@ -39,11 +40,13 @@
 //! # Ok::<(), bihalf::Error>(())
 //! ```
 
-use super::{check_length, check_rows};
+use super::{check_length, check_parameter, check_rows};
+#[cfg(doc)]
+use crate::Error;
 use crate::cpu::search::{self as cpu, Found, Search};
 use crate::cpu::simd::detected;
 use crate::memory::{allocate, resize, too_large, zeros};
-use crate::{CodesRef, Error, Result, Workspace};
+use crate::{CodesRef, Result, Workspace};
 
 /// The nearest items of each query, by (distance, index).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -271,10 +274,8 @@ impl<'a> Nearest<'a> {
     pub fn push(&mut self, first: u64, part: CodesRef<'_>) -> Result<()> {
         check(self.queries, part)?;
         let (rows, items) = (self.queries.rows(), part.rows());
-        if items > 0 && first.checked_add(items as u64 - 1).is_none() {
-            let expected = "at most 2^64 - items of the part";
-            return Err(Error::Parameter { name: "first", value: first as f64, expected });
-        }
+        let numbered = items == 0 || first.checked_add(items as u64 - 1).is_some();
+        check_parameter("first", first as f64, numbered, "at most 2^64 - items of the part")?;
         let per_part = self.k.min(items);
         // Whoever has k neighbours already wants none that is farther than all of them.
         let full = self.found.per_query == self.k;
@@ -295,9 +296,9 @@ impl<'a> Nearest<'a> {
         search(self.queries, part, limits, found, &mut self.workspace)?;
         let (indices, distances) = (&self.of_part.indices, &self.of_part.distances);
         // What is not there has the greatest of all distances and indices.
-        let index = |n: usize| match indices[n] {
-            u32::MAX if distances[n] == u32::MAX => u64::MAX,
-            index => first + u64::from(index),
+        let index = |n: usize| match distances[n] {
+            u32::MAX => u64::MAX,
+            _ => first + u64::from(indices[n]),
         };
         enter(&mut self.found, self.k, (rows, per_part), |n| (distances[n], index(n)))
     }
@@ -310,10 +311,7 @@ impl<'a> Nearest<'a> {
     pub fn merge(&mut self, other: &Nearest<'_>) -> Result<()> {
         let rows = self.queries.rows();
         check_length("the other search", "as many queries", rows, other.queries.rows())?;
-        let (name, value, expected) = ("k of the other search", other.k as f64, "the same k");
-        if other.k != self.k {
-            return Err(Error::Parameter { name, value, expected });
-        }
+        check_parameter("k of the other search", other.k as f64, other.k == self.k, "the same k")?;
         let Neighbors { indices, distances, per_query } = &other.found;
         enter(&mut self.found, self.k, (rows, *per_query), |n| (distances[n], indices[n]))
     }
@@ -362,6 +360,8 @@ fn enter(
 fn check(queries: CodesRef<'_>, database: CodesRef<'_>) -> Result<()> {
     let bits = database.bits();
     check_length("a query code", "as many bits as a database code", bits, queries.bits())?;
+    let counted = bits < u32::MAX as usize;
+    check_parameter("bits of a code", bits as f64, counted, "less than 2^32 - 1")?;
     check_rows(database.rows())
 }
 

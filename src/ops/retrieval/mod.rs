@@ -35,8 +35,8 @@
 //! - **Errors**: [`Error::Length`], [`Error::Parameter`], [`Error::TooManyRows`],
 //!   [`Error::TooLarge`]; [`Error::InstructionSet`], see [`bihalf`](super::bihalf).
 //! - **Cost**: O(Q N K / 64) word operations for Q queries and N items, one pass. Extra memory for
-//!   each thread: 32 queries with 20 bytes for each distance and up to 16 for each relevant item;
-//!   results take a number for each query and measure.
+//!   each thread: 8 queries (more where N is below 2^16), each with 16 bytes for each distance and
+//!   about 20 for each relevant item; results take a number for each query and measure.
 //!
 //! ```
 //! use bihalf::{Codes, ops::retrieval::{Labelled, Labels, Options, evaluate}};
