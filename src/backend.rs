@@ -277,6 +277,45 @@ pub trait Backend {
         counts: Self::SliceMut<'_, u32>,
     ) -> Result<()>;
 
+    /// Scratch memory that is enough for [`nearest_into`](Self::nearest_into) and
+    /// [`distances_into`](Self::distances_into), for codes of `bits` bits.
+    ///
+    /// # Errors
+    /// As [`workspace`](Self::workspace).
+    fn search_workspace(
+        &self,
+        queries: usize,
+        items: usize,
+        bits: usize,
+        k: usize,
+    ) -> Result<Self::Workspace>;
+
+    /// [`ops::search::nearest_into`].
+    ///
+    /// # Errors
+    /// See there.
+    fn nearest_into(
+        &self,
+        queries: PackedCodes<Self::Slice<'_, u64>>,
+        database: PackedCodes<Self::Slice<'_, u64>>,
+        k: usize,
+        indices: Self::SliceMut<'_, u32>,
+        distances: Self::SliceMut<'_, u32>,
+        ws: &mut Self::Workspace,
+    ) -> Result<()>;
+
+    /// [`ops::search::distances_into`].
+    ///
+    /// # Errors
+    /// See there.
+    fn distances_into(
+        &self,
+        queries: PackedCodes<Self::Slice<'_, u64>>,
+        database: PackedCodes<Self::Slice<'_, u64>>,
+        out: Self::SliceMut<'_, u32>,
+        ws: &mut Self::Workspace,
+    ) -> Result<()>;
+
     /// [`ops::loss::cosine_with_grad_into`]; the loss goes to `loss`, one element.
     ///
     /// # Errors

@@ -564,6 +564,11 @@ fn launch_everything<T: Element + Guard>() {
         cuda.relax_forward(input.view(), 1.0).unwrap();
         cuda.relax_backward_in_place(input.view(), 1.0, du!()).unwrap();
         cuda.unpack_into(codes(), du!()).unwrap();
+        let mut search = cuda.search_workspace(rows, rows, cols, 2).unwrap();
+        let mut near = [rows * rows, 2 * rows, 2 * rows].map(|n| cuda.zeros::<u32>(n).unwrap());
+        let [all, indices, distances] = near.each_mut().map(DeviceMut::from);
+        cuda.distances_into(codes(), codes(), all, &mut search).unwrap();
+        cuda.nearest_into(codes(), codes(), 2, indices, distances, &mut search).unwrap();
         let mut counts = cuda.zeros::<u32>(cols).unwrap();
         cuda.ones_into(codes(), DeviceMut::from(&mut counts)).unwrap();
         let mut value = cuda.zeros::<f64>(1).unwrap();

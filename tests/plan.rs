@@ -508,3 +508,45 @@ fn kernels_have_the_same_constants() {
     }
     assert_eq!(DType::ALL.map(|dtype| dtype as u32), [0, 1, 2, 3], "of F32, F64, F16, bf16");
 }
+
+#[test]
+fn searches_cover_every_query_and_item() {
+    for limits in limits() {
+        for queries in [0, 1, 8, 9, 1000, 600_000, 1 << 30] {
+            for (items, bits) in
+                [(0, 64), (1, 0), (4096, 64), (4097, 1535), (1 << 20, 1536), (u32::MAX, 1 << 20)]
+            {
+                for wanted in [0, 1.min(items), 1000.min(items), items] {
+                    check_search((queries, items, bits, wanted), &limits);
+                }
+            }
+        }
+    }
+}
+
+fn check_search((queries, items, bits, wanted): (u32, u32, u32, u32), limits: &Limits) {
+    let plan = plan::nearest(queries, items, bits, wanted, limits);
+    let launches: Vec<_> = plan.launches().collect();
+    if queries == 0 || wanted == 0 {
+        assert_eq!((launches.len(), plan.workspace_bytes()), (0, 0));
+        return;
+    }
+    let chunks = items.div_ceil(4096);
+    assert_eq!(launches.len(), 6);
+    let all = launches.into_iter().chain([plan::distances(queries, items, limits)]);
+    for Launch { kernel, grid, shared_bytes } in all {
+        let blocks = queries.div_ceil(8).min(limits.grid_y);
+        let expected = match kernel {
+            Kernel::SearchLimit | Kernel::SearchScan | Kernel::SearchSort => (queries, 1),
+            Kernel::SearchEmit => (chunks, queries.min(limits.grid_y)),
+            _ => (chunks, blocks),
+        };
+        assert_eq!(grid, expected, "{kernel:?}");
+        let held = kernel == Kernel::SearchHistogram && (bits + 1) * 32 <= 48 << 10;
+        assert_eq!(shared_bytes, if held { (bits + 1) * 32 } else { 0 }, "{kernel:?}");
+    }
+    let each = u128::from(4 * (u64::from(bits) + 1)) + u128::from(8 * (u64::from(chunks) + 2));
+    let needed = (each + u128::from(8 * u64::from(wanted))) * u128::from(queries);
+    let got = plan.workspace_bytes();
+    assert!((needed..needed + 8).contains(&(got as u128)) || got == usize::MAX, "{needed} {got}");
+}

@@ -1,7 +1,15 @@
 //! Promises of `ops::search`.
 
+#[cfg(feature = "cuda")]
+use crate::common::device;
+#[cfg(feature = "cuda")]
+use crate::common::guarded_row;
 use crate::common::patterns::Rng;
+#[cfg(feature = "cuda")]
+use bihalf::cuda::{Cuda, DeviceRef};
 use bihalf::ops::search::{self, Nearest, Neighbors};
+#[cfg(feature = "cuda")]
+use bihalf::{Backend, PackedCodes};
 use bihalf::{Codes, CodesMut, CodesRef, Error, Workspace};
 
 /// What the codes of a database are like.
@@ -224,4 +232,93 @@ fn arguments_that_do_not_belong_together_are_refused() {
     most = no_words(1 << 32);
     let error = search::nearest(query.as_ref(), most.as_ref(), 3).unwrap_err();
     assert!(matches!(error, Error::TooManyRows { .. }), "{error}");
+}
+
+/// Neighbours and distances on a device.
+#[cfg(feature = "cuda")]
+fn matches_the_oracle_on(cuda: &Cuda, queries: &Codes, database: &Codes, ks: &[usize], case: &str) {
+    let (rows, items, bits) = (queries.rows(), database.rows(), queries.bits());
+    let upload = |codes: &Codes| cuda.upload(codes.as_ref().words()).unwrap();
+    let (q, d) = (upload(queries), upload(database));
+    let q = || PackedCodes::new(DeviceRef::from(&q), rows, bits).unwrap();
+    let d = || PackedCodes::new(DeviceRef::from(&d), items, bits).unwrap();
+    let expected: Vec<_> =
+        (0..rows).map(|n| ranking(queries.as_ref(), n, database.as_ref())).collect();
+
+    let mut ws = cuda.search_workspace(rows, items, bits, 0).unwrap();
+    let mut out = guarded_row::<Cuda, u32>(cuda, rows * items);
+    cuda.distances_into(q(), d(), out.vector(), &mut ws).unwrap();
+    let all = out.take(cuda);
+    for (n, ranking) in expected.iter().enumerate() {
+        for &(distance, i) in ranking {
+            assert_eq!(all[n * items + i as usize], distance, "{case}, distances");
+        }
+    }
+    for &k in ks {
+        let per_query = k.min(items);
+        let mut ws = cuda.search_workspace(rows, items, bits, k).unwrap();
+        let mut indices = guarded_row::<Cuda, u32>(cuda, rows * per_query);
+        let mut distances = guarded_row::<Cuda, u32>(cuda, rows * per_query);
+        let (i, f) = (indices.vector(), distances.vector());
+        cuda.nearest_into(q(), d(), k, i, f, &mut ws).unwrap();
+        let (indices, distances) = (indices.take(cuda), distances.take(cuda));
+        let found = Neighbors { indices, distances, per_query };
+        for (n, ranking) in expected.iter().enumerate() {
+            let row = found.row(n).map(|(index, distance)| (index.into(), distance));
+            assert_row(row, &ranking[..per_query], &format!("{case}, k {k}, query {n}"));
+        }
+    }
+}
+
+#[test]
+#[cfg(feature = "cuda")]
+fn cuda_searches_match_the_oracle() {
+    let Some(cuda) = device::cuda() else { return };
+    for turn in 0..60 {
+        let rng = &mut Rng::new(turn);
+        let data = DATA[turn as usize % DATA.len()];
+        let bits = [rng.below(140), 64, 32][rng.below(3)];
+        let items = [rng.below(8), rng.below(300), 256, 257][rng.below(4)];
+        let (database, queries) = (codes(data, items, bits, rng), rng.below(12));
+        let queries = codes([Data::Random, data][rng.below(2)], queries, bits, rng);
+        let ks = [rng.below(items + 2), [0, 1, items, usize::MAX][rng.below(4)]];
+        let case = format!("turn {turn}: {data:?}, {items} items, {bits} bits");
+        matches_the_oracle_on(&cuda, &queries, &database, &ks, &case);
+    }
+    // Several chunks, more queries than a block has, and histograms that shared memory does not hold.
+    let rng = &mut Rng::new(70);
+    for (data, rows, items, bits) in [
+        (Data::FewBits, 3, 9001, 40),
+        (Data::AllEqual, 2, 8192, 3),
+        (Data::Nearer, 9, 4097, 65),
+        (Data::Random, 1, 300, 1600),
+    ] {
+        let database = codes(data, items, bits, rng);
+        let queries = codes(Data::FewBits, rows, bits, rng);
+        let case = format!("{data:?}, {rows} x {items}, {bits} bits");
+        matches_the_oracle_on(&cuda, &queries, &database, &[10, 5000], &case);
+    }
+}
+
+#[test]
+#[cfg(feature = "cuda")]
+fn cuda_searches_refuse_what_others_do() {
+    let Some(cuda) = device::cuda() else { return };
+    let words = cuda.upload(&[0u64; 8]).unwrap();
+    let codes = |rows, bits| PackedCodes::new(DeviceRef::from(&words), rows, bits).unwrap();
+    let mut ws = cuda.search_workspace(0, 0, 8, 0).unwrap();
+    let five = &mut cuda.zeros::<u32>(5).unwrap();
+    let mut distances = |q, d| cuda.distances_into(q, d, (&mut *five).into(), &mut ws).unwrap_err();
+    let error = distances(codes(2, 7), codes(3, 8));
+    assert!(matches!(error, Error::Length { expected: 8, got: 7, .. }), "{error}");
+    let error = distances(codes(2, 8), codes(3, 8));
+    assert!(matches!(error, Error::Length { expected: 6, got: 5, .. }), "{error}");
+    let mut three = [4, 4, 5].map(|n| cuda.zeros::<u32>(n).unwrap());
+    let [a, b, c] = three.each_mut();
+    let error =
+        cuda.nearest_into(codes(2, 8), codes(3, 8), 2, c.into(), a.into(), &mut ws).unwrap_err();
+    assert!(matches!(error, Error::Length { expected: 4, got: 5, .. }), "{error}");
+    let error =
+        cuda.nearest_into(codes(2, 8), codes(3, 8), 2, a.into(), b.into(), &mut ws).unwrap_err();
+    assert!(matches!(error, Error::WorkspaceTooSmall { got: 0, .. }), "{error}");
 }

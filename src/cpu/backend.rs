@@ -203,6 +203,32 @@ impl Backend for Cpu {
         ops::stats::ones_into(codes, counts)
     }
 
+    fn search_workspace(&self, _: usize, _: usize, _: usize, _: usize) -> Result<Workspace> {
+        Ok(Workspace::new()) // grows with the first search, to what its threads need
+    }
+
+    fn nearest_into(
+        &self,
+        queries: CodesRef<'_>,
+        database: CodesRef<'_>,
+        k: usize,
+        indices: &mut [u32],
+        distances: &mut [u32],
+        ws: &mut Workspace,
+    ) -> Result<()> {
+        ops::search::nearest_into(queries, database, k, indices, distances, ws)
+    }
+
+    fn distances_into(
+        &self,
+        queries: CodesRef<'_>,
+        database: CodesRef<'_>,
+        out: &mut [u32],
+        ws: &mut Workspace,
+    ) -> Result<()> {
+        ops::search::distances_into(queries, database, out, ws)
+    }
+
     fn cosine_with_grad_into<X: Element, T: Element>(
         &self,
         x: MatRef<'_, X>,

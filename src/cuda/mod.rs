@@ -54,6 +54,7 @@ mod memory;
 mod module;
 mod rank;
 mod relax;
+mod search;
 mod sign;
 mod stream;
 #[cfg(all(test, bihalf_kernels))]

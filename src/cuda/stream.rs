@@ -310,6 +310,42 @@ impl Backend for Cuda {
         self.ones(codes, counts)
     }
 
+    fn search_workspace(
+        &self,
+        queries: usize,
+        items: usize,
+        bits: usize,
+        k: usize,
+    ) -> Result<Workspace> {
+        let queries = Shape::new(queries, bits)?;
+        let items = Shape::new(items, k.min(items))?;
+        let (wanted, limits) = (items.cols, self.kernels.limits());
+        let plan = plan::nearest(queries.rows, items.rows, queries.cols, wanted, limits);
+        Workspace::new(&self.stream, plan.workspace_bytes())
+    }
+
+    fn nearest_into(
+        &self,
+        queries: PackedCodes<DeviceRef<'_, u64>>,
+        database: PackedCodes<DeviceRef<'_, u64>>,
+        k: usize,
+        indices: DeviceMut<'_, u32>,
+        distances: DeviceMut<'_, u32>,
+        ws: &mut Workspace,
+    ) -> Result<()> {
+        self.nearest(queries, database, k, indices, distances, ws)
+    }
+
+    fn distances_into(
+        &self,
+        queries: PackedCodes<DeviceRef<'_, u64>>,
+        database: PackedCodes<DeviceRef<'_, u64>>,
+        out: DeviceMut<'_, u32>,
+        _: &mut Workspace,
+    ) -> Result<()> {
+        self.distances(queries, database, out)
+    }
+
     fn cosine_with_grad_into<X: Element, T: Element>(
         &self,
         x: Matrix<DeviceRef<'_, X>>,

@@ -1,6 +1,6 @@
 //! What both sides of a launch must agree on, read from the compiled kernels.
 
-use super::{bihalf, codes, loss, rank, relax, sign};
+use super::{bihalf, codes, loss, rank, relax, search, sign};
 use crate::plan::Kernel;
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -34,8 +34,8 @@ fn declared() -> BTreeMap<String, Declared> {
 
 #[test]
 fn kernels_arguments_and_blocks_are_the_compiled_ones() {
-    let all = [bihalf::ARGS, sign::ARGS, codes::ARGS, relax::ARGS, rank::ARGS, loss::ARGS];
-    let sizes: Vec<_> = all.concat();
+    let layers = [bihalf::ARGS, sign::ARGS, relax::ARGS, rank::ARGS, loss::ARGS];
+    let sizes: Vec<_> = [layers.concat(), [codes::ARGS, search::ARGS].concat()].concat();
     let mut expected = BTreeMap::new();
     for &kernel in Kernel::ALL {
         let argument = sizes.iter().find(|(of, _)| *of == kernel).expect("its argument").1;

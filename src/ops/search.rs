@@ -23,6 +23,11 @@
 //!   (8 where k is large) of a thread, beside its result; [`rank()`] keeps the N distances of a query
 //!   of each thread.
 //!
+//! On CUDA, [`Backend::nearest_into`](crate::Backend::nearest_into) is six launches and a fill, and
+//! reads the database twice for each eight queries; chunks of 4096 items that hold a neighbour once
+//! more. [`Backend::distances_into`](crate::Backend::distances_into) is one launch. Workspace:
+//! [`plan::nearest`](crate::plan::nearest).
+//!
 //! From features to neighbours:
 //!
 //! ```
@@ -75,7 +80,7 @@ impl<I: Copy> Neighbors<I> {
 /// # Errors
 /// See the [page](self).
 pub fn nearest(queries: CodesRef<'_>, database: CodesRef<'_>, k: usize) -> Result<Neighbors> {
-    check(queries, database)?;
+    check(queries.shape(), database.shape())?;
     let per_query = k.min(database.rows());
     let (rows, mut found) = (queries.rows(), Neighbors::default());
     found.indices = zeros((rows, per_query))?;
@@ -98,11 +103,9 @@ pub fn nearest_into(
     distances: &mut [u32],
     workspace: &mut Workspace,
 ) -> Result<()> {
-    check(queries, database)?;
-    let per_query = k.min(database.rows());
-    let expected = queries.rows().saturating_mul(per_query);
-    check_length("the indices", "queries * min(k, items)", expected, indices.len())?;
-    check_length("the distances", "queries * min(k, items)", expected, distances.len())?;
+    check(queries.shape(), database.shape())?;
+    let shape = (queries.rows(), database.rows());
+    check_nearest(shape, k, indices.len(), distances.len())?;
     search(queries, database, None, Found { indices, distances }, workspace)
 }
 
@@ -111,7 +114,7 @@ pub fn nearest_into(
 /// # Errors
 /// See the [page](self).
 pub fn rank(queries: CodesRef<'_>, database: CodesRef<'_>) -> Result<Vec<u32>> {
-    check(queries, database)?;
+    check(queries.shape(), database.shape())?;
     let mut out = zeros((queries.rows(), database.rows()))?;
     rank_into(queries, database, &mut out, &mut Workspace::new())?;
     Ok(out)
@@ -127,8 +130,8 @@ pub fn rank_into(
     indices: &mut [u32],
     workspace: &mut Workspace,
 ) -> Result<()> {
-    check(queries, database)?;
-    check_all_pairs(queries, database, indices.len())?;
+    check(queries.shape(), database.shape())?;
+    check_all_pairs(queries.rows(), database.rows(), indices.len())?;
     if !indices.is_empty() {
         let words = cpu::rank_words(queries, database);
         cpu::rank(detected()?, queries, database, indices, workspace.words(words, database)?);
@@ -195,7 +198,7 @@ impl Within {
 /// # Ok::<(), bihalf::Error>(())
 /// ```
 pub fn within(queries: CodesRef<'_>, database: CodesRef<'_>, radius: u32) -> Result<Within> {
-    check(queries, database)?;
+    check(queries.shape(), database.shape())?;
     let limit = radius.saturating_add(1);
     let (offsets, indices, distances) = cpu::within(detected()?, queries, database, limit)?;
     Ok(Within { offsets, indices, distances })
@@ -206,7 +209,7 @@ pub fn within(queries: CodesRef<'_>, database: CodesRef<'_>, radius: u32) -> Res
 /// # Errors
 /// See the [page](self).
 pub fn distances(queries: CodesRef<'_>, database: CodesRef<'_>) -> Result<Vec<u32>> {
-    check(queries, database)?;
+    check(queries.shape(), database.shape())?;
     let mut out = zeros((queries.rows(), database.rows()))?;
     distances_into(queries, database, &mut out, &mut Workspace::new())?;
     Ok(out)
@@ -222,8 +225,8 @@ pub fn distances_into(
     out: &mut [u32],
     workspace: &mut Workspace,
 ) -> Result<()> {
-    check(queries, database)?;
-    check_all_pairs(queries, database, out.len())?;
+    check(queries.shape(), database.shape())?;
+    check_all_pairs(queries.rows(), database.rows(), out.len())?;
     if !out.is_empty() {
         let words = cpu::distances_words(queries, database);
         cpu::distances(detected()?, queries, database, out, workspace.words(words, database)?);
@@ -272,7 +275,7 @@ impl<'a> Nearest<'a> {
     /// See the [page](self); [`Error::Parameter`] if an index is beyond `u64`. Then nothing of the
     /// part has been entered.
     pub fn push(&mut self, first: u64, part: CodesRef<'_>) -> Result<()> {
-        check(self.queries, part)?;
+        check(self.queries.shape(), part.shape())?;
         let (rows, items) = (self.queries.rows(), part.rows());
         let numbered = items == 0 || first.checked_add(items as u64 - 1).is_some();
         check_parameter("first", first as f64, numbered, "at most 2^64 - items of the part")?;
@@ -357,15 +360,28 @@ fn enter(
     Ok(())
 }
 
-fn check(queries: CodesRef<'_>, database: CodesRef<'_>) -> Result<()> {
-    let bits = database.bits();
-    check_length("a query code", "as many bits as a database code", bits, queries.bits())?;
+/// Of the shapes of queries and database.
+pub(crate) fn check(queries: (usize, usize), database: (usize, usize)) -> Result<()> {
+    let (items, bits) = database;
+    check_length("a query code", "as many bits as a database code", bits, queries.1)?;
     let counted = bits < u32::MAX as usize;
     check_parameter("bits of a code", bits as f64, counted, "less than 2^32 - 1")?;
-    check_rows(database.rows())
+    check_rows(items)
 }
 
-fn check_all_pairs(queries: CodesRef<'_>, database: CodesRef<'_>, got: usize) -> Result<()> {
-    let expected = queries.rows().checked_mul(database.rows());
+/// Of outputs of `k` neighbours for each query.
+pub(crate) fn check_nearest(
+    (queries, items): (usize, usize),
+    k: usize,
+    indices: usize,
+    distances: usize,
+) -> Result<()> {
+    let expected = queries.saturating_mul(k.min(items));
+    check_length("the indices", "queries * min(k, items)", expected, indices)?;
+    check_length("the distances", "queries * min(k, items)", expected, distances)
+}
+
+pub(crate) fn check_all_pairs(queries: usize, items: usize, got: usize) -> Result<()> {
+    let expected = queries.checked_mul(items);
     check_length("the output", "queries * database items", expected.unwrap_or(usize::MAX), got)
 }

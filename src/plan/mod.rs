@@ -19,6 +19,7 @@
 mod bihalf;
 mod loss;
 mod rank;
+mod search;
 mod walk;
 
 pub use bihalf::{Asked, Bihalf, Digit, Radix, Step as BihalfStep, bihalf};
@@ -27,6 +28,7 @@ pub use loss::{
     penalty_workspace_bytes,
 };
 pub use rank::{Rank, Step as RankStep, rank};
+pub use search::{Nearest, distances, nearest};
 pub use walk::{VECTOR_BYTES, by_vectors, walk, walk_words};
 
 /// Threads of a warp; columns of a tile.
@@ -315,6 +317,20 @@ kernels! {
     CosineBackward = "cosine_backward", WARPS * WARP, ALL;
     /// `loss.cu`: entropy penalty, with its gradient.
     EntropyPenalty = "entropy_penalty", 32 * WARP, ALL;
+    /// `search.cu`: distances of all pairs.
+    SearchDistances = "search_distances", WARPS * WARP, NONE;
+    /// `search.cu`: how many items are at each distance.
+    SearchHistogram = "search_histogram", WARPS * WARP, NONE;
+    /// `search.cu`: the distance of the last neighbour.
+    SearchLimit = "search_limit", WARP, NONE;
+    /// `search.cu`: neighbours of each chunk.
+    SearchCount = "search_count", WARPS * WARP, NONE;
+    /// `search.cu`: neighbours before each chunk.
+    SearchScan = "search_scan", WARP, NONE;
+    /// `search.cu`: the neighbours.
+    SearchEmit = "search_emit", WARPS * WARP, NONE;
+    /// `search.cu`: the neighbours in order.
+    SearchSort = "search_sort", WARP, NONE;
 }
 
 /// Tiles of 32 columns.
