@@ -141,6 +141,31 @@ impl Meter {
         })
     }
 
+    /// Distances, and the k nearest items.
+    fn search(&mut self, (rows, items, bits): (usize, usize, usize), k: usize) -> [Counts; 2] {
+        let words = |rows, seed| {
+            let random: Vec<f32> = Pattern::Random.fill((rows, bits), seed);
+            naive::pack(&naive::sign(&random, bits, None), rows, bits)
+        };
+        let upload = |rows, seed| self.cuda.upload(&words(rows, seed)).unwrap();
+        let (queries, database) = (upload(rows, 1), upload(items, 2));
+        let queries = || PackedCodes::new(DeviceRef::from(&queries), rows, bits).unwrap();
+        let database = || PackedCodes::new(DeviceRef::from(&database), items, bits).unwrap();
+        let mut ws = self.cuda.search_workspace(rows, items, bits, k).unwrap();
+        let sizes = [rows * items, rows * k, rows * k];
+        let mut outputs = sizes.map(|n| self.cuda.zeros::<u32>(n).unwrap());
+        let [all, indices, distances] = outputs.each_mut().map(DeviceMut::from);
+        let of = format!("{rows}x{items}, {bits} bits");
+        [
+            self.count(&format!("distances {of}"), |cuda| {
+                cuda.distances_into(queries(), database(), all, &mut ws).unwrap();
+            }),
+            self.count(&format!("nearest {k} {of}"), |cuda| {
+                cuda.nearest_into(queries(), database(), k, indices, distances, &mut ws).unwrap();
+            }),
+        ]
+    }
+
     fn rank<T: Element>(&mut self, (rows, cols): (usize, usize)) -> Counts {
         let u: Vec<T> = Pattern::Random.fill((rows, cols), 1);
         let u = self.cuda.upload(&u).unwrap();
@@ -222,6 +247,23 @@ fn measure(meter: &mut Meter) {
     for shape in [(32, 64), (1024, 8), (4096, 8)] {
         meter.rank::<f32>(shape);
         meter.rank::<f16>(shape);
+    }
+
+    // The database once for eight queries and pass, beside a sector of a query for each four requests
+    // of a warp; chunks with neighbours once more for each query. Of longer codes, whose words lie
+    // apart, each request has sectors of its own, which the first cache keeps.
+    const ITEMS: usize = 8192;
+    for bits in [64, 256] {
+        let words = bits as u64 / 64;
+        let database = words * (ITEMS as u64 / 4) * words.min(4);
+        let queries = words * 8 * (ITEMS as u64 / 128);
+        let [distances, nearest] = meter.search((8, ITEMS, bits), 10);
+        assert_eq!((distances.launches, distances.written), (1, 4 * 8 * ITEMS as u64));
+        assert_eq!(distances.sectors_read, database + queries);
+        assert_eq!(distances.sectors_written * 32, distances.written);
+        assert_eq!(nearest.launches, 6);
+        let (twice, again) = (2 * (database + queries), 8 * (database + 2 * queries));
+        assert!((twice..twice + again).contains(&nearest.sectors_read), "{nearest:?}");
     }
 }
 
