@@ -2,8 +2,9 @@
 
 #![allow(unsafe_code)]
 
-use crate::common::patterns::Pattern;
+use crate::common::patterns::{Pattern, Rng};
 use crate::common::*;
+use crate::search::{Data, codes, ranking};
 use bihalf::cuda::{self, Cuda, DeviceMut, DeviceRef, Kernels, Workspace};
 use bihalf::cudarc::driver::sys::{self, CUgraphInstantiate_flags, CUstreamCaptureMode};
 use bihalf::cudarc::driver::{CudaContext, CudaSlice, DevicePtr, DevicePtrMut};
@@ -249,6 +250,43 @@ fn a_captured_graph_replays_on_new_data() {
         assert_same(&cuda.download(&du).unwrap(), &pulled);
         assert_eq!(cuda.download(&ranks).unwrap(), naive::rank(&host, rows, cols, false));
         assert_eq!(cuda.download(&counts).unwrap(), vec![30; cols]);
+    }
+}
+
+/// In a process of its own, as above.
+#[test]
+fn a_captured_search_replays_on_new_codes() {
+    if !device::is_alone("cuda::a_captured_search_replays_on_new_codes") {
+        return;
+    }
+    let cuda = need_cuda!();
+    let stream = cuda.stream();
+    // SAFETY: one stream, so there is nothing that events would order.
+    unsafe { stream.context().disable_event_tracking() };
+    let (rows, items, bits, k) = (3, 5000, 40, 7);
+    let mut queries = cuda.zeros::<u64>(rows).unwrap();
+    let mut database = cuda.zeros::<u64>(items).unwrap();
+    let mut indices = cuda.zeros::<u32>(rows * k).unwrap();
+    let mut distances = cuda.zeros::<u32>(rows * k).unwrap();
+    let mut ws = cuda.search_workspace(rows, items, bits, k).unwrap();
+
+    stream.begin_capture(CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_GLOBAL).unwrap();
+    let q = PackedCodes::new(DeviceRef::from(&queries), rows, bits).unwrap();
+    let d = PackedCodes::new(DeviceRef::from(&database), items, bits).unwrap();
+    let (i, f) = (DeviceMut::from(&mut indices), DeviceMut::from(&mut distances));
+    cuda.nearest_into(q, d, k, i, f, &mut ws).unwrap();
+    let graph = stream.end_capture(CUgraphInstantiate_flags(0)).unwrap().expect("a graph");
+
+    for (seed, data) in (1..).zip([Data::Random, Data::FewBits, Data::TwoCodes]) {
+        let rng = &mut Rng::new(seed);
+        let (q, d) = (codes(Data::Random, rows, bits, rng), codes(data, items, bits, rng));
+        stream.memcpy_htod(q.as_ref().words(), &mut queries).unwrap();
+        stream.memcpy_htod(d.as_ref().words(), &mut database).unwrap();
+        graph.launch().unwrap();
+        let (indices, distances) = (cuda.download(&indices), cuda.download(&distances));
+        let found = distances.unwrap().into_iter().zip(indices.unwrap());
+        let expected = (0..rows).flat_map(|n| ranking(q.as_ref(), n, d.as_ref())[..k].to_vec());
+        assert!(found.eq(expected), "{data:?}");
     }
 }
 

@@ -14,7 +14,7 @@ use bihalf::{Codes, CodesMut, CodesRef, Error, Workspace};
 
 /// What the codes of a database are like.
 #[derive(Clone, Copy, Debug)]
-enum Data {
+pub enum Data {
     Random,
     AllEqual,
     TwoCodes,
@@ -27,7 +27,7 @@ enum Data {
 const DATA: [Data; 6] =
     [Data::Random, Data::AllEqual, Data::TwoCodes, Data::FewBits, Data::Nearer, Data::Farther];
 
-fn codes(data: Data, rows: usize, bits: usize, rng: &mut Rng) -> Codes {
+pub fn codes(data: Data, rows: usize, bits: usize, rng: &mut Rng) -> Codes {
     let two = [rng.next(), rng.next()];
     let mut bit = |i: usize, j: usize| match data {
         Data::Random => rng.below(2) == 1,
@@ -50,7 +50,7 @@ fn distances(query: CodesRef<'_>, q: usize, database: CodesRef<'_>) -> Vec<u32> 
 }
 
 /// (Distance, index) of all items, the nearest first.
-fn ranking(query: CodesRef<'_>, q: usize, database: CodesRef<'_>) -> Vec<(u32, u32)> {
+pub fn ranking(query: CodesRef<'_>, q: usize, database: CodesRef<'_>) -> Vec<(u32, u32)> {
     let mut all: Vec<(u32, u32)> = distances(query, q, database).into_iter().zip(0..).collect();
     all.sort();
     all
