@@ -1,5 +1,5 @@
-// Exact search of packed codes by Hamming distance: the distances of all pairs, and the k nearest
-// items of each query by (distance, index).
+// Exact search of packed codes by Hamming distance: the distances of all pairs, the k nearest items
+// of each query by (distance, index), and counts of items and relevant items by distance.
 //
 // Distances are small integers, so the k nearest are found by counting. A block has a chunk of
 // items and eight queries, which share the loads:
@@ -71,7 +71,8 @@ struct Part {
     uint32_t query;       // the first one
     uint32_t queries;
 
-    __device__ Part(const Search& args, uint32_t block)
+    template <class Args>
+    __device__ Part(const Args& args, uint32_t block)
         : first(uint64_t(blockIdx.x) * CHUNK),
           end(min(first + CHUNK, uint64_t(args.items))),
           query(block * QUERIES),
@@ -79,8 +80,8 @@ struct Part {
 };
 
 // Calls take(item, query of the block, distance) with each pair of a block.
-template <class Take>
-__device__ void for_each_pair(const Search& args, const Part& at, Take take) {
+template <class Args, class Take>
+__device__ void for_each_pair(const Args& args, const Part& at, Take take) {
     for (uint64_t base = at.first + threadIdx.x; base < at.end; base += THREADS * AT_ONCE) {
         uint32_t distance[AT_ONCE][QUERIES] = {};
         for (uint64_t w = 0; w < args.database.width; w++) {
@@ -145,6 +146,55 @@ __device__ inline void histogram(const Search& args) {
             __syncthreads();
             for (unsigned n = threadIdx.x; n < at.queries * bins; n += THREADS) {
                 if (shared_bins[n]) atomicAdd(&all[n], shared_bins[n]);
+            }
+            __syncthreads();  // bins are read before the next queries clear them
+        }
+    }
+}
+
+// Items and relevant items at each distance, for the measures that do not depend on the order of
+// items. An item is relevant that is of the query's class or, without classes, shares a label.
+struct Tally {
+    Words queries, database;
+    Words query_labels, database_labels;
+    const uint32_t* query_classes;  // null where labels are given
+    const uint32_t* classes;
+    uint32_t* counts;    // [rows, bits + 1], starts at 0
+    uint32_t* relevant;  // the same
+    uint32_t rows, items, bits;
+    uint32_t in_shared;  // whether the counts of a block have room in shared memory
+};
+
+__device__ inline bool is_relevant(const Tally& args, uint64_t query, uint64_t i) {
+    if (args.classes) return args.query_classes[query] == args.classes[i];
+    for (uint64_t w = 0; w < args.database_labels.width; w++) {
+        if (args.query_labels.row(query)[w] & args.database_labels.row(i)[w]) return true;
+    }
+    return false;
+}
+
+__device__ inline void tally(const Tally& args) {
+    const uint32_t bins = args.bits + 1;
+    FOR_EACH_BLOCK(args, block) {
+        const Part at(args, block);
+        uint32_t* const all = args.counts + uint64_t(at.query) * bins;
+        uint32_t* const all_relevant = args.relevant + uint64_t(at.query) * bins;
+        uint32_t* const mine = args.in_shared ? shared_bins : all;
+        uint32_t* const hits = args.in_shared ? shared_bins + QUERIES * bins : all_relevant;
+        if (args.in_shared) {
+            for (unsigned n = threadIdx.x; n < 2 * QUERIES * bins; n += THREADS) shared_bins[n] = 0;
+            __syncthreads();
+        }
+        for_each_pair(args, at, [&](uint64_t i, unsigned n, uint32_t distance) {
+            const uint64_t bin = uint64_t(n) * bins + distance;
+            atomicAdd(&mine[bin], 1);
+            if (is_relevant(args, at.query + n, i)) atomicAdd(&hits[bin], 1);
+        });
+        if (args.in_shared) {
+            __syncthreads();
+            for (unsigned n = threadIdx.x; n < at.queries * bins; n += THREADS) {
+                if (mine[n]) atomicAdd(&all[n], mine[n]);
+                if (hits[n]) atomicAdd(&all_relevant[n], hits[n]);
             }
             __syncthreads();  // bins are read before the next queries clear them
         }
@@ -319,3 +369,4 @@ KERNEL(search_count, THREADS, search::count, search::Search)
 KERNEL(search_scan, WARP, search::scan, search::Search)
 KERNEL(search_emit, THREADS, search::emit, search::Search)
 KERNEL(search_sort, WARP, search::sort, search::Search)
+KERNEL(search_tally, THREADS, search::tally, search::Tally)

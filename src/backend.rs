@@ -3,6 +3,7 @@
 use crate::codes::words_per_row;
 use crate::element::Scalar;
 use crate::ops;
+use crate::ops::retrieval::LabelledCodes;
 use crate::{
     Element, Layout, Matrix, Ones, Order, Outputs, PackedCodes, Pull, ReadStorage, Result, Signs,
     Storage,
@@ -302,6 +303,19 @@ pub trait Backend {
         indices: Self::SliceMut<'_, u32>,
         distances: Self::SliceMut<'_, u32>,
         ws: &mut Self::Workspace,
+    ) -> Result<()>;
+
+    /// [`ops::retrieval::count_by_distance_into`]: items and relevant items at each distance, both
+    /// `[queries, bits + 1]`.
+    ///
+    /// # Errors
+    /// See there.
+    fn count_by_distance_into(
+        &self,
+        queries: LabelledCodes<Self::Slice<'_, u32>, Self::Slice<'_, u64>>,
+        database: LabelledCodes<Self::Slice<'_, u32>, Self::Slice<'_, u64>>,
+        items: Self::SliceMut<'_, u32>,
+        relevant: Self::SliceMut<'_, u32>,
     ) -> Result<()>;
 
     /// [`ops::search::distances_into`].

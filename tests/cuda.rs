@@ -8,6 +8,7 @@ use crate::search::{Data, codes, ranking};
 use bihalf::cuda::{self, Cuda, DeviceMut, DeviceRef, Kernels, Workspace};
 use bihalf::cudarc::driver::sys::{self, CUgraphInstantiate_flags, CUstreamCaptureMode};
 use bihalf::cudarc::driver::{CudaContext, CudaSlice, DevicePtr, DevicePtrMut};
+use bihalf::ops::retrieval::{ClassLabels, LabelledCodes};
 use bihalf::plan::Kernel;
 use bihalf::{
     Backend, Element, Error, Matrix, Ones, Order, Outputs, PackedCodes, Pull, Signs, Storage, ops,
@@ -607,6 +608,12 @@ fn launch_everything<T: Element + Guard>() {
         let [all, indices, distances] = near.each_mut().map(DeviceMut::from);
         cuda.distances_into(codes(), codes(), all, &mut search).unwrap();
         cuda.nearest_into(codes(), codes(), 2, indices, distances, &mut search).unwrap();
+        let classes = cuda.zeros::<u32>(rows).unwrap();
+        let side =
+            || LabelledCodes::new(codes(), ClassLabels::Single(DeviceRef::from(&classes))).unwrap();
+        let mut bins = [(); 2].map(|()| cuda.zeros::<u32>(rows * (cols + 1)).unwrap());
+        let [all, relevant] = bins.each_mut().map(DeviceMut::from);
+        cuda.count_by_distance_into(side(), side(), all, relevant).unwrap();
         let mut counts = cuda.zeros::<u32>(cols).unwrap();
         cuda.ones_into(codes(), DeviceMut::from(&mut counts)).unwrap();
         let mut value = cuda.zeros::<f64>(1).unwrap();

@@ -533,7 +533,8 @@ fn check_search((queries, items, bits, wanted): (u32, u32, u32, u32), limits: &L
     }
     let chunks = items.div_ceil(4096);
     assert_eq!(launches.len(), 6);
-    let all = launches.into_iter().chain([plan::distances(queries, items, limits)]);
+    let more = [plan::distances(queries, items, limits), plan::tally(queries, items, bits, limits)];
+    let all = launches.into_iter().chain(more);
     for Launch { kernel, grid, shared_bytes } in all {
         let blocks = queries.div_ceil(8).min(limits.grid_y);
         let expected = match kernel {
@@ -542,8 +543,13 @@ fn check_search((queries, items, bits, wanted): (u32, u32, u32, u32), limits: &L
             _ => (chunks, blocks),
         };
         assert_eq!(grid, expected, "{kernel:?}");
-        let held = kernel == Kernel::SearchHistogram && (bits + 1) * 32 <= 48 << 10;
-        assert_eq!(shared_bytes, if held { (bits + 1) * 32 } else { 0 }, "{kernel:?}");
+        let of_bin = match kernel {
+            Kernel::SearchHistogram => 32,
+            Kernel::SearchTally => 64,
+            _ => 0,
+        };
+        let held = (bits + 1) * of_bin <= 48 << 10;
+        assert_eq!(shared_bytes, if held { (bits + 1) * of_bin } else { 0 }, "{kernel:?}");
     }
     let each = u128::from(4 * (u64::from(bits) + 1)) + u128::from(8 * (u64::from(chunks) + 2));
     let needed = (each + u128::from(8 * u64::from(wanted))) * u128::from(queries);

@@ -1,12 +1,16 @@
 //! Promises of `ops::retrieval`.
 
+#[cfg(feature = "cuda")]
+use crate::common::device;
+use crate::common::guarded_row;
 use crate::common::naive;
 use crate::common::patterns::{Pattern, Rng};
 use approx::assert_relative_eq;
 use bihalf::ops::retrieval::{
-    Counters, Empty, Evaluation, Labelled, Labels, Measure, Options, Scores, WithinRadius, evaluate,
+    ClassLabels, Counters, Empty, Evaluation, Labelled, LabelledCodes, Labels, Measure, Options,
+    Scores, WithinRadius, evaluate,
 };
-use bihalf::{Codes, Error, MatRef};
+use bihalf::{Backend, Codes, Cpu, Error, MatRef, PackedCodes};
 
 const EACH: f64 = 1e-12;
 
@@ -139,7 +143,7 @@ fn parts_give_the_same(
     let mut counters = Counters::new(queries).unwrap();
     let mut others = Counters::new(queries).unwrap();
     for (n, cut) in cuts.windows(2).enumerate().rev() {
-        let labels = match database.labels() {
+        let labels = match *database.labels() {
             Labels::Single(labels) => Labels::Single(&labels[cut[0]..cut[1]]),
             Labels::Multi(labels) => Labels::Multi(labels.slice(cut[0]..cut[1])),
         };
@@ -196,7 +200,7 @@ fn measures_equal_the_oracle() {
 
 #[test]
 fn labels_of_many_classes_equal_the_oracle() {
-    for (items, classes) in [(70, 5), (129, 100), (5000, 64)] {
+    for (items, classes) in [(70, 5), (129, 100), (5000, 64), (9001, 100)] {
         let (queries, database) = (random_codes(9, 10, 3), random_codes(items, 10, 4));
         let sparse = |rows, seed| {
             let mut rng = Rng::new(seed);
@@ -387,4 +391,98 @@ fn codes_and_labels_that_do_not_belong_together_are_refused() {
     let three = Counters::new(database).unwrap();
     let error = counters.merge(&three).unwrap_err();
     assert!(matches!(error, Error::Length { expected: 2, got: 3, .. }), "{error}");
+}
+
+/// Counts of the oracle's items, of each query and distance.
+fn assert_counts(got: [Vec<u32>; 2], items: &[Items], bits: usize, case: &str) {
+    let of = |n: usize, distance: usize, relevant_alone: bool| {
+        let here = items[n].iter().filter(|item| item.0 as usize == distance);
+        here.filter(|item| item.1 || !relevant_alone).count() as u32
+    };
+    for (counts, relevant_alone) in got.into_iter().zip([false, true]) {
+        let places = (0..items.len()).flat_map(|n| (0..=bits).map(move |d| (n, d)));
+        let expected: Vec<u32> = places.map(|(n, d)| of(n, d, relevant_alone)).collect();
+        assert_eq!(counts, expected, "{case}, relevant {relevant_alone}");
+    }
+}
+
+/// Counts on a backend, and what [`Counters`] make of them.
+fn counts_match_the_oracle<B: Backend>(backend: &B) {
+    for (rows, items, bits) in [(3, 70, 10), (9, 5000, 64), (8, 4096, 3), (2, 300, 800), (2, 0, 8)]
+    {
+        let (queries, database) = (random_codes(rows, bits, 3), random_codes(items, bits, 4));
+        let upload = |codes: &Codes| backend.upload(codes.as_ref().words()).unwrap();
+        let (q_words, d_words) = (upload(&queries), upload(&database));
+        let codes = |words, rows| PackedCodes::new(B::slice(words), rows, bits).unwrap();
+        let count = |q, d| {
+            let len = rows * (bits + 1);
+            let mut counts = guarded_row::<B, u32>(backend, len);
+            let mut relevant = guarded_row::<B, u32>(backend, len);
+            let q = LabelledCodes::new(codes(&q_words, rows), q).unwrap();
+            let d = LabelledCodes::new(codes(&d_words, items), d).unwrap();
+            let (into, also) = (counts.vector(), relevant.vector());
+            backend.count_by_distance_into(q, d, into, also).unwrap();
+            [counts.take(backend), relevant.take(backend)]
+        };
+        let case = format!("{rows} x {items}, {bits} bits");
+
+        let (q, d) = (random_labels(rows, 3, 5), random_labels(items, 3, 6));
+        let (on_q, on_d) = (backend.upload(&q).unwrap(), backend.upload(&d).unwrap());
+        let got = count(ClassLabels::Single(B::slice(&on_q)), ClassLabels::Single(B::slice(&on_d)));
+        let mut added = Counters::new(single(&queries, &q)).unwrap();
+        added.add_counts(&got[0], &got[1]).unwrap();
+        let mut pushed = Counters::new(single(&queries, &q)).unwrap();
+        pushed.push(single(&database, &d)).unwrap();
+        let [added, pushed] = [added, pushed].map(|c| c.evaluate(&Options::default()).unwrap());
+        assert_eq!(format!("{added:?}"), format!("{pushed:?}"), "{case}");
+        assert_counts(got, &items_of(&queries, &database, &|n, i| q[n] == d[i]), bits, &case);
+
+        const CLASSES: usize = 70;
+        let (q, d) = (random_codes(rows, CLASSES, 5), random_codes(items, CLASSES, 6));
+        let few = |codes: &Codes| {
+            // Few enough that not all items share one.
+            let kept = codes.as_ref().words().iter().enumerate();
+            kept.map(|(n, word)| if n % 2 == 0 { word & 0x11 } else { word & 0x2 }).collect()
+        };
+        let (q_few, d_few): (Vec<u64>, Vec<u64>) = (few(&q), few(&d));
+        let (on_q, on_d) = (backend.upload(&q_few).unwrap(), backend.upload(&d_few).unwrap());
+        let labels = |on, rows| PackedCodes::new(B::slice(on), rows, CLASSES).unwrap();
+        let got = count(
+            ClassLabels::Multi(labels(&on_q, rows)),
+            ClassLabels::Multi(labels(&on_d, items)),
+        );
+        let share = |n: usize, i: usize| (0..2).any(|w| q_few[2 * n + w] & d_few[2 * i + w] != 0);
+        assert_counts(got, &items_of(&queries, &database, &share), bits, &case);
+    }
+}
+
+#[test]
+fn counts_by_distance_match_the_oracle_on_the_cpu() {
+    counts_match_the_oracle(&Cpu);
+}
+
+#[test]
+#[cfg(feature = "cuda")]
+fn counts_by_distance_match_the_oracle_on_cuda() {
+    if let Some(cuda) = device::cuda() {
+        counts_match_the_oracle(&cuda);
+    }
+}
+
+#[test]
+fn counts_that_cannot_be_are_refused() {
+    let codes = Codes::zeros(2, 1).unwrap();
+    let mut counters = Counters::new(single(&codes, &[1, 2])).unwrap();
+    let before = format!("{counters:?}");
+    for (items, relevant) in [
+        ([1, 2, 3].as_slice(), [0; 4].as_slice()),
+        (&[1, 2, 2, 1], &[0; 3]),
+        (&[1, 2, 2, 2], &[0; 4]),
+        (&[1, 2, 2, 1], &[0, 3, 0, 0]),
+        (&[u32::MAX, 1, 1, u32::MAX], &[0; 4]),
+    ] {
+        assert!(counters.add_counts(items, relevant).is_err(), "{items:?} {relevant:?}");
+    }
+    assert_eq!(format!("{counters:?}"), before);
+    counters.add_counts(&[1, 2, 2, 1], &[1, 0, 0, 1]).unwrap();
 }

@@ -3,6 +3,7 @@
 use crate::element::Scalar;
 use crate::memory::zeros;
 use crate::ops;
+use crate::ops::retrieval::Labelled;
 use crate::{
     Backend, CodesMut, CodesRef, Element, MatMut, MatRef, Ones, Order, Outputs, Pull, Result,
     Signs, Workspace,
@@ -217,6 +218,16 @@ impl Backend for Cpu {
         ws: &mut Workspace,
     ) -> Result<()> {
         ops::search::nearest_into(queries, database, k, indices, distances, ws)
+    }
+
+    fn count_by_distance_into(
+        &self,
+        queries: Labelled<'_>,
+        database: Labelled<'_>,
+        items: &mut [u32],
+        relevant: &mut [u32],
+    ) -> Result<()> {
+        ops::retrieval::count_by_distance_into(queries, database, items, relevant)
     }
 
     fn distances_into(

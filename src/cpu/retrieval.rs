@@ -95,13 +95,20 @@ enum LabelTile<'a> {
     Multi(Tile<'a>),
 }
 
+/// Labels of a query.
+#[derive(Clone, Copy)]
+enum QueryLabels<'a> {
+    Single(u32),
+    Multi(&'a [u64]),
+}
+
 impl LabelTile<'_> {
     /// A bit for each item of a chunk that shares a label with the query.
     #[inline(always)]
-    fn relevant(self, labels: Labels<'_>, q: usize, start: usize, len: usize) -> u64 {
-        match (self, labels) {
-            (Self::Single(items), Labels::Single(queries)) => {
-                let (query, items) = (queries[q], &items[start..start + len]);
+    fn relevant(self, query: QueryLabels<'_>, start: usize, len: usize) -> u64 {
+        match (self, query) {
+            (Self::Single(items), QueryLabels::Single(query)) => {
+                let items = &items[start..start + len];
                 let mut chunk = [!query; CHUNK];
                 let items = items.first_chunk().unwrap_or_else(|| {
                     chunk[..len].copy_from_slice(items);
@@ -110,7 +117,7 @@ impl LabelTile<'_> {
                 let items = items.iter().enumerate();
                 items.fold(0, |bits, (i, &label)| bits | u64::from(label == query) << i)
             }
-            (Self::Multi(tile), Labels::Multi(queries)) => tile.sharing(queries.row(q), start),
+            (Self::Multi(tile), QueryLabels::Multi(query)) => tile.sharing(query, start),
             _ => unreachable!("labels of one kind"),
         }
     }
@@ -120,8 +127,8 @@ impl LabelTile<'_> {
 struct Count<'a> {
     tile: Tile<'a>,
     labels: LabelTile<'a>,
-    queries: Labelled<'a>,
-    q: usize,
+    query: &'a [u64],
+    query_labels: QueryLabels<'a>,
     tally: &'a mut Tally,
 }
 
@@ -130,12 +137,13 @@ impl Loops for Count<'_> {
 
     #[inline(always)]
     fn run(self) {
-        let Self { tile, labels, queries, q, tally } = self;
-        let query = queries.codes().row(q);
+        let Self { tile, labels, query, query_labels, tally } = self;
         for start in (0..tile.items()).step_by(CHUNK) {
             let len = CHUNK.min(tile.items() - start);
             let distances = tile.distances(query, start);
-            let relevant = labels.relevant(queries.labels(), q, start, len);
+            // What stands behind the last item may share labels, too.
+            let items = u64::MAX >> (CHUNK - len);
+            let relevant = labels.relevant(query_labels, start, len) & items;
             tally.count(&distances.0[..len], relevant);
         }
     }
@@ -187,14 +195,19 @@ impl Block {
         for start in (0..codes.rows()).step_by(step) {
             let items = start..codes.rows().min(start + step);
             let tile = Tile::new(codes.slice(items.clone()), &mut self.codes);
-            let labels = match database.labels() {
+            let labels = match *database.labels() {
                 Labels::Single(labels) => LabelTile::Single(&labels[items]),
                 Labels::Multi(labels) => {
                     LabelTile::Multi(Tile::new(labels.slice(items), &mut self.labels))
                 }
             };
             for (q, tally) in block.clone().zip(&mut self.tallies) {
-                counting(isa, Count { tile, labels, queries, q, tally });
+                let query = queries.codes().row(q);
+                let query_labels = match queries.labels() {
+                    Labels::Single(classes) => QueryLabels::Single(classes[q]),
+                    Labels::Multi(labels) => QueryLabels::Multi(labels.row(q)),
+                };
+                counting(isa, Count { tile, labels, query, query_labels, tally });
             }
         }
     }

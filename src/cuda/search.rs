@@ -5,6 +5,7 @@ use super::args::Shape;
 use super::memory::{DeviceMut, DeviceRef, Held, Workspace};
 use super::stream::Cuda;
 use crate::codes::words_per_row;
+use crate::ops::retrieval::{self, ClassLabels, LabelledCodes};
 use crate::ops::search;
 use crate::plan;
 #[cfg(test)]
@@ -13,7 +14,7 @@ use crate::{PackedCodes, Result, Storage};
 use cudarc::driver::CudaStream;
 
 /// Packed codes as rows of words.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 #[repr(C)]
 struct Words {
     data: u64,
@@ -49,6 +50,22 @@ struct Search {
     in_shared: u32,
 }
 
+#[repr(C)]
+struct Tally {
+    queries: Words,
+    database: Words,
+    query_labels: Words,
+    database_labels: Words,
+    query_classes: u64,
+    classes: u64,
+    counts: u64,
+    relevant: u64,
+    rows: u32,
+    items: u32,
+    bits: u32,
+    in_shared: u32,
+}
+
 /// Size of each kernel's argument.
 #[cfg(test)]
 pub(super) const ARGS: &[(Kernel, usize)] = &[
@@ -59,6 +76,7 @@ pub(super) const ARGS: &[(Kernel, usize)] = &[
     (Kernel::SearchScan, size_of::<Search>()),
     (Kernel::SearchEmit, size_of::<Search>()),
     (Kernel::SearchSort, size_of::<Search>()),
+    (Kernel::SearchTally, size_of::<Tally>()),
 ];
 
 /// Numbers that kernels take: queries and items, bits.
@@ -163,5 +181,69 @@ impl Cuda {
             unsafe { self.launch::<f32, _>(launch, &args) }?;
         }
         Ok(())
+    }
+
+    pub(super) fn tally(
+        &self,
+        queries: LabelledCodes<DeviceRef<'_, u32>, DeviceRef<'_, u64>>,
+        database: LabelledCodes<DeviceRef<'_, u32>, DeviceRef<'_, u64>>,
+        counts: DeviceMut<'_, u32>,
+        relevant: DeviceMut<'_, u32>,
+    ) -> Result<()> {
+        let (rows, items, bits) = sizes(queries.codes(), database.codes())?;
+        retrieval::check_labels(&queries, &database)?;
+        let bins = retrieval::check_counts((rows, bits), counts.len(), relevant.len())?;
+        let stream = self.stream();
+        let (queries, query_labels) = queries.into_parts();
+        let (database, database_labels) = database.into_parts();
+        let (queries, _queries) = Words::of(queries, stream)?;
+        let (database, _database) = Words::of(database, stream)?;
+        let ((query_classes, query_labels), _query_labels) = labels(query_labels, stream)?;
+        let ((classes, database_labels), _database_labels) = labels(database_labels, stream)?;
+        let counts = counts.hold("the counts", stream)?;
+        let relevant = relevant.hold("the relevant counts", stream)?;
+        self.bind()?;
+        for counts in [&counts, &relevant] {
+            // SAFETY: as many counts have been checked to be there, and are held.
+            unsafe { self.fill_zero(counts.address, bins * size_of::<u32>()) }?;
+        }
+        if rows == 0 || items == 0 {
+            return Ok(());
+        }
+        let launch = plan::tally(rows, items, bits, self.kernels().limits());
+        let args = Tally {
+            queries,
+            database,
+            query_labels,
+            database_labels,
+            query_classes,
+            classes,
+            counts: counts.address,
+            relevant: relevant.address,
+            rows,
+            items,
+            bits,
+            in_shared: u32::from(launch.shared_bytes > 0),
+        };
+        // SAFETY: the kernel's argument; views have been checked, and are held. The type is of no
+        // account.
+        unsafe { self.launch::<f32, _>(launch, &args) }
+    }
+}
+
+/// Address of classes, or of rows of labels; what there is none of is 0.
+fn labels<'a>(
+    labels: ClassLabels<DeviceRef<'a, u32>, DeviceRef<'a, u64>>,
+    stream: &'a CudaStream,
+) -> Result<((u64, Words), Held<'a>)> {
+    match labels {
+        ClassLabels::Single(classes) => {
+            let held = classes.hold("the labels", stream)?;
+            Ok(((held.address, Words::default()), held))
+        }
+        ClassLabels::Multi(labels) => {
+            let (words, held) = Words::of(labels, stream)?;
+            Ok(((0, words), held))
+        }
     }
 }

@@ -7,6 +7,7 @@ use super::memory::{DeviceMut, DeviceRef, Workspace, workspace_bytes};
 use super::module::Kernels;
 use super::rank::Wanted;
 use crate::element::Scalar;
+use crate::ops::retrieval::LabelledCodes;
 use crate::plan::{self, Kernel, Launch};
 use crate::{
     Backend, Element, Error, Matrix, Ones, Order, Outputs, PackedCodes, Pull, Result, Signs,
@@ -334,6 +335,16 @@ impl Backend for Cuda {
         ws: &mut Workspace,
     ) -> Result<()> {
         self.nearest(queries, database, k, indices, distances, ws)
+    }
+
+    fn count_by_distance_into(
+        &self,
+        queries: LabelledCodes<DeviceRef<'_, u32>, DeviceRef<'_, u64>>,
+        database: LabelledCodes<DeviceRef<'_, u32>, DeviceRef<'_, u64>>,
+        items: DeviceMut<'_, u32>,
+        relevant: DeviceMut<'_, u32>,
+    ) -> Result<()> {
+        self.tally(queries, database, items, relevant)
     }
 
     fn distances_into(

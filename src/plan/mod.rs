@@ -28,7 +28,7 @@ pub use loss::{
     penalty_workspace_bytes,
 };
 pub use rank::{Rank, Step as RankStep, rank};
-pub use search::{Nearest, distances, nearest};
+pub use search::{Nearest, distances, nearest, tally};
 pub use walk::{VECTOR_BYTES, by_vectors, walk, walk_words};
 
 /// Threads of a warp; columns of a tile.
@@ -331,6 +331,8 @@ kernels! {
     SearchEmit = "search_emit", WARPS * WARP, NONE;
     /// `search.cu`: the neighbours in order.
     SearchSort = "search_sort", WARP, NONE;
+    /// `search.cu`: items and relevant items at each distance.
+    SearchTally = "search_tally", WARPS * WARP, NONE;
 }
 
 /// Tiles of 32 columns.

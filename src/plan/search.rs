@@ -12,6 +12,20 @@ pub fn distances(queries: u32, items: u32, limits: &Limits) -> Launch {
     by_chunks(Kernel::SearchDistances, queries.div_ceil(QUERIES), items, limits.grid_y)
 }
 
+/// The launch that counts items and relevant items at each distance: the same grid. Counts of eight
+/// queries are in shared memory if they have room there.
+pub fn tally(queries: u32, items: u32, bits: u32, limits: &Limits) -> Launch {
+    let shared_bytes = histograms(2 * QUERIES, bits).unwrap_or(0);
+    let launch = by_chunks(Kernel::SearchTally, queries.div_ceil(QUERIES), items, limits.grid_y);
+    Launch { shared_bytes, ..launch }
+}
+
+/// Bytes of so many histograms, if they have room in the shared memory of a block.
+fn histograms(number: u32, bits: u32) -> Option<u32> {
+    let bytes = (bits.checked_add(1)?).checked_mul(number * size_of::<u32>() as u32)?;
+    (bytes <= SHARED_BYTES).then_some(bytes)
+}
+
 fn by_chunks(kernel: Kernel, parts: u32, items: u32, grid_y: u32) -> Launch {
     Launch { kernel, grid: (items.div_ceil(CHUNK), parts.clamp(1, grid_y)), shared_bytes: 0 }
 }
@@ -59,8 +73,7 @@ impl Nearest {
 
     /// Bytes of the histograms of eight queries, if they have room in the shared memory of a block.
     pub(crate) fn shared_bytes(&self) -> Option<u32> {
-        let bytes = (self.bits.checked_add(1)?).checked_mul(QUERIES * size_of::<u32>() as u32)?;
-        (bytes <= SHARED_BYTES).then_some(bytes)
+        histograms(QUERIES, self.bits)
     }
 
     /// Bytes of the workspace's parts: histograms, limits, counts of chunks, candidates.

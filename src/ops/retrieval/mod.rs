@@ -31,6 +31,8 @@
 //! - **A k beyond the database** means all of it: precision is then over the number of items.
 //! - **Labels**: one class an item, or several as packed bits (bit c set: the item has class c).
 //! - **Parts**: what does not depend on the order of items can be counted part by part: [`Counters`].
+//!   A device counts too: [`Backend::count_by_distance_into`](crate::Backend::count_by_distance_into)
+//!   is one launch after two fills.
 //! - **Determinism**: the same bits for any number of threads.
 //! - **Errors**: [`Error::Length`], [`Error::Parameter`], [`Error::TooManyRows`],
 //!   [`Error::TooLarge`]; [`Error::InstructionSet`], see [`bihalf`](super::bihalf).
@@ -56,51 +58,62 @@
 
 mod scores;
 
-use super::{check_length, check_rows};
+use super::{check_length, check_parameter, check_rows};
 use crate::cpu::retrieval::{self as cpu, Measured};
 use crate::cpu::simd::detected;
 use crate::memory::{room, zeros};
-use crate::{CodesRef, Error, Result};
+use crate::{Error, PackedCodes, Result, Storage};
 use scores::{Curve, Cutoffs, Sheet};
 
-/// Classes of the items.
+/// Classes of the items, over storages of `u32` and of `u64` words. On the host use [`Labels`].
 #[derive(Clone, Copy, Debug)]
-pub enum Labels<'a> {
+pub enum ClassLabels<C, W> {
     /// One class an item; items of the same class are relevant to each other.
-    Single(&'a [u32]),
+    Single(C),
     /// Any number of classes an item, one bit a class; items that share a class are relevant.
-    Multi(CodesRef<'a>),
+    Multi(PackedCodes<W>),
+}
+
+/// Classes of the items.
+pub type Labels<'a> = ClassLabels<&'a [u32], &'a [u64]>;
+
+/// Codes and the labels of the same items, over such storages. On the host use [`Labelled`].
+#[derive(Clone, Copy, Debug)]
+pub struct LabelledCodes<C, W> {
+    codes: PackedCodes<W>,
+    labels: ClassLabels<C, W>,
 }
 
 /// Codes and the labels of the same items.
-#[derive(Clone, Copy, Debug)]
-pub struct Labelled<'a> {
-    codes: CodesRef<'a>,
-    labels: Labels<'a>,
-}
+pub type Labelled<'a> = LabelledCodes<&'a [u32], &'a [u64]>;
 
-impl<'a> Labelled<'a> {
+impl<C: Storage, W: Storage> LabelledCodes<C, W> {
     /// Codes with labels.
     ///
     /// # Errors
     /// [`Error::Length`] when these are not as many.
-    pub fn new(codes: CodesRef<'a>, labels: Labels<'a>) -> Result<Self> {
-        let got = match labels {
-            Labels::Single(labels) => labels.len(),
-            Labels::Multi(labels) => labels.rows(),
+    pub fn new(codes: PackedCodes<W>, labels: ClassLabels<C, W>) -> Result<Self> {
+        let got = match &labels {
+            ClassLabels::Single(classes) => classes.len(),
+            ClassLabels::Multi(labels) => labels.rows(),
         };
         check_length("labels", "one for each code", codes.rows(), got)?;
         Ok(Self { codes, labels })
     }
 
     /// The codes.
-    pub fn codes(&self) -> CodesRef<'a> {
-        self.codes
+    pub fn codes(&self) -> &PackedCodes<W> {
+        &self.codes
     }
 
     /// The labels.
-    pub fn labels(&self) -> Labels<'a> {
-        self.labels
+    pub fn labels(&self) -> &ClassLabels<C, W> {
+        &self.labels
+    }
+
+    /// Codes and labels.
+    pub fn into_parts(self) -> (PackedCodes<W>, ClassLabels<C, W>) {
+        (self.codes, self.labels)
     }
 }
 
@@ -307,6 +320,28 @@ impl<'a> Counters<'a> {
         Ok(())
     }
 
+    /// Adds what [`count_by_distance_into`] has counted of other items, on this backend or another.
+    ///
+    /// # Errors
+    /// [`Error::Length`] if these are not `queries * (bits + 1)` each, [`Error::Parameter`] if the
+    /// items of each query are not as many or fewer than the relevant ones at a distance,
+    /// [`Error::TooManyRows`]. Then nothing is added.
+    pub fn add_counts(&mut self, items: &[u32], relevant: &[u32]) -> Result<()> {
+        check_length("the counts", "queries * (bits + 1)", self.items.len(), items.len())?;
+        check_length("the relevant", "queries * (bits + 1)", self.items.len(), relevant.len())?;
+        let sum = |row: &[u32]| row.iter().map(|&n| n as usize).sum::<usize>();
+        let mut sums = items.chunks(self.queries.codes.bits() + 1).map(sum);
+        let of_first = sums.next().unwrap_or(0);
+        let name = "the items of a query";
+        check_parameter(name, of_first as f64, sums.all(|n| n == of_first), "as many for each")?;
+        let fits = items.iter().zip(relevant).all(|(items, relevant)| relevant <= items);
+        check_parameter("the relevant", f64::NAN, fits, "no more than there are items")?;
+        let total = self.total.saturating_add(of_first);
+        check_rows(total)?;
+        self.add(items, relevant, total);
+        Ok(())
+    }
+
     fn add(&mut self, items: &[u32], relevant: &[u32], total: usize) {
         self.items.iter_mut().zip(items).for_each(|(sum, items)| *sum += items);
         self.relevant.iter_mut().zip(relevant).for_each(|(sum, items)| *sum += items);
@@ -338,18 +373,76 @@ impl<'a> Counters<'a> {
     }
 }
 
+/// Items and relevant items at each distance of each query, both `[queries, bits + 1]`: what
+/// [`Counters`] count, for [`Counters::add_counts`]. It takes the memory of
+/// [`evaluate`]; a device takes none: [`Backend::count_by_distance_into`](crate::Backend).
+///
+/// # Errors
+/// See the [page](self).
+pub fn count_by_distance_into(
+    queries: Labelled<'_>,
+    database: Labelled<'_>,
+    items: &mut [u32],
+    relevant: &mut [u32],
+) -> Result<()> {
+    check(queries, database)?;
+    let (rows, bits) = queries.codes.shape();
+    check_length("the counts", "queries * (bits + 1)", counts_of(rows, bits), items.len())?;
+    check_length("the relevant", "queries * (bits + 1)", counts_of(rows, bits), relevant.len())?;
+    let mut rows = items.chunks_mut(bits + 1).zip(relevant.chunks_mut(bits + 1));
+    let measured = Measured {
+        values: 0,
+        measure: &|_, _| (),
+        take: &mut |counts, _| {
+            let (items, relevant) = rows.next().expect("a row for each query");
+            items.copy_from_slice(counts.items);
+            relevant.copy_from_slice(counts.relevant);
+        },
+    };
+    cpu::for_each_query(detected()?, queries, database, measured)
+}
+
+fn counts_of(rows: usize, bits: usize) -> usize {
+    bits.checked_add(1).and_then(|bins| bins.checked_mul(rows)).unwrap_or(usize::MAX)
+}
+
 fn check(queries: Labelled<'_>, database: Labelled<'_>) -> Result<()> {
     let (got, expected) = (queries.codes.bits(), database.codes.bits());
     check_length("a query code", "as many bits as a database code", expected, got)?;
     check_rows(database.codes.rows())?;
-    match (queries.labels, database.labels) {
-        (Labels::Single(_), Labels::Single(_)) => Ok(()),
-        (Labels::Multi(q), Labels::Multi(d)) => {
+    check_labels(&queries, &database)
+}
+
+/// Whether labels are of one kind.
+pub(crate) fn check_labels<C: Storage, W: Storage, D: Storage, V: Storage>(
+    queries: &LabelledCodes<C, W>,
+    database: &LabelledCodes<D, V>,
+) -> Result<()> {
+    use ClassLabels::{Multi, Single};
+    match (&queries.labels, &database.labels) {
+        (Single(_), Single(_)) => Ok(()),
+        (Multi(q), Multi(d)) => {
             check_length("query labels", "classes of the database", d.bits(), q.bits())
         }
-        (Labels::Single(_), Labels::Multi(d)) | (Labels::Multi(d), Labels::Single(_)) => {
-            let (name, expected) = ("classes of one side", "single labels on both sides, or multi");
-            Err(Error::Parameter { name, value: d.bits() as f64, expected })
-        }
+        (Single(_), Multi(d)) => Err(of_two_kinds(d.bits())),
+        (Multi(q), Single(_)) => Err(of_two_kinds(q.bits())),
     }
+}
+
+fn of_two_kinds(classes: usize) -> Error {
+    let (name, expected) = ("classes of one side", "single labels on both sides, or multi");
+    Error::Parameter { name, value: classes as f64, expected }
+}
+
+/// How many counts there are of so many queries and bits, which both outputs have.
+#[cfg(feature = "cuda")]
+pub(crate) fn check_counts(
+    (rows, bits): (u32, u32),
+    counts: usize,
+    relevant: usize,
+) -> Result<usize> {
+    let expected = counts_of(rows as usize, bits as usize);
+    check_length("the counts", "queries * (bits + 1)", expected, counts)?;
+    check_length("the relevant", "queries * (bits + 1)", expected, relevant)?;
+    Ok(expected)
 }
