@@ -14,7 +14,7 @@ pub(super) const BAND: usize = 1 << 14;
 const GATHERED: (usize, usize) = (16, 64);
 
 /// Bytes of an output from which on it is written past the caches.
-const LARGE: usize = 8 << 20;
+pub(super) const LARGE: usize = 8 << 20;
 
 /// Bytes of a cache line.
 const LINE: usize = 64;

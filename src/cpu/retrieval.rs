@@ -1,6 +1,6 @@
 //! How a database lies around each query: counts by distance, and the places of relevant items.
 
-use super::search::{CHUNK, Tile, tile_items, tile_words, words_of};
+use super::search::{CHUNK, Tile, tile_items, tile_words, tiles, words_of};
 use super::simd::{Detected, Loops, counting};
 use super::threads;
 use crate::Result;
@@ -15,7 +15,7 @@ const BLOCK: usize = 8;
 /// forget the wait, and no more queries, as each keeps its relevant items until then.
 const SHARE: usize = 1 << 19;
 
-/// What a query has counted.
+/// Counts of one query.
 #[derive(Clone, Copy)]
 pub(crate) struct Counts<'a> {
     /// For each distance from 0 to the number of bits, how many items are there,
@@ -187,14 +187,13 @@ impl Block {
         block: Range<usize>,
         database: Labelled<'_>,
     ) {
-        let (codes, step) = (database.codes(), tile_items(database.codes().bits()));
         for tally in &mut self.tallies {
             tally.items.fill(0);
             tally.hits.clear();
         }
-        for start in (0..codes.rows()).step_by(step) {
-            let items = start..codes.rows().min(start + step);
-            let tile = Tile::new(codes.slice(items.clone()), &mut self.codes);
+        for (start, codes) in tiles(*database.codes()) {
+            let items = start..start + codes.rows();
+            let tile = Tile::new(codes, &mut self.codes);
             let labels = match *database.labels() {
                 Labels::Single(labels) => LabelTile::Single(&labels[items]),
                 Labels::Multi(labels) => {

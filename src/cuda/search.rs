@@ -192,7 +192,7 @@ impl Cuda {
     ) -> Result<()> {
         let (rows, items, bits) = sizes(queries.codes(), database.codes())?;
         retrieval::check_labels(&queries, &database)?;
-        let bins = retrieval::check_counts((rows, bits), counts.len(), relevant.len())?;
+        let bins = retrieval::check_counts(queries.codes().shape(), counts.len(), relevant.len())?;
         let stream = self.stream();
         let (queries, query_labels) = queries.into_parts();
         let (database, database_labels) = database.into_parts();

@@ -12,7 +12,7 @@ use super::threads;
 use crate::CodesRef;
 use crate::codes::words_per_row;
 use list::{Head, List};
-pub(super) use scan::{CHUNK, Tile, tile_items, tile_words, words_of};
+pub(super) use scan::{CHUNK, Tile, tile_items, tile_words, tiles, words_of};
 use scan::{Collect, Scan};
 
 pub(crate) use pairs::{distances, distances_words, rank, rank_words};
@@ -64,7 +64,7 @@ impl Plan {
         }
     }
 
-    /// Words of memory for so many parts.
+    /// Scratch memory of `parts` parts, in words.
     fn words(&self, parts: usize) -> usize {
         let lists = self.part_words.saturating_mul(parts);
         let merged = if self.by_items { parts - 1 } else { 0 };
@@ -223,9 +223,8 @@ impl Search<'_> {
                 let limit = limits.and_then(|limits| limits.get(start + q).copied());
                 list.clear(limit.unwrap_or(bits as u32 + 1));
             });
-            for begin in (0..items).step_by(tile_items(bits)) {
-                let codes = database.slice(begin..items.min(begin + tile_items(bits)));
-                let (tile, first) = (Tile::new(codes, tile), first + begin as u32);
+            for (start, codes) in tiles(database) {
+                let (tile, first) = (Tile::new(codes, tile), first + start as u32);
                 each(&mut |q, mut list| {
                     let (query, to) = (queries.row(q), &mut list as &mut dyn Collect);
                     counting(isa, Scan { tile, query, first, to });

@@ -1,15 +1,13 @@
 //! The distances of all pairs, and all items by (distance, index): a counting sort.
 
-use super::scan::{Tile, Write, tile_items, tile_words};
+use super::scan::{Tile, Write, tile_words, tiles};
 use crate::CodesRef;
+use crate::cpu::blocks::LARGE;
 use crate::cpu::simd::{Detected, Stores, counting, past_caches};
 use crate::cpu::threads;
 
 /// Queries that go through a tile together.
 const BLOCK: usize = 16;
-
-/// Bytes of an output from which on it is written past the caches.
-const LARGE: usize = 8 << 20;
 
 /// Pairs in a ranking that take a thread as long as so many elements of Bi-half. Distances take as
 /// long as those.
@@ -63,11 +61,10 @@ fn write(
 ) {
     let items = database.rows();
     for (block, rows) in out.chunks_mut(BLOCK * items).enumerate() {
-        for begin in (0..items).step_by(tile_items(database.bits())) {
-            let codes = database.slice(begin..items.min(begin + tile_items(database.bits())));
+        for (start, codes) in tiles(database) {
             let tile = Tile::new(codes, tile);
             for (q, row) in rows.chunks_mut(items).enumerate() {
-                let (query, to) = (queries.row(block * BLOCK + q), &mut row[begin..]);
+                let (query, to) = (queries.row(block * BLOCK + q), &mut row[start..]);
                 counting(isa, Write { stores, tile, query, to: &mut to[..codes.rows()] });
             }
         }

@@ -8,12 +8,19 @@ use crate::cpu::simd::{Isa, LANES, Loops, Ordered, Store, Stores};
 /// Items whose distances are worked out together.
 pub(in crate::cpu) const CHUNK: usize = 64;
 
-/// Words of a tile, about: with the lists of some queries they stay in the first caches.
+/// Approximate size of a tile in words: tiles and the lists of a block stay in the first caches.
 const TILE_WORDS: usize = 4096;
 
-/// Items of a tile of codes of so many bits.
+/// Items of a tile of codes of `bits` bits.
 pub(in crate::cpu) fn tile_items(bits: usize) -> usize {
     (TILE_WORDS / words_per_row(bits).max(1)).next_multiple_of(CHUNK)
+}
+
+/// Codes in parts of a tile each, with the number of each part's first one.
+pub(in crate::cpu) fn tiles(codes: CodesRef<'_>) -> impl Iterator<Item = (usize, CodesRef<'_>)> {
+    let (items, step) = (codes.rows(), tile_items(codes.bits()));
+    let starts = (0..items).step_by(step);
+    starts.map(move |start| (start, codes.slice(start..items.min(start + step))))
 }
 
 /// Words of the buffer of a tile, at the start of a cache line.

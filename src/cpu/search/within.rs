@@ -1,9 +1,9 @@
 //! All items up to a distance, whose number nobody knows before.
 
-use super::scan::{CHUNK, Collect, Scan, Tile, tile_items, tile_words};
+use super::scan::{CHUNK, Collect, Scan, Tile, tile_words, tiles};
 use crate::cpu::simd::{Detected, counting};
 use crate::cpu::threads;
-use crate::memory::{room, zeros};
+use crate::memory::{room, too_large, zeros};
 use crate::{CodesRef, Result};
 
 /// Queries that go through the database together.
@@ -62,9 +62,8 @@ pub(crate) fn within(
     }
     let work = rows.saturating_mul(database.rows());
     threads::for_each_item(&mut blocks, work, &|block, Block { near, tile }| {
-        for begin in (0..database.rows()).step_by(tile_items(bits)) {
-            let codes = database.slice(begin..database.rows().min(begin + tile_items(bits)));
-            let (tile, first) = (Tile::new(codes, tile), begin as u32);
+        for (start, codes) in tiles(database) {
+            let (tile, first) = (Tile::new(codes, tile), start as u32);
             for (q, to) in near.iter_mut().enumerate() {
                 let query = queries.row(block * BLOCK + q);
                 counting(isa, Scan { tile, query, first, to });
@@ -75,7 +74,7 @@ pub(crate) fn within(
     let all = || blocks.iter().flat_map(|block| &block.near);
     let found = all().fold(0, |found, near| found + near.entries.len());
     if all().any(|near| near.refused) {
-        return Err(crate::memory::too_large((rows, database.rows())));
+        return Err(too_large((rows, database.rows())));
     }
     let (mut offsets, mut indices, mut distances) =
         (room((rows.saturating_add(1), 1))?, zeros((found, 1))?, zeros((found, 1))?);

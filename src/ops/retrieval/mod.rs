@@ -61,7 +61,7 @@ mod scores;
 use super::{check_length, check_parameter, check_rows};
 use crate::cpu::retrieval::{self as cpu, Measured};
 use crate::cpu::simd::detected;
-use crate::memory::{room, zeros};
+use crate::memory::zeros;
 use crate::{Error, PackedCodes, Result, Storage};
 use scores::{Curve, Cutoffs, Sheet};
 
@@ -291,16 +291,8 @@ impl<'a> Counters<'a> {
         let total = self.total.saturating_add(part.codes.rows());
         check_rows(total)?;
         let len = self.items.len();
-        let (mut items, mut relevant) = (room((len, 1))?, room((len, 1))?);
-        let measured = Measured {
-            values: 0,
-            measure: &|_, _| (),
-            take: &mut |counts, _| {
-                items.extend_from_slice(counts.items);
-                relevant.extend_from_slice(counts.relevant);
-            },
-        };
-        cpu::for_each_query(detected()?, self.queries, part, measured)?;
+        let (mut items, mut relevant) = (zeros((len, 1))?, zeros((len, 1))?);
+        count_by_distance_into(self.queries, part, &mut items, &mut relevant)?;
         self.add(&items, &relevant, total);
         Ok(())
     }
@@ -327,8 +319,7 @@ impl<'a> Counters<'a> {
     /// items of each query are not as many or fewer than the relevant ones at a distance,
     /// [`Error::TooManyRows`]. Then nothing is added.
     pub fn add_counts(&mut self, items: &[u32], relevant: &[u32]) -> Result<()> {
-        check_length("the counts", "queries * (bits + 1)", self.items.len(), items.len())?;
-        check_length("the relevant", "queries * (bits + 1)", self.items.len(), relevant.len())?;
+        check_counts(self.queries.codes.shape(), items.len(), relevant.len())?;
         let sum = |row: &[u32]| row.iter().map(|&n| n as usize).sum::<usize>();
         let mut sums = items.chunks(self.queries.codes.bits() + 1).map(sum);
         let of_first = sums.next().unwrap_or(0);
@@ -386,9 +377,8 @@ pub fn count_by_distance_into(
     relevant: &mut [u32],
 ) -> Result<()> {
     check(queries, database)?;
-    let (rows, bits) = queries.codes.shape();
-    check_length("the counts", "queries * (bits + 1)", counts_of(rows, bits), items.len())?;
-    check_length("the relevant", "queries * (bits + 1)", counts_of(rows, bits), relevant.len())?;
+    check_counts(queries.codes.shape(), items.len(), relevant.len())?;
+    let bits = queries.codes.bits();
     let mut rows = items.chunks_mut(bits + 1).zip(relevant.chunks_mut(bits + 1));
     let measured = Measured {
         values: 0,
@@ -400,10 +390,6 @@ pub fn count_by_distance_into(
         },
     };
     cpu::for_each_query(detected()?, queries, database, measured)
-}
-
-fn counts_of(rows: usize, bits: usize) -> usize {
-    bits.checked_add(1).and_then(|bins| bins.checked_mul(rows)).unwrap_or(usize::MAX)
 }
 
 fn check(queries: Labelled<'_>, database: Labelled<'_>) -> Result<()> {
@@ -434,14 +420,14 @@ fn of_two_kinds(classes: usize) -> Error {
     Error::Parameter { name, value: classes as f64, expected }
 }
 
-/// How many counts there are of so many queries and bits, which both outputs have.
-#[cfg(feature = "cuda")]
+/// The number of counts of `rows` queries of `bits` bits, which both outputs must have.
 pub(crate) fn check_counts(
-    (rows, bits): (u32, u32),
+    (rows, bits): (usize, usize),
     counts: usize,
     relevant: usize,
 ) -> Result<usize> {
-    let expected = counts_of(rows as usize, bits as usize);
+    let expected = bits.checked_add(1).and_then(|bins| bins.checked_mul(rows));
+    let expected = expected.unwrap_or(usize::MAX);
     check_length("the counts", "queries * (bits + 1)", expected, counts)?;
     check_length("the relevant", "queries * (bits + 1)", expected, relevant)?;
     Ok(expected)
