@@ -10,7 +10,7 @@ use bihalf::cuda::{Cuda, DeviceRef};
 use bihalf::ops::search::{self, Nearest, Neighbors};
 #[cfg(feature = "cuda")]
 use bihalf::{Backend, PackedCodes};
-use bihalf::{Codes, CodesMut, CodesRef, Error, Workspace};
+use bihalf::{Codes, CodesMut, CodesRef, Error, MatRef, Workspace};
 
 /// What the codes of a database are like.
 #[derive(Clone, Copy, Debug)]
@@ -39,7 +39,7 @@ pub fn codes(data: Data, rows: usize, bits: usize, rng: &mut Rng) -> Codes {
     };
     let dense: Vec<f32> =
         (0..rows * bits).map(|n| if bit(n / bits, n % bits) { 1.0 } else { -1.0 }).collect();
-    Codes::from_dense(bihalf::MatRef::new(&dense, rows, bits).unwrap()).unwrap()
+    Codes::from_dense(MatRef::new(&dense, rows, bits).unwrap()).unwrap()
 }
 
 /// Distances of all items to a query, bit by bit.
@@ -137,7 +137,9 @@ fn ten_thousand_random_searches_match_the_oracle() {
 fn many_items_of_any_width_match_the_oracle() {
     let rng = &mut Rng::new(5);
     for data in DATA {
-        for (rows, items, bits) in [(3, 9001, 64), (70, 300, 65), (2, 700, 4097), (9, 2100, 130)] {
+        let sizes =
+            [(3, 9001, 64), (70, 300, 65), (2, 700, 4097), (9, 2100, 130), (20, 1100, 1000)];
+        for (rows, items, bits) in sizes {
             let database = codes(data, items, bits, rng);
             let queries = codes(Data::FewBits, rows, bits, rng);
             let case = format!("{data:?}, {rows} x {items}, {bits} bits");
@@ -146,6 +148,26 @@ fn many_items_of_any_width_match_the_oracle() {
             parts_match(queries, database, 100, rng, &case);
         }
     }
+}
+
+/// The search looks first at items whose numbers are multiples of the golden ratio. Here these are
+/// nearer than all others, and fewer than are wanted.
+#[test]
+fn a_sample_unlike_the_rest_changes_no_result() {
+    let (items, bits) = (2000, 1000);
+    let near: Vec<usize> = (0..256_u64)
+        .map(|n| n.wrapping_mul(0x9E37_79B9_7F4A_7C15))
+        .map(|fraction| (u128::from(fraction) * items as u128 >> 64) as usize)
+        .collect();
+    let dense: Vec<f32> = (0..items * bits)
+        .map(|n| (n / bits, n % bits))
+        .map(|(i, j)| if near.contains(&i) || j < 7 * i % bits { 1.0 } else { -1.0 })
+        .collect();
+    let database = Codes::from_dense(MatRef::new(&dense, items, bits).unwrap()).unwrap();
+    let queries = Codes::from_dense(MatRef::new(&vec![1.0; 70 * bits], 70, bits).unwrap()).unwrap();
+    matches_the_oracle(queries.as_ref(), database.as_ref(), &[200, 300, 500, 2000], "sample");
+    let rng = &mut Rng::new(9);
+    parts_match(queries.as_ref(), database.as_ref(), 300, rng, "sample");
 }
 
 /// More than eight megabytes are written past the caches, from any place on.

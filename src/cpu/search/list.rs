@@ -53,6 +53,17 @@ impl<'a> List<'a> {
         Self { head, entries, counts: bytemuck::cast_slice_mut(counts), wanted }
     }
 
+    /// Counters by distance that a caller may use until the list is cleared.
+    pub(super) fn counts(&mut self) -> &mut [u32] {
+        self.counts.fill(0);
+        self.counts
+    }
+
+    /// Whether it was ever given as many items as are wanted.
+    pub(super) fn was_full(&self) -> bool {
+        self.head.full
+    }
+
     /// Makes it an empty list that lets in distances below a limit.
     pub(super) fn clear(&mut self, limit: u32) {
         *self.head = Head { limit, ..Head::default() };

@@ -1,5 +1,7 @@
 //! Exact search by Hamming distance. Queries go through the database together, tile by tile; each
-//! keeps a [list](list) of its nearest items. Threads share the queries or, if there are few, the
+//! keeps a [list](list) of its nearest items. If many are wanted, a sample of the items tells first
+//! how far the last of them may be; where it tells too little, the query goes through the database
+//! once more. Threads share the queries or, if there are few, the
 //! items.
 
 mod list;
@@ -13,7 +15,7 @@ use crate::CodesRef;
 use crate::codes::words_per_row;
 use list::{Head, List};
 pub(super) use scan::{CHUNK, Tile, tile_items, tile_words, tiles, words_of};
-use scan::{Collect, Scan};
+use scan::{Collect, Count, Scan};
 
 pub(crate) use pairs::{distances, distances_words, rank, rank_words};
 pub(crate) use within::within;
@@ -27,6 +29,9 @@ const LEAST_BLOCK: usize = 8;
 
 /// Words to compare that take a thread about as long as one of Bi-half's elements.
 const QUICK: usize = 4;
+
+/// With fewer neighbours a sample costs more than it saves.
+const LEAST_SAMPLED: usize = 128;
 
 /// How a search is divided, which depends on sizes alone.
 #[derive(Clone, Copy)]
@@ -219,15 +224,38 @@ impl Search<'_> {
                     f(q, List::new(head, memory, (wanted, items)));
                 }
             };
+            let known = |q| limits.map_or(bits as u32 + 1, |limits: &[u32]| limits[start + q]);
+            // What each list lets in at first, and which ones go through the tiles.
+            let (mut guesses, mut waiting) = ([0; BLOCK], [true; BLOCK]);
+            let sampled = wanted >= LEAST_SAMPLED && items / tile_items(bits) >= 4;
+            let sample = sampled.then(|| Tile::sample(database, tile));
             each(&mut |q, mut list| {
-                let limit = limits.and_then(|limits| limits.get(start + q).copied());
-                list.clear(limit.unwrap_or(bits as u32 + 1));
+                let guess = sample.map(|sample| {
+                    let (query, counts) = (queries.row(q), list.counts());
+                    counting(isa, Count { tile: sample, query, counts: &mut *counts });
+                    guess(counts, wanted, items / sample.items())
+                });
+                guesses[q] = guess.map_or(known(q), |guess| guess.min(known(q)));
+                list.clear(guesses[q]);
             });
-            for (start, codes) in tiles(database) {
-                let (tile, first) = (Tile::new(codes, tile), first + start as u32);
+            // A second time for queries that a guess was too low for.
+            while waiting.contains(&true) {
+                for (start, codes) in tiles(database) {
+                    let (tile, first) = (Tile::new(codes, tile), first + start as u32);
+                    each(&mut |q, mut list| {
+                        if waiting[q] {
+                            let (query, to) = (queries.row(q), &mut list as &mut dyn Collect);
+                            counting(isa, Scan { tile, query, first, to });
+                        }
+                    });
+                }
+                waiting = [false; BLOCK];
                 each(&mut |q, mut list| {
-                    let (query, to) = (queries.row(q), &mut list as &mut dyn Collect);
-                    counting(isa, Scan { tile, query, first, to });
+                    waiting[q] = !list.was_full() && guesses[q] < known(q);
+                    if waiting[q] {
+                        guesses[q] = known(q);
+                        list.clear(known(q));
+                    }
                 });
             }
             each(&mut |q, mut list| {
@@ -239,4 +267,17 @@ impl Search<'_> {
             });
         }
     }
+}
+
+/// A distance that as many items as are wanted are probably below, from the counts by distance of a
+/// sample, of which every item stands for `each`.
+fn guess(counts: &[u32], wanted: usize, each: usize) -> u32 {
+    let expected = wanted as f64 / each as f64;
+    let enough = (expected + 3.0 * expected.sqrt() + 1.0) as u32;
+    let mut sum = 0;
+    let below = counts.iter().take_while(|&&count| {
+        sum += count;
+        sum < enough
+    });
+    below.count() as u32 + 1
 }

@@ -54,10 +54,29 @@ impl<'a> Tile<'a> {
         if width == 1 && stride == items {
             return Self { words: codes.words(), stride, items };
         }
+        Self::gather(codes.words().chunks_exact(width.max(1)), (items, width), buffer)
+    }
+
+    /// As many items as a tile has, from all over the codes, which have more.
+    pub(super) fn sample(codes: CodesRef<'a>, buffer: &'a mut [u64]) -> Self {
+        // Multiples of the golden ratio are spread evenly, but not in step with the data.
+        const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
+        let items = tile_items(codes.bits());
+        let index = |n: u64| (u128::from(n.wrapping_mul(GOLDEN)) * codes.rows() as u128) >> 64;
+        let rows = (0..items as u64).map(|n| codes.row(index(n) as usize));
+        Self::gather(rows, (items, words_per_row(codes.bits())), buffer)
+    }
+
+    fn gather<'c>(
+        rows: impl Iterator<Item = &'c [u64]>,
+        (items, width): (usize, usize),
+        buffer: &'a mut [u64],
+    ) -> Self {
+        let stride = items.next_multiple_of(CHUNK);
         // No vector lies in two lines.
         let first = buffer.as_ptr().align_offset(align_of::<Line<()>>()).min(LINE_WORDS);
         let buffer = &mut buffer[first..][..width * stride];
-        for (i, code) in codes.words().chunks_exact(width.max(1)).enumerate() {
+        for (i, code) in rows.enumerate() {
             for (w, &word) in code.iter().enumerate() {
                 buffer[w * stride + i] = word;
             }
@@ -156,6 +175,28 @@ impl Loops for Scan<'_> {
                 let near = distances.below(limit) & items;
                 to.take(&distances.0, near, first + start as u32);
                 limit = to.limit();
+            }
+        }
+    }
+}
+
+/// Counts a tile's items by distance.
+pub(super) struct Count<'a> {
+    pub(super) tile: Tile<'a>,
+    pub(super) query: &'a [u64],
+    pub(super) counts: &'a mut [u32],
+}
+
+impl Loops for Count<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let Self { tile, query, counts } = self;
+        for start in (0..tile.items).step_by(CHUNK) {
+            let distances = tile.distances(query, start);
+            for &distance in &distances.0[..CHUNK.min(tile.items - start)] {
+                counts[distance as usize] += 1;
             }
         }
     }
