@@ -5,7 +5,7 @@ use crate::common::{
     Device, Outcome, SCHEDULES, arch_for, argument, cfg, child, code, need_nvcc, ptx,
 };
 use crate::validation::{cases, report};
-use cudarc::driver::PushKernelArg;
+use cudarc::driver::{PushKernelArg, result};
 use std::time::Instant;
 
 /// kernel, severity and kinds of the findings, result of the synchronisation
@@ -205,6 +205,20 @@ fn leak() {
     }
     let o = child("faults::leak", "run", &[]);
     assert_eq!(o.findings("ERROR"), ["leak"], "{}", o.text());
+}
+
+/// A module goes with its context.
+#[test]
+fn a_module_is_no_leak() {
+    if argument().is_some() {
+        let d = Device::new("80");
+        let text = c".version 7.0\n.target sm_75\n.address_size 64\n.global .b32 word;";
+        unsafe { result::module::load_data(text.as_ptr().cast()) }.unwrap();
+        return drop(d);
+    }
+    let o = child("faults::a_module_is_no_leak", "run", &[]);
+    o.sound("a module");
+    assert_eq!(o.findings("warning"), [""; 0], "{}", o.text());
 }
 
 #[test]

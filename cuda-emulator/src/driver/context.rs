@@ -26,8 +26,7 @@ impl State {
             let events = self.events.values().filter(|e| e.context == c).count();
             // the default streams have low bits
             let streams = self.streams.iter().filter(|s| s.1.context == c && *s.0 & 3 == 0).count();
-            let modules = self.modules.values().filter(|m| m.context == c).count();
-            let leaks = program::leaks(&self.memory, c, events, streams, modules);
+            let leaks = program::leaks(&self.memory, c, events, streams);
             leaks.into_iter().for_each(|finding| self.report(&[finding]));
         }
         for side in SIDES {
