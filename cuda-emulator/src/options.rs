@@ -1,6 +1,9 @@
 //! The environment variables, each in one place. They are read once, at the first call into the
 //! driver.
 
+use crate::driver::error::{
+    CUDA_ERROR_INVALID_PTX, CUDA_ERROR_NO_BINARY_FOR_GPU, CUDA_ERROR_UNSUPPORTED_PTX_VERSION,
+};
 use std::env;
 use std::fmt::Debug;
 use std::str::FromStr;
@@ -43,6 +46,10 @@ pub struct Options {
     pub fill: Option<u8>,
     /// CUDAEMU_POOLS: the device says that it has memory pools
     pub pools: bool,
+    /// CUDAEMU_MAX_CLUSTERS: clusters that the device takes at once, if fewer than have room
+    pub max_clusters: Option<u32>,
+    /// CUDAEMU_LOAD_ERROR: what every load of a module fails with
+    pub load_error: Option<u32>,
     /// CUDAEMU_REGS: registers of a thread where no cubin tells
     pub registers: u32,
 
@@ -126,12 +133,27 @@ impl Options {
                 None => Some(0xA5),
             },
             pools: flag("CUDAEMU_POOLS", 1),
+            max_clusters: text("CUDAEMU_MAX_CLUSTERS").map(|_| number("CUDAEMU_MAX_CLUSTERS", 0)),
+            load_error: text("CUDAEMU_LOAD_ERROR").and_then(|name| load_error(&name)),
             registers: number("CUDAEMU_REGS", 32u32).clamp(1, 255),
             profile: flag("CUDAEMU_PROFILE", 0),
             counters_file: text("CUDAEMU_STATS"),
             findings_file: text("CUDAEMU_REPORT"),
             ptx: text("CUDAEMU_PTX"),
             verbose: env::var_os("CUDAEMU_VERBOSE").is_some(),
+        }
+    }
+}
+
+/// CUDA's number of an error that a module may fail to load with, by its name without the prefix.
+fn load_error(name: &str) -> Option<u32> {
+    match name {
+        "NO_BINARY_FOR_GPU" => Some(CUDA_ERROR_NO_BINARY_FOR_GPU),
+        "UNSUPPORTED_PTX_VERSION" => Some(CUDA_ERROR_UNSUPPORTED_PTX_VERSION),
+        "INVALID_PTX" => Some(CUDA_ERROR_INVALID_PTX),
+        _ => {
+            eprintln!("cudaemu: CUDAEMU_LOAD_ERROR={name} is no error of a load; none is made");
+            None
         }
     }
 }

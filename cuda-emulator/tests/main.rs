@@ -2,6 +2,8 @@
 //! an error stays with the process as it does on a GPU.
 
 #[cfg(has_emulator)]
+mod approximations;
+#[cfg(has_emulator)]
 mod barriers;
 #[cfg(has_emulator)]
 mod clusters;
@@ -23,6 +25,8 @@ mod messages;
 mod programs;
 #[cfg(has_emulator)]
 mod readme;
+#[cfg(has_emulator)]
+mod refusals;
 #[cfg(has_emulator)]
 mod robustness;
 #[cfg(has_emulator)]

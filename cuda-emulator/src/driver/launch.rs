@@ -169,13 +169,13 @@ impl State {
         let cluster = f.cluster_shape(request.cluster, request.grid, capability)?;
         let threads = request.block.iter().product::<u32>();
         let room = self.occupancy(f, threads as i32, request.dynamic_shared as u64) as u32;
-        if cluster.is_some_and(|c| c.resident(room) == 0) {
+        if cluster.is_some_and(|c| self.resident_clusters(c, room) == 0) {
             let why = "the device has no room for a cluster";
             return Err(f.refuse(CUDA_ERROR_INVALID_CLUSTER_SIZE, why));
         }
         if request.is_cooperative {
             let most = match cluster {
-                Some(c) => c.resident(room) as u64 * c.size() as u64,
+                Some(c) => self.resident_clusters(c, room) as u64 * c.size() as u64,
                 None => room as u64 * device(capability).multiprocessors as u64,
             };
             let blocks = count(request.grid);

@@ -180,8 +180,7 @@ pub unsafe extern "C" fn cuMemAllocAsync(address: *mut u64, size: usize, stream:
         if let Err(e) = s.stream(stream) {
             return e;
         }
-        // unlike cuMemAlloc, a size of zero is allowed
-        s.allocate(address, size.max(1), Side::Device, "cuMemAllocAsync")
+        s.allocate(address, size, Side::Device, "cuMemAllocAsync")
     })
 }
 
@@ -243,9 +242,10 @@ pub unsafe extern "C" fn cuMemFree_v2(address: u64) -> Status {
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cuMemFreeAsync(address: u64, stream: Handle) -> Status {
-    with_context(
-        |s, _| if address == 0 { CUDA_SUCCESS } else { s.push(stream, Work::Free(address)) },
-    )
+    with_context(|s, _| match address {
+        0 => CUDA_ERROR_INVALID_VALUE,
+        _ => s.push(stream, Work::Free(address)),
+    })
 }
 
 #[unsafe(no_mangle)]

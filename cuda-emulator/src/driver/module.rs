@@ -48,6 +48,9 @@ impl State {
         if image.is_null() {
             return Err(CUDA_ERROR_INVALID_VALUE);
         }
+        if let Some(error) = self.options.load_error {
+            return Err(refuse(error, "the module is refused, as CUDAEMU_LOAD_ERROR says"));
+        }
         let bytes = image as *const u8;
         // four bytes at least: a shorter text is no PTX, and may end with its zero
         let mut magic = [0u8; 4];

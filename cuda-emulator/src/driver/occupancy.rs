@@ -5,7 +5,7 @@ use super::error::*;
 use super::function::{Function, with_function};
 use super::launch::{CLUSTER_DIMENSION, LaunchConfig};
 use super::{Handle, State, Status, set};
-use crate::machine::cluster_shape;
+use crate::machine::cluster_shape::{self, ClusterShape};
 use std::ffi::{c_int, c_uint};
 
 /// Shared memory is given out in steps of so many bytes.
@@ -36,6 +36,11 @@ impl State {
         // each scheduler has as many
         let share = (warps as u32).next_multiple_of(super::device::SCHEDULERS) as i32;
         blocks.min(f.register_warps() / share)
+    }
+
+    /// Clusters that are on the device together, when a multiprocessor has room for so many blocks.
+    pub fn resident_clusters(&self, shape: ClusterShape, room: u32) -> u32 {
+        shape.resident(room).min(self.options.max_clusters.unwrap_or(u32::MAX))
     }
 }
 
@@ -131,7 +136,9 @@ pub unsafe extern "C" fn cuOccupancyMaxActiveClusters(
         let Some(config) = config.as_ref() else { return CUDA_ERROR_INVALID_VALUE };
         let asked = config.attribute(CLUSTER_DIMENSION);
         match f.cluster_shape(asked, config.grid, s.options.capability) {
-            Ok(Some(shape)) => set(clusters, shape.resident(s.room(f, config)) as c_int),
+            Ok(Some(shape)) => {
+                set(clusters, s.resident_clusters(shape, s.room(f, config)) as c_int)
+            }
             Ok(None) => CUDA_ERROR_INVALID_CLUSTER_SIZE,
             Err(e) => e,
         }
@@ -150,7 +157,7 @@ pub unsafe extern "C" fn cuOccupancyMaxPotentialClusterSize(
             return CUDA_ERROR_NOT_SUPPORTED;
         }
         // a processing cluster has room for the largest size if a multiprocessor has for a block
-        if s.room(f, config) == 0 {
+        if s.room(f, config) == 0 || s.options.max_clusters == Some(0) {
             return CUDA_ERROR_INVALID_CLUSTER_SIZE;
         }
         let most = if f.is_non_portable { cluster_shape::LARGEST } else { cluster_shape::PORTABLE };

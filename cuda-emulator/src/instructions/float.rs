@@ -383,6 +383,10 @@ impl Arithmetic {
     }
 }
 
+fn flush_subnormal_f64(v: f64) -> f64 {
+    if v.is_subnormal() { 0.0f64.copysign(v) } else { v }
+}
+
 /// Negative values and -0 become 0.
 pub fn relu(v: f64) -> f64 {
     if v > 0.0 || v.is_nan() { v } else { 0.0 }
@@ -399,6 +403,7 @@ impl Function {
             (if m.ty.is_f16() { f64_to_f16(v) } else { f64_to_bf16(v) }) as u64
         };
         match m.ty {
+            Type::F64 if m.ftz => self.of_upper_half(a),
             Type::F64 => match self {
                 Function::Reciprocal | Function::ReciprocalSqrt => self.of_f64(f64_of(a)).to_bits(),
                 // PTX has no others
@@ -411,6 +416,22 @@ impl Function {
             Type::F16 | Type::BF16 => half(a as u16),
             _ => half(a as u16) | half((a >> 16) as u16) << 16,
         }
+    }
+
+    /// `rcp.approx.ftz.f64` and `rsqrt.approx.ftz.f64`: the lower halves of operand and result are
+    /// zeros. Rounds to the nearest value that has such a half, to an even one of two, where a GPU
+    /// has a table of its own. A NaN with nothing above bit 31 of its mantissa counts as an infinity,
+    /// as its lower half is not looked at.
+    fn of_upper_half(self, a: u64) -> u64 {
+        const HALF: u64 = 1 << 31;
+        let r = self.of_f64(flush_subnormal_f64(f64_of(a >> 32 << 32)));
+        if r.is_nan() {
+            return r.to_bits() >> 32 << 32;
+        }
+        let bits = flush_subnormal_f64(r).to_bits();
+        // an infinity and a zero stay what they are
+        let odd = bits >> 32 & 1;
+        (bits + HALF - 1 + odd) >> 32 << 32
     }
 
     fn of_f64(self, x: f64) -> f64 {
