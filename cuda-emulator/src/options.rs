@@ -8,10 +8,15 @@ use std::env;
 use std::fmt::Debug;
 use std::str::FromStr;
 
+/// Of each device's addresses much is reserved.
+const MOST_DEVICES: usize = 8;
+
 #[derive(Clone, Debug)]
 pub struct Options {
     /// CUDAEMU_CC: compute capability, times ten
     pub capability: u32,
+    /// CUDAEMU_DEVICES: how many there are
+    pub devices: usize,
     /// CUDAEMU_THREADS: blocks that run at once
     pub threads: usize,
     /// CUDAEMU_SEED: of the schedule; 0 for the plain one
@@ -36,9 +41,9 @@ pub struct Options {
     /// CUDAEMU_EXIT: the process ends with a code of its own if there was an error
     pub exit: bool,
 
-    /// CUDAEMU_MEM_MB, in bytes: the device's memory
+    /// CUDAEMU_MEM_MB, in bytes: the memory of each device
     pub memory: u64,
-    /// CUDAEMU_VA_GB, in bytes: address space for it
+    /// CUDAEMU_VA_GB, in bytes: address space for that of each
     pub address_space: u64,
     /// CUDAEMU_REDZONE: bytes between allocations
     pub redzone: u64,
@@ -100,6 +105,7 @@ impl Options {
         let flag = |name: &str, default: u64| number(name, default) != 0;
         Options {
             capability: number("CUDAEMU_CC", 80),
+            devices: number("CUDAEMU_DEVICES", 1usize).min(MOST_DEVICES),
             threads: number("CUDAEMU_THREADS", cores),
             seed: number("CUDAEMU_SEED", 0),
             block_order: match text("CUDAEMU_BLOCK_ORDER").as_deref() {

@@ -12,6 +12,8 @@ mod common;
 #[cfg(has_emulator)]
 mod counters;
 #[cfg(has_emulator)]
+mod devices;
+#[cfg(has_emulator)]
 mod faults;
 #[cfg(has_emulator)]
 mod image;

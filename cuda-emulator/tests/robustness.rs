@@ -171,7 +171,7 @@ fn read_and_run(text: &str) -> Vec<u32> {
     MEMORY.with_borrow_mut(|memory| {
         let mut globals = HashMap::new();
         for v in module.variables.iter().filter(|v| v.size > 0 && v.size < 1 << 20) {
-            let address = memory.allocate(Side::Device, v.size, v.align, "module", 0);
+            let address = memory.allocate(Side::Device(0), v.size, v.align, "module", 0);
             globals.insert(v.name.clone(), address.expect("memory for the variables of a test"));
         }
         for function in module.functions.iter().filter(|f| f.is_entry) {
@@ -180,7 +180,7 @@ fn read_and_run(text: &str) -> Vec<u32> {
             }
         }
         for address in globals.into_values() {
-            memory.free(Side::Device, address);
+            memory.free(Side::Device(0), address);
         }
     });
     results
@@ -190,12 +190,13 @@ fn run_kernel(memory: &mut Memory, kernel: &Kernel) -> Option<u32> {
     if kernel.static_shared > 49152 || kernel.params_size > 4096 {
         return None;
     }
-    let buffer = memory.allocate(Side::Device, 256, 512, "buffer", 0).expect("memory of a test");
+    let buffer = memory.allocate(Side::Device(0), 256, 512, "buffer", 0).expect("memory of a test");
     let mut params = vec![0u8; kernel.params_size as usize];
     let given = [&buffer.to_le_bytes()[..], &64u32.to_le_bytes()].concat();
     params.iter_mut().zip(given).for_each(|(to, from)| *to = from);
     let (options, findings) = (options(), Findings::default());
     let launch = Launch {
+        device: 0,
         kernel,
         grid: [2, 1, 1],
         block: [48, 1, 1],
@@ -203,7 +204,7 @@ fn run_kernel(memory: &mut Memory, kernel: &Kernel) -> Option<u32> {
         is_explicit_cluster: true,
         dynamic_shared: 64,
         params,
-        view: View::of(memory),
+        view: View::of(memory, 0),
         memory,
         options: &options,
         findings: &findings,
@@ -216,7 +217,7 @@ fn run_kernel(memory: &mut Memory, kernel: &Kernel) -> Option<u32> {
     };
     run(&launch, false);
     let result = launch.error.into_inner();
-    memory.free(Side::Device, buffer);
+    memory.free(Side::Device(0), buffer);
     Some(result)
 }
 

@@ -40,8 +40,15 @@ impl Block<'_> {
     fn denied(&self, at: At, a: u64, bytes: u32, kind: AccessKind, denied: Denied) -> Fault {
         let (kind, text) = match denied {
             Denied::OutOfBounds => {
-                let (what, place) = (kind.verb(), self.launch.memory.describe(a));
-                let text = format!("invalid {what} of {bytes} bytes at {a:#x}, {place},");
+                let (what, memory) = (kind.verb(), self.launch.memory);
+                let (place, own) = (memory.describe(a), self.launch.device);
+                let whose = match memory.device_of(a) {
+                    Some(n) if n != own => {
+                        format!(" of device {n}, to which a kernel of device {own} has no access")
+                    }
+                    _ => String::new(),
+                };
+                let text = format!("invalid {what} of {bytes} bytes at {a:#x}, {place}{whose},");
                 (Kind::OutOfBoundsGlobal, text)
             }
             Denied::ReadOnly => (Kind::WriteConst, format!("write to constant memory at {a:#x}")),

@@ -2,7 +2,7 @@
 //! written, frees of what is not allocated, leaks.
 
 use super::{Finding, Kind};
-use crate::machine::memory::{Memory, SIDES, state};
+use crate::machine::memory::{Memory, state};
 use crate::options::Undefined;
 
 /// Allocations that the message about a leak names.
@@ -48,7 +48,7 @@ pub fn overlap(dst: u64, src: u64, n: u64) -> Option<Finding> {
 
 /// Ends an allocation.
 pub fn free(memory: &mut Memory, address: u64) -> Result<(), Finding> {
-    if SIDES.into_iter().any(|side| memory.free(side, address)) {
+    if memory.sides().any(|side| memory.free(side, address)) {
         return Ok(());
     }
     let place = memory.describe(address);
@@ -56,10 +56,18 @@ pub fn free(memory: &mut Memory, address: u64) -> Result<(), Finding> {
     Err(finding(Kind::BadFree, true, text))
 }
 
+/// A free, or a memset, of another device's memory on a stream of this one.
+pub fn other_device(kind: Kind, what: &str, memory: &Memory, a: u64, device: usize) -> Finding {
+    let (place, other) = (memory.describe(a), memory.device_of(a).unwrap_or(device));
+    let text =
+        format!("{what} of {a:#x} of device {other} on a stream of device {device}: {place}");
+    finding(kind, true, text)
+}
+
 /// What is alive of a context that is destroyed. Its modules go with it, which is no leak.
 pub fn leaks(memory: &Memory, context: u64, events: usize, streams: usize) -> Vec<Finding> {
     let mut found = vec![];
-    let live = SIDES.into_iter().flat_map(|side| memory.live(side));
+    let live = memory.sides().flat_map(|side| memory.live(side));
     // those of modules go with them
     let live = live.filter(|a| a.context == context && a.kind != "module");
     let lost: Vec<String> =

@@ -1,15 +1,16 @@
 //! Contexts, the primary one and others. An error of a kernel stays with its context.
 
 use super::error::*;
-use super::{CURRENT, Handle, State, Status, current, set, with_context, with_state};
+use super::{CURRENT, Handle, State, Status, current, set, with_context, with_device, with_state};
 use crate::checks::program;
-use crate::machine::memory::SIDES;
 use std::collections::HashMap;
 use std::ffi::{c_int, c_uint, c_void};
 
 #[derive(Default)]
 pub struct Context {
     is_primary: bool,
+    /// number of its device
+    pub device: usize,
     flags: u32,
     /// the first error of a kernel, which every later call gets
     pub sticky: Status,
@@ -18,6 +19,18 @@ pub struct Context {
 }
 
 impl State {
+    /// The number of a context's device.
+    pub fn device_of(&self, context: Handle) -> usize {
+        self.contexts.get(&context).map_or(0, |c| c.device)
+    }
+
+    /// A primary context that begins, or begins again.
+    fn begin_primary(&mut self, context: Handle, device: usize) {
+        let flags = self.devices[device].flags;
+        let new = Context { is_primary: true, device, flags, ..Context::default() };
+        self.contexts.insert(context, new);
+    }
+
     /// Ends a context with all that is in it.
     fn destroy_context(&mut self, c: Handle) {
         let is_broken = self.drain_context(c) != CUDA_SUCCESS;
@@ -29,7 +42,7 @@ impl State {
             let leaks = program::leaks(&self.memory, c, events, streams);
             leaks.into_iter().for_each(|finding| self.report(&[finding]));
         }
-        for side in SIDES {
+        for side in self.memory.sides() {
             let live = self.memory.live(side).filter(|a| a.context == c);
             for address in live.map(|a| a.address).collect::<Vec<_>>() {
                 self.memory.free(side, address);
@@ -45,35 +58,33 @@ impl State {
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cuDevicePrimaryCtxRetain(context: *mut Handle, device: c_int) -> Status {
-    if device != 0 {
-        return CUDA_ERROR_INVALID_DEVICE;
-    }
-    with_state(|s| {
-        if !s.is_initialized {
-            return CUDA_ERROR_NOT_INITIALIZED;
-        }
-        if s.primary.is_none() {
-            let new = s.new_handle();
-            s.contexts.insert(new, Context { is_primary: true, ..Context::default() });
-            s.primary = Some(new);
-        }
-        s.primary_references += 1;
-        set(context, s.primary.unwrap())
+    with_device(device, |s, device| {
+        let primary = match s.devices[device].primary {
+            Some(primary) => primary,
+            None => {
+                let new = s.new_handle();
+                s.begin_primary(new, device);
+                new
+            }
+        };
+        let of_device = &mut s.devices[device];
+        of_device.primary = Some(primary);
+        of_device.references += 1;
+        set(context, primary)
     })
 }
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cuDevicePrimaryCtxRelease_v2(device: c_int) -> Status {
-    if device != 0 {
-        return CUDA_ERROR_INVALID_DEVICE;
-    }
-    with_state(|s| {
-        if s.primary_references == 0 {
+    with_device(device, |s, device| {
+        let of_device = &mut s.devices[device];
+        if of_device.references == 0 {
             return CUDA_ERROR_INVALID_CONTEXT;
         }
-        s.primary_references -= 1;
-        if s.primary_references == 0 {
-            let context = s.primary.take().unwrap();
+        of_device.references -= 1;
+        if of_device.references == 0
+            && let Some(context) = of_device.primary.take()
+        {
             s.destroy_context(context);
         }
         CUDA_SUCCESS
@@ -82,13 +93,10 @@ pub unsafe extern "C" fn cuDevicePrimaryCtxRelease_v2(device: c_int) -> Status {
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cuDevicePrimaryCtxReset_v2(device: c_int) -> Status {
-    if device != 0 {
-        return CUDA_ERROR_INVALID_DEVICE;
-    }
-    with_state(|s| {
-        if let Some(context) = s.primary {
+    with_device(device, |s, device| {
+        if let Some(context) = s.devices[device].primary {
             s.destroy_context(context);
-            s.contexts.insert(context, Context { is_primary: true, ..Context::default() });
+            s.begin_primary(context, device);
         }
         CUDA_SUCCESS
     })
@@ -96,19 +104,27 @@ pub unsafe extern "C" fn cuDevicePrimaryCtxReset_v2(device: c_int) -> Status {
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cuDevicePrimaryCtxGetState(
-    _device: c_int,
+    device: c_int,
     flags: *mut c_uint,
     is_active: *mut c_int,
 ) -> Status {
-    with_state(|s| {
-        set(flags, 0);
-        set(is_active, s.primary.is_some() as c_int)
+    with_device(device, |s, device| {
+        let of_device = &s.devices[device];
+        set(flags, of_device.flags);
+        set(is_active, of_device.primary.is_some() as c_int)
     })
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cuDevicePrimaryCtxSetFlags_v2(_device: c_int, _flags: c_uint) -> Status {
-    CUDA_SUCCESS
+pub unsafe extern "C" fn cuDevicePrimaryCtxSetFlags_v2(device: c_int, flags: c_uint) -> Status {
+    with_device(device, |s, device| {
+        let of_device = &mut s.devices[device];
+        of_device.flags = flags;
+        if let Some(context) = of_device.primary.and_then(|c| s.contexts.get_mut(&c)) {
+            context.flags = flags;
+        }
+        CUDA_SUCCESS
+    })
 }
 
 #[unsafe(no_mangle)]
@@ -117,12 +133,9 @@ pub unsafe extern "C" fn cuCtxCreate_v2(
     flags: c_uint,
     device: c_int,
 ) -> Status {
-    if device != 0 {
-        return CUDA_ERROR_INVALID_DEVICE;
-    }
-    with_state(|s| {
+    with_device(device, |s, device| {
         let new = s.new_handle();
-        s.contexts.insert(new, Context { flags, ..Context::default() });
+        s.contexts.insert(new, Context { device, flags, ..Context::default() });
         CURRENT.with(|stack| stack.borrow_mut().push(new));
         set(context, new)
     })
@@ -200,8 +213,13 @@ pub unsafe extern "C" fn cuCtxGetCurrent(context: *mut Handle) -> Status {
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cuCtxPushCurrent_v2(context: Handle) -> Status {
-    CURRENT.with(|stack| stack.borrow_mut().push(context));
-    CUDA_SUCCESS
+    with_state(|s| {
+        if !s.contexts.contains_key(&context) {
+            return CUDA_ERROR_INVALID_CONTEXT;
+        }
+        CURRENT.with(|stack| stack.borrow_mut().push(context));
+        CUDA_SUCCESS
+    })
 }
 
 #[unsafe(no_mangle)]
@@ -220,7 +238,7 @@ pub unsafe extern "C" fn cuCtxPopCurrent_v2(context: *mut Handle) -> Status {
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cuCtxGetDevice(device: *mut c_int) -> Status {
-    with_context(|_, _| set(device, 0))
+    with_context(|s, context| set(device, s.device_of(context) as c_int))
 }
 
 #[unsafe(no_mangle)]
@@ -238,6 +256,24 @@ pub unsafe extern "C" fn cuCtxSetFlags(flags: c_uint) -> Status {
     with_context(|s, context| {
         s.contexts.get_mut(&context).unwrap().flags = flags;
         CUDA_SUCCESS
+    })
+}
+
+/// No device reaches the memory of another one.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cuCtxEnablePeerAccess(peer: Handle, flags: c_uint) -> Status {
+    with_context(|s, _| match s.contexts.contains_key(&peer) {
+        false => CUDA_ERROR_INVALID_CONTEXT,
+        true if flags != 0 => CUDA_ERROR_INVALID_VALUE,
+        true => CUDA_ERROR_PEER_ACCESS_UNSUPPORTED,
+    })
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cuCtxDisablePeerAccess(peer: Handle) -> Status {
+    with_context(|s, _| match s.contexts.contains_key(&peer) {
+        false => CUDA_ERROR_INVALID_CONTEXT,
+        true => CUDA_ERROR_PEER_ACCESS_NOT_ENABLED,
     })
 }
 

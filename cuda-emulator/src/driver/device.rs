@@ -1,13 +1,20 @@
 //! The device: what it says of itself, and what it has.
 
 use super::error::*;
-use super::{Status, set, with_state};
+use super::{Handle, Status, set, with_device, with_state};
 use crate::options::Options;
 use std::ffi::{c_char, c_int, c_uint};
 
-const NAME: &[u8] = b"CPU emulation of a CUDA device";
+/// of the first one; others have their number after it
+const NAME: &str = "CPU emulation of a CUDA device";
+/// The last digit is the device's number.
 const UUID: [u8; 16] = *b"cudaemu-device-0";
+/// CU_DEVICE_ATTRIBUTE_PCI_BUS_ID, by which programs may tell devices apart.
+const PCI_BUS: u32 = 33;
 const DRIVER_VERSION: c_int = 13000;
+
+/// Default pools have the handles from there on, below those of other objects.
+const FIRST_POOL: Handle = 0x100;
 
 // Limits of every device of capability 7.5 to 9.0.
 pub const MAX_THREADS: u32 = 1024;
@@ -30,6 +37,25 @@ pub struct Device {
     pub blocks_of_multiprocessor: i32,
     /// what the system takes
     pub reserved_shared_of_block: i32,
+}
+
+/// What the driver knows of one of the devices, which are all of the same kind.
+pub struct DeviceState {
+    /// the primary context, while somebody holds it
+    pub primary: Option<Handle>,
+    pub references: u32,
+    /// of the primary context
+    pub flags: u32,
+    pub default_pool: Handle,
+    /// what allocations come from
+    pub pool: Handle,
+}
+
+impl DeviceState {
+    pub fn new(number: usize) -> DeviceState {
+        let pool = FIRST_POOL + 16 * number as Handle;
+        DeviceState { primary: None, references: 0, flags: 0, default_pool: pool, pool }
+    }
 }
 
 /// The device of a compute capability, times ten: T4, A100, A10, L4 (as L40) or H100.
@@ -107,14 +133,12 @@ fn attribute(number: u32, options: &Options) -> Option<i32> {
     })
 }
 
-/// Whether a device ordinal is one.
-fn check(ordinal: c_int) -> Result<(), Status> {
-    if ordinal == 0 { Ok(()) } else { Err(CUDA_ERROR_INVALID_DEVICE) }
-}
-
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cuInit(_flags: c_uint) -> Status {
     with_state(|s| {
+        if s.devices.is_empty() {
+            return CUDA_ERROR_NO_DEVICE;
+        }
         s.is_initialized = true;
         CUDA_SUCCESS
     })
@@ -127,68 +151,69 @@ pub unsafe extern "C" fn cuDriverGetVersion(version: *mut c_int) -> Status {
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cuDeviceGet(device: *mut c_int, ordinal: c_int) -> Status {
-    with_state(|s| {
-        if !s.is_initialized {
-            CUDA_ERROR_NOT_INITIALIZED
-        } else if let Err(e) = check(ordinal) {
-            e
-        } else {
-            set(device, 0)
-        }
-    })
+    with_device(ordinal, |_, _| set(device, ordinal))
 }
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cuDeviceGetCount(count: *mut c_int) -> Status {
-    with_state(|s| if !s.is_initialized { CUDA_ERROR_NOT_INITIALIZED } else { set(count, 1) })
+    with_state(|s| match s.is_initialized {
+        false => CUDA_ERROR_NOT_INITIALIZED,
+        true => set(count, s.devices.len() as c_int),
+    })
 }
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cuDeviceGetName(name: *mut c_char, size: c_int, device: c_int) -> Status {
-    if let Err(e) = check(device) {
-        return e;
-    }
-    if name.is_null() || size <= 0 {
-        return CUDA_ERROR_INVALID_VALUE;
-    }
-    let shown = NAME.len().min(size as usize - 1);
-    std::ptr::copy_nonoverlapping(NAME.as_ptr() as *const c_char, name, shown);
-    *name.add(shown) = 0;
-    CUDA_SUCCESS
+    with_device(device, |_, device| {
+        if name.is_null() || size <= 0 {
+            return CUDA_ERROR_INVALID_VALUE;
+        }
+        let text = if device == 0 { NAME.into() } else { format!("{NAME}, number {device}") };
+        let shown = text.len().min(size as usize - 1);
+        std::ptr::copy_nonoverlapping(text.as_ptr() as *const c_char, name, shown);
+        *name.add(shown) = 0;
+        CUDA_SUCCESS
+    })
 }
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cuDeviceGetUuid(uuid: *mut [u8; 16], device: c_int) -> Status {
-    if let Err(e) = check(device) {
-        return e;
-    }
-    set(uuid, UUID)
+    with_device(device, |_, device| {
+        let mut own = UUID;
+        own[UUID.len() - 1] += device as u8;
+        set(uuid, own)
+    })
 }
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cuDeviceGetUuid_v2(uuid: *mut [u8; 16], device: c_int) -> Status {
-    if let Err(e) = check(device) {
-        return e;
-    }
-    set(uuid, UUID)
+    cuDeviceGetUuid(uuid, device)
 }
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cuDeviceTotalMem_v2(bytes: *mut usize, device: c_int) -> Status {
-    if let Err(e) = check(device) {
-        return e;
-    }
-    with_state(|s| set(bytes, s.memory.limit as usize))
+    with_device(device, |s, _| set(bytes, s.memory.limit as usize))
 }
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cuDeviceGetAttribute(value: *mut c_int, id: u32, device: c_int) -> Status {
-    if let Err(e) = check(device) {
-        return e;
-    }
-    with_state(|s| match attribute(id, &s.options) {
+    with_device(device, |s, device| match attribute(id, &s.options) {
+        Some(_) if id == PCI_BUS => set(value, device as c_int),
         Some(found) => set(value, found),
         None => CUDA_ERROR_INVALID_VALUE,
+    })
+}
+
+/// No device reaches the memory of another one.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cuDeviceCanAccessPeer(
+    can: *mut c_int,
+    device: c_int,
+    peer: c_int,
+) -> Status {
+    with_device(device, |s, _| match usize::try_from(peer) {
+        Ok(peer) if peer < s.devices.len() => set(can, 0),
+        _ => CUDA_ERROR_INVALID_DEVICE,
     })
 }
 

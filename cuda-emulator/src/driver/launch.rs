@@ -102,9 +102,17 @@ impl State {
             Ok(params) => params,
             Err(why) => return f.refuse(CUDA_ERROR_INVALID_VALUE, why),
         };
-        let kernel = f.kernel.clone();
-        let launch =
-            KernelLaunch { kernel, grid, block, cluster, dynamic_shared, params, is_cooperative };
+        let (kernel, context) = (f.kernel.clone(), f.context);
+        let launch = KernelLaunch {
+            kernel,
+            context,
+            grid,
+            block,
+            cluster,
+            dynamic_shared,
+            params,
+            is_cooperative,
+        };
         self.push(stream, Work::Kernel(launch))
     }
 
@@ -188,9 +196,10 @@ impl State {
     }
 
     /// Runs a launch that was accepted.
-    pub(super) fn run_kernel(&mut self, context: Handle, launch: KernelLaunch) -> Status {
-        let KernelLaunch { kernel, grid, block, cluster, dynamic_shared, params, is_cooperative } =
-            launch;
+    pub(super) fn run_kernel(&mut self, launch: KernelLaunch) -> Status {
+        let KernelLaunch { kernel, context, grid, block, cluster, .. } = launch;
+        let KernelLaunch { dynamic_shared, params, is_cooperative, .. } = launch;
+        let device_number = self.device_of(context);
         let shape = cluster.unwrap_or(ClusterShape::ONE);
         let workspace = match is_cooperative.then(|| self.grid_workspace(context)) {
             None => 0,
@@ -203,13 +212,14 @@ impl State {
         let id = if count(grid) > 1 { (self.launches & 0xf_ffff).max(1) } else { 0 };
         let launch = Launch {
             kernel: &kernel,
+            device: device_number,
             grid,
             block,
             cluster: shape,
             is_explicit_cluster: cluster.is_some(),
             dynamic_shared,
             params,
-            view: View::of(&self.memory),
+            view: View::of(&self.memory, device_number),
             memory: &self.memory,
             options: &self.options,
             findings: &self.findings,
@@ -223,7 +233,7 @@ impl State {
         let counters = grid::run(&launch, is_cooperative);
         let mut result = launch.error.into_inner();
         if workspace != 0 {
-            self.memory.free(Side::Device, workspace);
+            self.memory.free(Side::Device(device_number), workspace);
         }
         let touched = self.memory.take_touched();
         let found = self.findings.take();
@@ -244,7 +254,8 @@ impl State {
     /// Where the blocks of a cooperative grid meet.
     fn grid_workspace(&mut self, context: Handle) -> Option<u64> {
         const SIZE: u64 = 256;
-        let address = self.memory.allocate(Side::Device, SIZE, SIZE, "grid workspace", context)?;
+        let side = Side::Device(self.device_of(context));
+        let address = self.memory.allocate(side, SIZE, SIZE, "grid workspace", context)?;
         // SAFETY: as many bytes were just allocated
         unsafe { std::ptr::write_bytes(self.memory.host(address), 0, SIZE as usize) };
         self.memory.add_state(address, SIZE, state::WRITTEN);

@@ -2,7 +2,7 @@
 
 use super::error::*;
 use super::stream::Work;
-use super::{Handle, State, Status, current, set, with_context, with_state};
+use super::{Handle, State, Status, set, with_context, with_state};
 use crate::checks::program;
 use crate::machine::memory::{Side, state};
 use std::ffi::{c_uint, c_void};
@@ -93,12 +93,18 @@ impl State {
 
     /// # Safety
     /// `p` is null or may be written.
-    unsafe fn allocate(&mut self, p: *mut u64, n: usize, side: Side, kind: &'static str) -> Status {
+    unsafe fn allocate(
+        &mut self,
+        p: *mut u64,
+        n: usize,
+        side: Side,
+        kind: &'static str,
+        context: Handle,
+    ) -> Status {
         const ALIGN: u64 = 512;
         if p.is_null() || n == 0 {
             return CUDA_ERROR_INVALID_VALUE;
         }
-        let context = current();
         let mut found = self.memory.allocate(side, n as u64, ALIGN, kind, context);
         if found.is_none() {
             // work not yet done may give memory back
@@ -109,6 +115,31 @@ impl State {
             Some(address) => set(p, address),
             None => CUDA_ERROR_OUT_OF_MEMORY,
         }
+    }
+
+    /// In the order of a stream, on its device unless another one is named.
+    ///
+    /// # Safety
+    /// `p` is null or may be written.
+    pub(super) unsafe fn allocate_async(
+        &mut self,
+        p: *mut u64,
+        n: usize,
+        stream: Handle,
+        device: Option<usize>,
+    ) -> Status {
+        let context = match self.stream(stream) {
+            Ok(id) => self.streams[&id].context,
+            Err(e) => return e,
+        };
+        let side = Side::Device(device.unwrap_or_else(|| self.device_of(context)));
+        self.allocate(p, n, side, "cuMemAllocAsync", context)
+    }
+
+    /// The context of the allocation that begins at an address.
+    fn owner_of(&self, address: u64) -> Option<Handle> {
+        let found = self.memory.allocation_before(address)?;
+        (found.address == address).then_some(found.context)
     }
 
     fn is_capturing(&mut self, stream: Handle) -> bool {
@@ -162,26 +193,25 @@ impl State {
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cuMemGetInfo_v2(free: *mut usize, total: *mut usize) -> Status {
-    with_context(|s, _| {
+    with_context(|s, context| {
         let limit = s.memory.limit;
         set(total, limit as usize);
-        set(free, (limit - s.memory.used()) as usize)
+        let used = s.memory.used(Side::Device(s.device_of(context)));
+        set(free, (limit - used) as usize)
     })
 }
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cuMemAlloc_v2(address: *mut u64, size: usize) -> Status {
-    with_context(|s, _| s.allocate(address, size, Side::Device, "cuMemAlloc"))
+    with_context(|s, context| {
+        let side = Side::Device(s.device_of(context));
+        s.allocate(address, size, side, "cuMemAlloc", context)
+    })
 }
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cuMemAllocAsync(address: *mut u64, size: usize, stream: Handle) -> Status {
-    with_context(|s, _| {
-        if let Err(e) = s.stream(stream) {
-            return e;
-        }
-        s.allocate(address, size, Side::Device, "cuMemAllocAsync")
-    })
+    with_context(|s, _| s.allocate_async(address, size, stream, None))
 }
 
 #[unsafe(no_mangle)]
@@ -190,17 +220,17 @@ pub unsafe extern "C" fn cuMemAllocManaged(
     size: usize,
     _flags: c_uint,
 ) -> Status {
-    with_context(|s, _| s.allocate(address, size, Side::Host, "managed"))
+    with_context(|s, context| s.allocate(address, size, Side::Host, "managed", context))
 }
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cuMemAllocHost_v2(address: *mut u64, size: usize) -> Status {
-    with_context(|s, _| s.allocate(address, size, Side::Host, "pinned host"))
+    with_context(|s, context| s.allocate(address, size, Side::Host, "pinned host", context))
 }
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cuMemHostAlloc(address: *mut u64, size: usize, _flags: c_uint) -> Status {
-    with_context(|s, _| s.allocate(address, size, Side::Host, "pinned host"))
+    with_context(|s, context| s.allocate(address, size, Side::Host, "pinned host", context))
 }
 
 #[unsafe(no_mangle)]
@@ -236,7 +266,10 @@ pub unsafe extern "C" fn cuMemFree_v2(address: u64) -> Status {
         if e != CUDA_SUCCESS {
             return e;
         }
-        s.run(context, Work::Free(address))
+        if let Some(owner) = s.owner_of(address).filter(|&owner| owner != context) {
+            s.drain_context(owner);
+        }
+        s.run(Work::Free(address))
     })
 }
 
@@ -302,17 +335,22 @@ pub unsafe extern "C" fn cuMemcpyDtoDAsync_v2(
     with_context(|s, _| s.push(stream, Work::CopyOnDevice { dst, src, n: size as u64 }))
 }
 
-/// Contexts share the memory of the one device.
+/// A copy reaches the memory of every device.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cuMemcpyPeerAsync(
     dst: u64,
-    _dst_context: Handle,
+    dst_context: Handle,
     src: u64,
-    _src_context: Handle,
+    src_context: Handle,
     size: usize,
     stream: Handle,
 ) -> Status {
-    cuMemcpyDtoDAsync_v2(dst, src, size, stream)
+    with_context(|s, _| {
+        if ![dst_context, src_context].iter().all(|c| s.contexts.contains_key(c)) {
+            return CUDA_ERROR_INVALID_CONTEXT;
+        }
+        s.push(stream, Work::CopyOnDevice { dst, src, n: size as u64 })
+    })
 }
 
 fn fill(dst: u64, count: usize, width: u8, value: u32) -> Work {

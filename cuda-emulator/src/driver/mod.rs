@@ -32,6 +32,7 @@ use crate::counters::append_line;
 use crate::machine::memory::Memory;
 use crate::options::Options;
 use context::Context;
+use device::DeviceState;
 use error::*;
 use event::Event;
 use function::Function;
@@ -39,7 +40,7 @@ use graph::Capture;
 use module::Module;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
-use std::ffi::{CStr, c_char};
+use std::ffi::{CStr, c_char, c_int};
 use std::sync::{Arc, Mutex, OnceLock};
 use stream::{Stream, Work};
 
@@ -57,13 +58,14 @@ pub struct State {
     options: Options,
     memory: Memory,
     contexts: BTreeMap<Handle, Context>,
-    primary: Option<Handle>,
-    primary_references: u32,
+    devices: Vec<DeviceState>,
     modules: HashMap<Handle, Module>,
     functions: HashMap<Handle, Function>,
     streams: BTreeMap<Handle, Stream>,
     events: HashMap<Handle, Event>,
     captures: HashMap<u64, Capture>,
+    /// pools that the program made, with their devices
+    pools: HashMap<Handle, usize>,
     graphs: HashMap<Handle, Vec<Work>>,
     executables: HashMap<Handle, Vec<Work>>,
     last_handle: Handle,
@@ -88,22 +90,23 @@ fn state() -> &'static Mutex<State> {
         // SAFETY: a function that may run at the end of the process
         unsafe { libc::atexit(at_exit) };
         let options = Options::from_environment();
+        let devices = (0..options.devices).map(DeviceState::new).collect();
         Mutex::new(State {
             is_initialized: false,
             memory: Memory::new(&options),
             options,
             contexts: BTreeMap::new(),
-            primary: None,
-            primary_references: 0,
+            devices,
             modules: HashMap::new(),
             functions: HashMap::new(),
             streams: BTreeMap::new(),
             events: HashMap::new(),
             captures: HashMap::new(),
+            pools: HashMap::new(),
             graphs: HashMap::new(),
             executables: HashMap::new(),
             // low bits are left for default streams
-            last_handle: 0x10,
+            last_handle: 0x1000,
             last_number: 0,
             launches: 0,
             findings: Arc::new(Findings::default()),
@@ -150,6 +153,15 @@ impl State {
             }
         }
     }
+}
+
+/// A call about a device, which needs cuInit.
+fn with_device(ordinal: c_int, call: impl FnOnce(&mut State, usize) -> Status) -> Status {
+    with_state(|s| match usize::try_from(ordinal) {
+        _ if !s.is_initialized => CUDA_ERROR_NOT_INITIALIZED,
+        Ok(device) if device < s.devices.len() => call(s, device),
+        _ => CUDA_ERROR_INVALID_DEVICE,
+    })
 }
 
 /// The context of this thread; 0 without.

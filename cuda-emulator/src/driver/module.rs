@@ -138,12 +138,13 @@ impl State {
             return Err(refuse(CUDA_ERROR_NO_BINARY_FOR_GPU, why));
         }
         // variables first, then their initial values, which may name one another
+        let side = Side::Device(self.device_of(context));
         let mut globals = HashMap::new();
         for v in &ptx.variables {
             if v.space == Space::Shared || (v.is_extern && v.size == 0) {
                 continue;
             }
-            let address = self.memory.allocate(Side::Device, v.size, v.align, "module", context);
+            let address = self.memory.allocate(side, v.size, v.align, "module", context);
             globals.insert(v.name.clone(), address.ok_or(CUDA_ERROR_OUT_OF_MEMORY)?);
         }
         for v in &ptx.variables {
@@ -298,8 +299,9 @@ pub unsafe extern "C" fn cuModuleUnload(module: Handle) -> Status {
         while let Some((module, removed)) =
             next.and_then(|module| Some((module, s.modules.remove(&module)?)))
         {
+            let side = Side::Device(s.device_of(removed.context));
             for address in removed.globals.values() {
-                s.memory.free(Side::Device, *address);
+                s.memory.free(side, *address);
             }
             s.functions.retain(|_, f| f.module != module);
             next = removed.instead;

@@ -1,39 +1,82 @@
-//! Memory pools. There is one, which all allocations come from, and handles of others are only numbers.
+//! Memory pools. Each device has one, which all its allocations come from; others are only numbers with a
+//! device.
 
 use super::error::*;
-use super::memory::cuMemAllocAsync;
-use super::{Handle, Status, set, with_state};
+use super::{Handle, State, Status, set, with_context, with_device, with_state};
 use crate::machine::memory::Side;
 use std::ffi::{c_int, c_void};
 
-const DEFAULT_POOL: Handle = 0x1000;
+/// CU_MEM_LOCATION_TYPE_DEVICE.
+const ON_DEVICE: u32 = 1;
 
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn cuDeviceGetDefaultMemPool(pool: *mut Handle, _device: c_int) -> Status {
-    set(pool, DEFAULT_POOL)
+/// The start of CUmemPoolProps.
+#[repr(C)]
+struct Properties {
+    allocation_type: u32,
+    handle_types: u32,
+    location_type: u32,
+    location: c_int,
+}
+
+impl State {
+    /// The device of a pool.
+    fn device_of_pool(&self, pool: Handle) -> Option<usize> {
+        let default = self.devices.iter().position(|device| device.default_pool == pool);
+        default.or_else(|| self.pools.get(&pool).copied())
+    }
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cuDeviceGetMemPool(pool: *mut Handle, _device: c_int) -> Status {
-    set(pool, DEFAULT_POOL)
+pub unsafe extern "C" fn cuDeviceGetDefaultMemPool(pool: *mut Handle, device: c_int) -> Status {
+    with_device(device, |s, device| set(pool, s.devices[device].default_pool))
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cuDeviceSetMemPool(_device: c_int, _pool: Handle) -> Status {
-    CUDA_SUCCESS
+pub unsafe extern "C" fn cuDeviceGetMemPool(pool: *mut Handle, device: c_int) -> Status {
+    with_device(device, |s, device| set(pool, s.devices[device].pool))
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cuMemPoolCreate(pool: *mut Handle, _properties: *const c_void) -> Status {
+pub unsafe extern "C" fn cuDeviceSetMemPool(device: c_int, pool: Handle) -> Status {
+    with_device(device, |s, device| {
+        if s.device_of_pool(pool) != Some(device) {
+            return CUDA_ERROR_INVALID_VALUE;
+        }
+        s.devices[device].pool = pool;
+        CUDA_SUCCESS
+    })
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cuMemPoolCreate(pool: *mut Handle, properties: *const c_void) -> Status {
     with_state(|s| {
+        let Some(properties) = (properties as *const Properties).as_ref() else {
+            return CUDA_ERROR_INVALID_VALUE;
+        };
+        let device = match properties.location_type {
+            ON_DEVICE => properties.location as usize,
+            _ => return CUDA_ERROR_NOT_SUPPORTED,
+        };
+        if device >= s.devices.len() {
+            return CUDA_ERROR_INVALID_DEVICE;
+        }
         let new = s.new_handle();
+        s.pools.insert(new, device);
         set(pool, new)
     })
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cuMemPoolDestroy(_pool: Handle) -> Status {
-    CUDA_SUCCESS
+pub unsafe extern "C" fn cuMemPoolDestroy(pool: Handle) -> Status {
+    with_state(|s| {
+        if s.pools.remove(&pool).is_none() {
+            return CUDA_ERROR_INVALID_VALUE;
+        }
+        for device in s.devices.iter_mut().filter(|device| device.pool == pool) {
+            device.pool = device.default_pool;
+        }
+        CUDA_SUCCESS
+    })
 }
 
 #[unsafe(no_mangle)]
@@ -52,17 +95,15 @@ pub unsafe extern "C" fn cuMemPoolSetAttribute(
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cuMemPoolGetAttribute(
-    _pool: Handle,
+    pool: Handle,
     attribute: u32,
     value: *mut c_void,
 ) -> Status {
     // 1..3 are ints, the others 64 bits wide
-    with_state(|s| {
-        if attribute <= 3 {
-            set(value as *mut i32, 1)
-        } else {
-            set(value as *mut u64, s.memory.used_on(Side::Device))
-        }
+    with_state(|s| match s.device_of_pool(pool) {
+        None => CUDA_ERROR_INVALID_VALUE,
+        Some(_) if attribute <= 3 => set(value as *mut i32, 1),
+        Some(device) => set(value as *mut u64, s.memory.used_on(Side::Device(device))),
     })
 }
 
@@ -70,8 +111,11 @@ pub unsafe extern "C" fn cuMemPoolGetAttribute(
 pub unsafe extern "C" fn cuMemAllocFromPoolAsync(
     address: *mut u64,
     size: usize,
-    _pool: Handle,
+    pool: Handle,
     stream: Handle,
 ) -> Status {
-    cuMemAllocAsync(address, size, stream)
+    with_context(|s, _| match s.device_of_pool(pool) {
+        None => CUDA_ERROR_INVALID_VALUE,
+        Some(device) => s.allocate_async(address, size, stream, Some(device)),
+    })
 }

@@ -3,10 +3,11 @@
 
 use super::error::*;
 use super::{BUSY, Handle, State, Status, current, set, with_context, with_state};
-use crate::checks::program;
+use crate::checks::{Finding, Kind, program};
 use crate::machine::cluster_shape::ClusterShape;
 use crate::ptx::kernel::Kernel;
-use std::collections::VecDeque;
+use std::cell::RefCell;
+use std::collections::{HashMap, VecDeque};
 use std::ffi::{c_int, c_uint, c_void};
 use std::sync::Arc;
 use std::time::Instant;
@@ -14,10 +15,17 @@ use std::time::Instant;
 /// CU_STREAM_NON_BLOCKING.
 const NON_BLOCKING: u32 = 1;
 
+thread_local! {
+    /// the default stream of the thread in each context
+    static OF_THREAD: RefCell<HashMap<Handle, Handle>> = RefCell::default();
+}
+
 /// A kernel to be launched.
 #[derive(Clone)]
 pub struct KernelLaunch {
     pub kernel: Arc<Kernel>,
+    /// that of the function
+    pub context: Handle,
     pub grid: [u32; 3],
     pub block: [u32; 3],
     pub cluster: Option<ClusterShape>,
@@ -92,8 +100,8 @@ impl Stream {
 }
 
 impl State {
-    /// The stream that a handle stands for. 0 and 1 are the legacy default stream, 2 that of the
-    /// thread, of which there is one here.
+    /// The stream that a handle stands for. 0 and 1 are the legacy default stream of the current
+    /// context, 2 is that of the thread there.
     pub fn stream(&mut self, handle: Handle) -> Result<Handle, Status> {
         let context = current();
         if !self.contexts.contains_key(&context) {
@@ -101,13 +109,44 @@ impl State {
         }
         let id = match handle {
             0 | 1 => context | 1,
-            2 => context | 2,
+            2 => self.stream_of_thread(context),
             other => other,
         };
         if handle <= 2 {
             self.streams.entry(id).or_insert_with(|| Stream::new(context, true, 0));
         }
         if self.streams.contains_key(&id) { Ok(id) } else { Err(CUDA_ERROR_INVALID_HANDLE) }
+    }
+
+    /// The handle of this thread's default stream in a context. Its low bits tell that it is one.
+    fn stream_of_thread(&mut self, context: Handle) -> Handle {
+        let known = OF_THREAD.with(|own| own.borrow().get(&context).copied());
+        known.unwrap_or_else(|| {
+            let new = self.new_handle() | 2;
+            OF_THREAD.with(|own| own.borrow_mut().insert(context, new));
+            new
+        })
+    }
+
+    /// What a stream's device and context do not take: the error, and a finding where the program can
+    /// only be wrong.
+    fn refusal(&self, context: Handle, work: &Work) -> Option<(Status, Option<Finding>)> {
+        let device = self.device_of(context);
+        let is_elsewhere = |a: u64| self.memory.device_of(a).is_some_and(|other| other != device);
+        let other = |kind, what: &str, a: u64| {
+            let finding = program::other_device(kind, what, &self.memory, a, device);
+            Some((CUDA_ERROR_INVALID_VALUE, Some(finding)))
+        };
+        match *work {
+            Work::Kernel(ref launch) if launch.context != context => {
+                Some((CUDA_ERROR_INVALID_HANDLE, None))
+            }
+            Work::Free(a) if is_elsewhere(a) => other(Kind::BadFree, "free", a),
+            Work::Fill { dst, .. } if is_elsewhere(dst) => {
+                other(Kind::ApiOutOfBounds, "memset", dst)
+            }
+            _ => None,
+        }
     }
 
     fn sticky(&self, context: Handle) -> Status {
@@ -120,6 +159,10 @@ impl State {
             Ok(id) => id,
             Err(e) => return e,
         };
+        if let Some((e, finding)) = self.refusal(self.streams[&id].context, &work) {
+            finding.into_iter().for_each(|finding| self.report(&[finding]));
+            return e;
+        }
         let stream = &self.streams[&id];
         if let Some(capture) = stream.capture.and_then(|c| self.captures.get_mut(&c)) {
             capture.work.push(work);
@@ -168,7 +211,7 @@ impl State {
                 self.drain(other, number);
             }
             let is_broken = self.sticky(context) != CUDA_SUCCESS;
-            let e = if is_broken { CUDA_SUCCESS } else { self.run(context, entry.work) };
+            let e = if is_broken { CUDA_SUCCESS } else { self.run(entry.work) };
             if let Some(stream) = self.streams.get_mut(&id) {
                 stream.done = entry.number;
             }
@@ -203,10 +246,10 @@ impl State {
     }
 
     /// Runs one piece of work.
-    pub fn run(&mut self, context: Handle, work: Work) -> Status {
+    pub fn run(&mut self, work: Work) -> Status {
         match work {
             Work::Nothing => CUDA_SUCCESS,
-            Work::Kernel(launch) => self.run_kernel(context, launch),
+            Work::Kernel(launch) => self.run_kernel(launch),
             Work::CopyFromHost { dst, data } => {
                 self.copy_from_host(dst, data.as_ptr(), data.len() as u64)
             }

@@ -22,6 +22,8 @@ const QUANTUM_TOGETHER: i64 = 5000;
 /// A launch, as its blocks see it.
 pub struct Launch<'a> {
     pub kernel: &'a Kernel,
+    /// number of the device
+    pub device: usize,
     pub grid: [u32; 3],
     pub block: [u32; 3],
     /// `ClusterShape::ONE` for a launch without clusters

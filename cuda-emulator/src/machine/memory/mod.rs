@@ -46,16 +46,14 @@ pub struct Allocation {
     span: Range<u64>,
 }
 
-/// Which of the two ranges.
+/// Which of the ranges.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
-    /// addresses that the host cannot touch
-    Device,
-    /// managed and pinned memory: the same addresses on both sides
+    /// addresses of the device with this number, which the host and other devices cannot touch
+    Device(usize),
+    /// managed and pinned memory: the same addresses on all sides
     Host,
 }
-
-pub const SIDES: [Side; 2] = [Side::Device, Side::Host];
 
 struct Heap {
     /// addresses from there on were never used
@@ -69,11 +67,13 @@ struct Heap {
     count: u64,
 }
 
+/// Arenas and heaps are those of each device, and last that of the host.
 pub struct Memory {
-    arenas: [Arena; 2],
-    heaps: [Heap; 2],
+    arenas: Vec<Arena>,
+    heaps: Vec<Heap>,
     redzone: u64,
     pub fill: Option<u8>,
+    /// bytes of each device
     pub limit: u64,
 }
 
@@ -89,26 +89,46 @@ pub struct Touched {
 impl Memory {
     pub fn new(options: &Options) -> Memory {
         let len = options.address_space;
-        let arenas = [Arena::new(len, false, options.block_race), Arena::new(len / 4, true, false)];
-        let heaps = [0, 1].map(|i: usize| Heap {
-            fresh: arenas[i].base + PAGE,
+        let of_device = |_| Arena::new(len, false, options.block_race);
+        let mut arenas: Vec<Arena> = (0..options.devices).map(of_device).collect();
+        arenas.push(Arena::new(len / 4, true, false));
+        let heap = |arena: &Arena| Heap {
+            fresh: arena.base + PAGE,
             free: BTreeMap::new(),
             live: BTreeMap::new(),
             dead: BTreeMap::new(),
             used: 0,
             count: 0,
-        });
+        };
+        let heaps = arenas.iter().map(heap).collect();
         let Options { redzone, fill, memory, .. } = *options;
         Memory { arenas, heaps, redzone, fill, limit: memory }
     }
 
-    /// Bytes that are allocated.
-    pub fn used(&self) -> u64 {
-        self.heaps.iter().map(|h| h.used).sum()
+    /// The place of a side in the lists.
+    fn index(&self, side: Side) -> usize {
+        match side {
+            Side::Device(n) => n,
+            Side::Host => self.arenas.len() - 1,
+        }
+    }
+
+    pub fn sides(&self) -> impl Iterator<Item = Side> + use<> {
+        (0..self.arenas.len() - 1).map(Side::Device).chain([Side::Host])
+    }
+
+    /// Bytes that are allocated of a device, those that the host can touch among them; of the host,
+    /// bytes of the device that has most.
+    pub fn used(&self, side: Side) -> u64 {
+        let of_host = self.used_on(Side::Host);
+        match side {
+            Side::Device(_) => self.used_on(side) + of_host,
+            Side::Host => self.sides().map(|s| self.used_on(s)).max().unwrap_or(0) + of_host,
+        }
     }
 
     pub fn used_on(&self, side: Side) -> u64 {
-        self.heaps[side as usize].used
+        self.heaps[self.index(side)].used
     }
 
     /// The address of `size` fresh bytes; None if memory or addresses run out. `align` is a power
@@ -122,12 +142,13 @@ impl Memory {
         context: u64,
     ) -> Option<u64> {
         let size_or_one = size.max(1);
-        if self.used().checked_add(size_or_one)? > self.limit {
+        if self.used(side).checked_add(size_or_one)? > self.limit {
             return None;
         }
         let span = size_or_one.checked_add(align - 1 + self.redzone)?;
         let span = span.checked_next_multiple_of(GRAIN)?.checked_add(GRAIN)?;
-        let (heap, arena) = (&mut self.heaps[side as usize], &self.arenas[side as usize]);
+        let index = self.index(side);
+        let (heap, arena) = (&mut self.heaps[index], &self.arenas[index]);
         let start = heap.addresses(span, arena.base + arena.len)?;
         let address = start.next_multiple_of(align.max(GRAIN));
         heap.used += size_or_one;
@@ -137,7 +158,7 @@ impl Memory {
         let allocation = Allocation { address, size, kind, number, context, span: taken };
         heap.live.insert(address, allocation);
         let fresh = match side {
-            Side::Device => state::ALLOCATED,
+            Side::Device(_) => state::ALLOCATED,
             // the host may have written it
             Side::Host => state::ALLOCATED | state::WRITTEN,
         };
@@ -151,14 +172,15 @@ impl Memory {
 
     /// Ends an allocation: false if there is none at this address.
     pub fn free(&mut self, side: Side, address: u64) -> bool {
-        let (heap, arena) = (&mut self.heaps[side as usize], &self.arenas[side as usize]);
+        let index = self.index(side);
+        let (heap, arena) = (&mut self.heaps[index], &self.arenas[index]);
         let Some(allocation) = heap.live.remove(&address) else { return false };
         heap.used -= allocation.size.max(1);
         arena.set_states(address, allocation.size, state::FREED);
         let first = address.next_multiple_of(PAGE);
         let end = (address + allocation.size) / PAGE * PAGE;
         if end > first {
-            arena.give_back(first, end - first, side == Side::Device);
+            arena.give_back(first, end - first, side != Side::Host);
         }
         let Range { start, end } = allocation.span;
         heap.free.insert(start, end - start);
@@ -171,7 +193,7 @@ impl Memory {
     }
 
     pub fn side_of(&self, a: u64) -> Option<Side> {
-        SIDES.into_iter().find(|&side| self.arenas[side as usize].has(a))
+        self.sides().find(|&side| self.arenas[self.index(side)].has(a))
     }
 
     /// The host's address of a byte of the device.
@@ -180,18 +202,26 @@ impl Memory {
     }
 
     pub fn live(&self, side: Side) -> impl Iterator<Item = &Allocation> {
-        self.heaps[side as usize].live.values()
+        self.heaps[self.index(side)].live.values()
+    }
+
+    /// The device whose memory has an address, if it is not that of the host.
+    pub fn device_of(&self, a: u64) -> Option<usize> {
+        match self.side_of(a)? {
+            Side::Device(n) => Some(n),
+            Side::Host => None,
+        }
     }
 
     /// The allocation that begins at or before an address.
     pub fn allocation_before(&self, a: u64) -> Option<&Allocation> {
         let side = self.side_of(a)?;
-        self.heaps[side as usize].live.range(..=a).next_back().map(|(_, allocation)| allocation)
+        self.heaps[self.index(side)].live.range(..=a).next_back().map(|(_, allocation)| allocation)
     }
 
     /// Whether bytes that the host can touch are within one allocation.
     pub fn is_pinned(&self, address: u64, size: u64) -> bool {
-        let before = self.heaps[Side::Host as usize].live.range(..=address).next_back();
+        let before = self.heaps[self.index(Side::Host)].live.range(..=address).next_back();
         before.is_some_and(|(start, a)| address.saturating_add(size) <= start + a.size)
     }
 
@@ -200,7 +230,7 @@ impl Memory {
         let Some(side) = self.side_of(a) else {
             return if a < 65536 { "near null".into() } else { "not a device address".into() };
         };
-        let heap = &self.heaps[side as usize];
+        let heap = &self.heaps[self.index(side)];
         let show = |allocation: &Allocation, what: &str| {
             let Allocation { address, size, kind, number, .. } = *allocation;
             let (place, distance) = if a < address {
@@ -315,11 +345,11 @@ mod tests {
         let mut live = std::collections::VecDeque::new();
         for n in 0..5000u64 {
             let size = 1 + n * 977 % 5000;
-            let address = memory.allocate(Side::Device, size, 1 << (n % 10), "test", 0);
+            let address = memory.allocate(Side::Device(0), size, 1 << (n % 10), "test", 0);
             live.push_back(address.unwrap_or_else(|| panic!("no room for allocation {n}")));
             if live.len() > 8 {
                 let oldest = live.pop_front().expect("there are eight");
-                assert!(memory.free(Side::Device, oldest));
+                assert!(memory.free(Side::Device(0), oldest));
             }
         }
         assert!(memory.describe(live[0]).contains("inside allocation #4993"));

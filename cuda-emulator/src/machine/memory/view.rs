@@ -1,6 +1,6 @@
 //! What a running kernel needs of the memory, copied for each launch so that no lock is in its way.
 
-use super::{Arena, Memory, state};
+use super::{Arena, Memory, Side, state};
 use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering::Relaxed};
 
 /// Why an access is not allowed.
@@ -33,8 +33,10 @@ pub struct View {
 }
 
 impl View {
-    pub fn of(memory: &Memory) -> View {
-        let [device, host] = &memory.arenas;
+    /// What a kernel on a device reaches: its memory and that which the host can touch.
+    pub fn of(memory: &Memory, device: usize) -> View {
+        let [device, host] =
+            [Side::Device(device), Side::Host].map(|side| &memory.arenas[memory.index(side)]);
         View { device: Range::of(device), shared_with_host: Range::of(host), marks: device.marks }
     }
 
