@@ -23,8 +23,8 @@ pub struct Options {
     pub seed: u64,
     /// CUDAEMU_BLOCK_ORDER
     pub block_order: BlockOrder,
-    /// CUDAEMU_STREAMS=eager: work runs when it is enqueued
-    pub eager_streams: bool,
+    /// CUDAEMU_STREAMS
+    pub streams: Streams,
     /// CUDAEMU_TIMEOUT_S: of a launch
     pub timeout_s: u64,
 
@@ -79,6 +79,17 @@ pub enum BlockOrder {
     Odd,
 }
 
+/// When the work of streams runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Streams {
+    /// when somebody waits for it
+    Lazy,
+    /// when it is enqueued
+    Eager,
+    /// when somebody waits for it, or for what need not come before it
+    Others,
+}
+
 /// What is an error of memory that was never written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd)]
 pub enum Undefined {
@@ -113,7 +124,11 @@ impl Options {
                 Some("odd") => BlockOrder::Odd,
                 _ => BlockOrder::Ascending,
             },
-            eager_streams: text("CUDAEMU_STREAMS").as_deref() == Some("eager"),
+            streams: match text("CUDAEMU_STREAMS").as_deref() {
+                Some("eager") => Streams::Eager,
+                Some("others") => Streams::Others,
+                _ => Streams::Lazy,
+            },
             timeout_s: number("CUDAEMU_TIMEOUT_S", 300),
             race: flag("CUDAEMU_RACE", 1),
             block_race: flag("CUDAEMU_BLOCK_RACE", 1),

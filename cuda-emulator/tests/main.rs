@@ -24,6 +24,8 @@ mod loading;
 #[cfg(has_emulator)]
 mod messages;
 #[cfg(has_emulator)]
+mod order;
+#[cfg(has_emulator)]
 mod programs;
 #[cfg(has_emulator)]
 mod readme;

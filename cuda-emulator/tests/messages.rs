@@ -159,6 +159,12 @@ const PROGRAMS: &[(Kind, Program)] = &[
         let (p, _) = out.device_ptr(&d.s);
         let _ = unsafe { sys::cuMemFree_v2(p + 64) }.result();
     }),
+    (Kind::FreeInUse, |d, _, fresh| {
+        let (other, p) = (d.ctx.new_stream().unwrap(), fresh.leak());
+        let _ = unsafe { sys::cuMemsetD8Async(p, 0, 256, other.cu_stream()) }.result();
+        let _ = unsafe { sys::cuMemFreeAsync(p, d.s.cu_stream()) }.result();
+        let _ = other.synchronize();
+    }),
     (Kind::Leak, |_, _, fresh| {
         let _ = fresh.leak();
     }),

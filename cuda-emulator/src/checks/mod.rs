@@ -117,6 +117,7 @@ kinds! {
     ApiOutOfBounds "api_oob"
     Overlap "overlap"
     BadFree "bad_free"
+    FreeInUse "free_in_use"
     Leak "leak"
     LeakHandles "leak_handles"
     EmulatorPanic "emulator_panic"

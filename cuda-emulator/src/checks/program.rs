@@ -56,6 +56,22 @@ pub fn free(memory: &mut Memory, address: u64) -> Result<(), Finding> {
     Err(finding(Kind::BadFree, true, text))
 }
 
+/// A free in the order of a stream is not after all work of others that used the memory. `is_before` tells
+/// that of work, by stream and number.
+pub fn unordered_free(
+    memory: &Memory,
+    address: u64,
+    is_before: impl Fn(u64, u64) -> bool,
+) -> Option<Finding> {
+    let allocation = memory.allocation_before(address).filter(|a| a.address == address)?;
+    let (stream, _) = allocation.users().iter().find(|user| !is_before(user.0, user.1))?;
+    let place = memory.describe(address);
+    let text = format!(
+        "free of {address:#x} that is not ordered after work of stream {stream:#x}, which used it: {place}"
+    );
+    Some(finding(Kind::FreeInUse, true, text))
+}
+
 /// A free, or a memset, of another device's memory on a stream of this one.
 pub fn other_device(kind: Kind, what: &str, memory: &Memory, a: u64, device: usize) -> Finding {
     let (place, other) = (memory.describe(a), memory.device_of(a).unwrap_or(device));

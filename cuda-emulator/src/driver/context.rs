@@ -33,7 +33,7 @@ impl State {
 
     /// Ends a context with all that is in it.
     fn destroy_context(&mut self, c: Handle) {
-        let is_broken = self.drain_context(c) != CUDA_SUCCESS;
+        let is_broken = self.wait_for_context(c) != CUDA_SUCCESS;
         // after a fault nothing can be freed, which is no leak
         if !is_broken {
             let events = self.events.values().filter(|e| e.context == c).count();
@@ -283,7 +283,7 @@ pub unsafe extern "C" fn cuCtxSynchronize() -> Status {
         if s.streams.values().any(|stream| stream.context == context && stream.capture.is_some()) {
             return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
         }
-        s.drain_context(context)
+        s.wait_for_context(context)
     })
 }
 

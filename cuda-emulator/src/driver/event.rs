@@ -1,5 +1,6 @@
 //! Events.
 
+use super::clock::Clock;
 use super::error::*;
 use super::stream::{Work, with_stream};
 use super::{Handle, State, Status, set, with_context, with_state};
@@ -16,6 +17,8 @@ pub struct Event {
     flags: u32,
     /// the stream and the number of the record
     pub recorded: Option<(Handle, u64)>,
+    /// what is done when it is reached
+    pub clock: Clock,
     /// when it was reached
     pub at: Option<Instant>,
     /// queries since it was recorded
@@ -36,8 +39,9 @@ impl State {
 pub unsafe extern "C" fn cuEventCreate(event: *mut Handle, flags: c_uint) -> Status {
     with_context(|s, context| {
         let new = s.new_handle();
-        let (recorded, at, queries, capture) = (None, None, 0, None);
-        s.events.insert(new, Event { context, flags, recorded, at, queries, capture });
+        let (recorded, clock, at, queries, capture) = (None, Clock::default(), None, 0, None);
+        let new_event = Event { context, flags, recorded, clock, at, queries, capture };
+        s.events.insert(new, new_event);
         set(event, new)
     })
 }
@@ -66,9 +70,9 @@ pub unsafe extern "C" fn cuEventRecord(event: Handle, stream: Handle) -> Status 
         if e != CUDA_SUCCESS {
             return e;
         }
-        let last = s.streams[&id].last;
+        let (last, clock) = (s.streams[&id].last, s.streams[&id].clock.clone());
         if let Some(known) = s.events.get_mut(&event) {
-            known.recorded = Some((id, last));
+            (known.recorded, known.clock) = (Some((id, last)), clock);
             known.queries = 0;
         }
         CUDA_SUCCESS
@@ -93,7 +97,10 @@ pub unsafe extern "C" fn cuEventSynchronize(event: Handle) -> Status {
         }
         match event.recorded {
             None => CUDA_SUCCESS,
-            Some((stream, number)) => s.drain(stream, number),
+            Some((stream, number)) => {
+                s.host.join(&event.clock);
+                s.drain(stream, number)
+            }
         }
     })
 }
@@ -110,10 +117,14 @@ pub unsafe extern "C" fn cuEventQuery(event: Handle) -> Status {
         }
         known.queries += 1;
         let (queries, recorded) = (known.queries, known.recorded);
+        let is_done = s.is_done(&s.events[&event]);
+        if !is_done && queries <= PATIENCE {
+            return CUDA_ERROR_NOT_READY;
+        }
+        s.host.join(&s.events[&event].clock);
         match recorded {
-            _ if s.is_done(&s.events[&event]) => CUDA_SUCCESS,
-            Some((stream, number)) if queries > PATIENCE => s.drain(stream, number),
-            _ => CUDA_ERROR_NOT_READY,
+            Some((stream, number)) if !is_done => s.drain(stream, number),
+            _ => CUDA_SUCCESS,
         }
     })
 }

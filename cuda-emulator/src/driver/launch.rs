@@ -196,7 +196,7 @@ impl State {
     }
 
     /// Runs a launch that was accepted.
-    pub(super) fn run_kernel(&mut self, launch: KernelLaunch) -> Status {
+    pub(super) fn run_kernel(&mut self, launch: KernelLaunch, by: (Handle, u64)) -> Status {
         let KernelLaunch { kernel, context, grid, block, cluster, .. } = launch;
         let KernelLaunch { dynamic_shared, params, is_cooperative, .. } = launch;
         let device_number = self.device_of(context);
@@ -235,7 +235,7 @@ impl State {
         if workspace != 0 {
             self.memory.free(Side::Device(device_number), workspace);
         }
-        let touched = self.memory.take_touched();
+        let touched = self.memory.take_touched(by);
         let found = self.findings.take();
         if result == CUDA_SUCCESS && self.options.fail.applies_to(&found) {
             result = CUDA_ERROR_LAUNCH_FAILED;
@@ -309,7 +309,7 @@ unsafe fn parameters(
 }
 
 impl Fail {
-    fn applies_to(&self, findings: &[Finding]) -> bool {
+    pub(super) fn applies_to(&self, findings: &[Finding]) -> bool {
         match self {
             Fail::Never => false,
             Fail::OnAny => !findings.is_empty(),

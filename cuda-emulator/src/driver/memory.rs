@@ -185,7 +185,7 @@ impl State {
             return CUDA_SUCCESS;
         }
         match self.stream(stream) {
-            Ok(id) => self.drain(id, u64::MAX),
+            Ok(id) => self.wait_for(id),
             Err(e) => e,
         }
     }
@@ -262,14 +262,14 @@ pub unsafe extern "C" fn cuMemFree_v2(address: u64) -> Status {
         if address == 0 {
             return CUDA_SUCCESS;
         }
-        let e = s.drain_context(context);
+        let e = s.wait_for_context(context);
         if e != CUDA_SUCCESS {
             return e;
         }
         if let Some(owner) = s.owner_of(address).filter(|&owner| owner != context) {
-            s.drain_context(owner);
+            s.wait_for_context(owner);
         }
-        s.run(Work::Free(address))
+        s.free(address)
     })
 }
 

@@ -13,6 +13,7 @@
 )]
 #![allow(clippy::too_many_arguments, reason = "as many as CUDA's functions have")]
 
+pub mod clock;
 pub mod context;
 pub mod device;
 pub mod error;
@@ -31,6 +32,7 @@ use crate::checks::{Finding, Findings};
 use crate::counters::append_line;
 use crate::machine::memory::Memory;
 use crate::options::Options;
+use clock::Clock;
 use context::Context;
 use device::DeviceState;
 use error::*;
@@ -62,6 +64,8 @@ pub struct State {
     modules: HashMap<Handle, Module>,
     functions: HashMap<Handle, Function>,
     streams: BTreeMap<Handle, Stream>,
+    /// what the host has waited for
+    host: Clock,
     events: HashMap<Handle, Event>,
     captures: HashMap<u64, Capture>,
     /// pools that the program made, with their devices
@@ -100,6 +104,7 @@ fn state() -> &'static Mutex<State> {
             modules: HashMap::new(),
             functions: HashMap::new(),
             streams: BTreeMap::new(),
+            host: Clock::default(),
             events: HashMap::new(),
             captures: HashMap::new(),
             pools: HashMap::new(),

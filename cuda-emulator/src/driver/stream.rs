@@ -1,10 +1,12 @@
 //! Streams: queues of work that run only when somebody waits for them, so that a missing dependency
 //! shows.
 
+use super::clock::Clock;
 use super::error::*;
 use super::{BUSY, Handle, State, Status, current, set, with_context, with_state};
 use crate::checks::{Finding, Kind, program};
 use crate::machine::cluster_shape::ClusterShape;
+use crate::options::Streams;
 use crate::ptx::kernel::Kernel;
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
@@ -77,6 +79,8 @@ struct Entry {
     /// streams, and the number up to which they have to be done before
     dependencies: Vec<(Handle, u64)>,
     work: Work,
+    /// what comes before, for work that asks
+    clock: Option<Clock>,
 }
 
 pub struct Stream {
@@ -89,13 +93,15 @@ pub struct Stream {
     pub last: u64,
     /// number of the last work done
     pub done: u64,
+    /// what is done when the last work enqueued is
+    pub clock: Clock,
     pub capture: Option<u64>,
 }
 
 impl Stream {
     fn new(context: Handle, is_blocking: bool, priority: i32) -> Stream {
-        let queue = VecDeque::new();
-        Stream { context, is_blocking, priority, queue, last: 0, done: 0, capture: None }
+        let (queue, clock) = (VecDeque::new(), Clock::default());
+        Stream { context, is_blocking, priority, queue, last: 0, done: 0, clock, capture: None }
     }
 }
 
@@ -188,11 +194,15 @@ impl State {
             dependencies.extend(default.map(|(h, s)| (*h, s.last)));
         }
         let number = self.next_number();
+        let mut own = self.clock_of(id);
+        own.add(id, number);
+        let asks = matches!(work, Work::Free(_) | Work::HostFunction(..));
+        let clock = asks.then(|| own.clone());
         if let Some(stream) = self.streams.get_mut(&id) {
-            stream.last = number;
-            stream.queue.push_back(Entry { number, dependencies, work });
+            (stream.last, stream.clock) = (number, own);
+            stream.queue.push_back(Entry { number, dependencies, work, clock });
         }
-        if self.options.eager_streams {
+        if self.options.streams == Streams::Eager {
             return self.drain(id, number);
         }
         CUDA_SUCCESS
@@ -200,26 +210,59 @@ impl State {
 
     /// Runs the work of a stream up to a number.
     pub fn drain(&mut self, id: Handle, up_to: u64) -> Status {
-        loop {
-            let Some(stream) = self.streams.get_mut(&id) else { return CUDA_SUCCESS };
-            let context = stream.context;
-            if stream.queue.front().is_none_or(|entry| entry.number > up_to) {
-                return self.sticky(context);
-            }
-            let Some(entry) = stream.queue.pop_front() else { return self.sticky(context) };
-            for (other, number) in entry.dependencies {
+        let Some(context) = self.streams.get(&id).map(|s| s.context) else { return CUDA_SUCCESS };
+        while let Some(first) = self.first(id).filter(|first| first.number <= up_to) {
+            let pending = first.dependencies.iter().find(|&&d| self.is_pending(d)).copied();
+            if let Some((other, number)) = pending {
                 self.drain(other, number);
+                continue;
             }
-            let is_broken = self.sticky(context) != CUDA_SUCCESS;
-            let e = if is_broken { CUDA_SUCCESS } else { self.run(entry.work) };
-            if let Some(stream) = self.streams.get_mut(&id) {
-                stream.done = entry.number;
+            if self.options.streams == Streams::Others {
+                self.run_others(id);
             }
-            if let Some(context) = self.contexts.get_mut(&context)
-                && context.sticky == CUDA_SUCCESS
-            {
-                context.sticky = e;
-            }
+            self.run_first(id);
+        }
+        self.sticky(context)
+    }
+
+    fn first(&self, id: Handle) -> Option<&Entry> {
+        self.streams.get(&id)?.queue.front()
+    }
+
+    /// Whether a stream has work up to a number.
+    fn is_pending(&self, (id, number): (Handle, u64)) -> bool {
+        self.first(id).is_some_and(|first| first.number <= number)
+    }
+
+    /// Runs all work of other streams that may come before the next one of a stream.
+    fn run_others(&mut self, id: Handle) {
+        let is_ready = |s: &State, h: Handle| {
+            let first = s.first(h).filter(|_| h != id);
+            first.is_some_and(|first| !first.dependencies.iter().any(|&d| s.is_pending(d)))
+        };
+        while let Some(other) = self.streams.keys().copied().find(|&h| is_ready(self, h)) {
+            self.run_first(other);
+        }
+    }
+
+    /// Runs the next work of a stream, whose dependencies are done.
+    fn run_first(&mut self, id: Handle) {
+        let Some(stream) = self.streams.get_mut(&id) else { return };
+        let (context, Some(entry)) = (stream.context, stream.queue.pop_front()) else { return };
+        let number = entry.number;
+        let is_broken = self.sticky(context) != CUDA_SUCCESS;
+        let e = match entry.clock {
+            _ if is_broken => CUDA_SUCCESS,
+            Some(clock) => self.run_after(&clock, entry.work),
+            None => self.run(entry.work, (id, number)),
+        };
+        if let Some(stream) = self.streams.get_mut(&id) {
+            stream.done = number;
+        }
+        if let Some(context) = self.contexts.get_mut(&context)
+            && context.sticky == CUDA_SUCCESS
+        {
+            context.sticky = e;
         }
     }
 
@@ -242,14 +285,80 @@ impl State {
         if e != CUDA_SUCCESS {
             return e;
         }
-        self.drain(context | 1, u64::MAX)
+        self.wait_for(context | 1)
     }
 
-    /// Runs one piece of work.
-    pub fn run(&mut self, work: Work) -> Status {
+    /// The host waits for all work of a stream.
+    pub fn wait_for(&mut self, id: Handle) -> Status {
+        let e = self.drain(id, u64::MAX);
+        self.has_waited_for(id);
+        e
+    }
+
+    /// The host waits for all work of a context.
+    pub fn wait_for_context(&mut self, context: Handle) -> Status {
+        let e = self.drain_context(context);
+        let of_context = self.streams.iter().filter(|(_, s)| s.context == context);
+        for id in of_context.map(|(h, _)| *h).collect::<Vec<_>>() {
+            self.has_waited_for(id);
+        }
+        e
+    }
+
+    /// Frees memory, or calls the host, after what the clock says.
+    fn run_after(&mut self, clock: &Clock, work: Work) -> Status {
         match work {
-            Work::Nothing => CUDA_SUCCESS,
-            Work::Kernel(launch) => self.run_kernel(launch),
+            Work::Free(p) => {
+                let unordered = program::unordered_free(&self.memory, p, |s, n| clock.has(s, n));
+                let e = self.free(p);
+                let found: Vec<Finding> = unordered.into_iter().collect();
+                self.report(&found);
+                let fails = e == CUDA_SUCCESS && self.options.fail.applies_to(&found);
+                if fails { CUDA_ERROR_LAUNCH_FAILED } else { e }
+            }
+            Work::HostFunction(function, argument) => {
+                // what the host does from now on comes after
+                self.host.join(clock);
+                // SAFETY: the program gave a function of this type to cuLaunchHostFunc
+                let function: unsafe extern "C" fn(*mut c_void) =
+                    unsafe { std::mem::transmute(function) };
+                BUSY.with(|b| b.set(true));
+                // SAFETY: as the program meant it to be called
+                unsafe { function(argument as *mut c_void) };
+                BUSY.with(|b| b.set(false));
+                CUDA_SUCCESS
+            }
+            _ => CUDA_SUCCESS,
+        }
+    }
+
+    /// Ends an allocation now.
+    pub fn free(&mut self, address: u64) -> Status {
+        match program::free(&mut self.memory, address) {
+            Ok(()) => CUDA_SUCCESS,
+            Err(finding) => {
+                self.report(&[finding]);
+                CUDA_ERROR_INVALID_VALUE
+            }
+        }
+    }
+
+    /// Runs one piece of work, and notes for which work memory was used.
+    fn run(&mut self, work: Work, by: (Handle, u64)) -> Status {
+        match work {
+            Work::CopyFromHost { dst, .. }
+            | Work::CopyFromHostLater { dst, .. }
+            | Work::Fill { dst, .. } => self.memory.note_use(dst, by),
+            Work::CopyToHost { src, .. } => self.memory.note_use(src, by),
+            Work::CopyOnDevice { dst, src, .. } => {
+                self.memory.note_use(dst, by);
+                self.memory.note_use(src, by);
+            }
+            _ => {}
+        }
+        match work {
+            Work::Nothing | Work::Free(_) | Work::HostFunction(..) => CUDA_SUCCESS,
+            Work::Kernel(launch) => self.run_kernel(launch, by),
             Work::CopyFromHost { dst, data } => {
                 self.copy_from_host(dst, data.as_ptr(), data.len() as u64)
             }
@@ -263,23 +372,6 @@ impl State {
                 if let Some(event) = self.events.get_mut(&h) {
                     event.at = Some(Instant::now());
                 }
-                CUDA_SUCCESS
-            }
-            Work::Free(p) => match program::free(&mut self.memory, p) {
-                Ok(()) => CUDA_SUCCESS,
-                Err(finding) => {
-                    self.report(&[finding]);
-                    CUDA_ERROR_INVALID_VALUE
-                }
-            },
-            Work::HostFunction(function, argument) => {
-                // SAFETY: the program gave a function of this type to cuLaunchHostFunc
-                let function: unsafe extern "C" fn(*mut c_void) =
-                    unsafe { std::mem::transmute(function) };
-                BUSY.with(|b| b.set(true));
-                // SAFETY: as the program meant it to be called
-                unsafe { function(argument as *mut c_void) };
-                BUSY.with(|b| b.set(false));
                 CUDA_SUCCESS
             }
         }
@@ -332,7 +424,7 @@ pub unsafe extern "C" fn cuStreamDestroy_v2(stream: Handle) -> Status {
 pub unsafe extern "C" fn cuStreamSynchronize(stream: Handle) -> Status {
     with_stream(stream, |s, id| match s.streams[&id].capture {
         Some(_) => CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED,
-        None => s.drain(id, u64::MAX),
+        None => s.wait_for(id),
     })
 }
 
@@ -340,10 +432,12 @@ pub unsafe extern "C" fn cuStreamSynchronize(stream: Handle) -> Status {
 pub unsafe extern "C" fn cuStreamQuery(stream: Handle) -> Status {
     with_stream(stream, |s, id| {
         // one step per query, so that polling ends
-        let Some(next) = s.streams[&id].queue.front() else { return CUDA_SUCCESS };
-        let number = next.number;
-        match s.drain(id, number) {
-            CUDA_SUCCESS if s.streams[&id].queue.is_empty() => CUDA_SUCCESS,
+        let e = match s.first(id).map(|next| next.number) {
+            Some(number) => s.drain(id, number),
+            None => CUDA_SUCCESS,
+        };
+        match e {
+            CUDA_SUCCESS if s.streams[&id].queue.is_empty() => s.wait_for(id),
             CUDA_SUCCESS => CUDA_ERROR_NOT_READY,
             e => e,
         }
@@ -385,6 +479,9 @@ pub unsafe extern "C" fn cuStreamWaitEvent(
             return CUDA_SUCCESS;
         }
         let Some((other, number)) = event.recorded else { return CUDA_SUCCESS };
+        if let Some(stream) = s.streams.get_mut(&id) {
+            stream.clock.join(&event.clock);
+        }
         if other == id || s.streams.get(&other).is_none_or(|other| other.done >= number) {
             return CUDA_SUCCESS;
         }
@@ -395,7 +492,7 @@ pub unsafe extern "C" fn cuStreamWaitEvent(
         if let Some(last) = s.streams.get_mut(&id).and_then(|stream| stream.queue.back_mut()) {
             last.dependencies.push((other, number));
         }
-        if s.options.eager_streams {
+        if s.options.streams == Streams::Eager {
             return s.drain(id, u64::MAX);
         }
         CUDA_SUCCESS

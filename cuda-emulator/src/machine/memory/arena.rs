@@ -94,6 +94,20 @@ impl Arena {
         give(self.states + offset, size);
     }
 
+    /// Whether an allocation was touched in the launch that runs.
+    pub fn is_touched(&self, address: u64, size: u64) -> bool {
+        let end = address + size;
+        let pages = (address - self.base) / PAGE..=(end.max(address + 1) - 1 - self.base) / PAGE;
+        pages.into_iter().any(|page| {
+            // SAFETY: one byte for each page of the arena; no kernel runs
+            let is_dirty = unsafe { *((self.dirty + page) as *const u8) } != 0;
+            let start = address.max(self.base + page * PAGE);
+            let n = end.min(self.base + (page + 1) * PAGE).saturating_sub(start);
+            is_dirty
+                && self.states(start, n).iter().any(|s| s & (state::LOADED | state::STORED) != 0)
+        })
+    }
+
     /// Counts what was touched of the pages of an allocation and clears the marks.
     pub fn take_touched(&self, address: u64, size: u64, touched: &mut Touched) {
         const EACH: u64 = 0x0101_0101_0101_0101;

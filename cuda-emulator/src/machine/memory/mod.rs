@@ -42,6 +42,8 @@ pub struct Allocation {
     pub number: u64,
     /// the context's handle
     pub context: u64,
+    /// of each stream the last work that used it
+    users: Vec<(u64, u64)>,
     /// the addresses that it takes, with what lies around it
     span: Range<u64>,
 }
@@ -84,6 +86,20 @@ pub struct Touched {
     pub stored_bytes: u64,
     pub loaded_sectors: u64,
     pub stored_sectors: u64,
+}
+
+impl Allocation {
+    fn note_use(&mut self, by: (u64, u64)) {
+        match self.users.iter_mut().find(|user| user.0 == by.0) {
+            Some(user) => user.1 = by.1,
+            None => self.users.push(by),
+        }
+    }
+
+    /// Streams whose work used it, with the number of the last.
+    pub fn users(&self) -> &[(u64, u64)] {
+        &self.users
+    }
 }
 
 impl Memory {
@@ -155,7 +171,8 @@ impl Memory {
         heap.count += 1;
         let number = heap.count;
         let taken = start..start + span;
-        let allocation = Allocation { address, size, kind, number, context, span: taken };
+        let users = vec![];
+        let allocation = Allocation { address, size, kind, number, context, users, span: taken };
         heap.live.insert(address, allocation);
         let fresh = match side {
             Side::Device(_) => state::ALLOCATED,
@@ -287,11 +304,23 @@ impl Memory {
         }
     }
 
-    /// What was touched since the last call; clears the marks.
-    pub fn take_touched(&self) -> Touched {
+    /// Notes that work, the number of it on a stream, used the allocation of an address.
+    pub fn note_use(&mut self, a: u64, by: (u64, u64)) {
+        let Some(side) = self.side_of(a) else { return };
+        let index = self.index(side);
+        if let Some((_, allocation)) = self.heaps[index].live.range_mut(..=a).next_back() {
+            allocation.note_use(by);
+        }
+    }
+
+    /// What was touched since the last call, by this work; clears the marks.
+    pub fn take_touched(&mut self, by: (u64, u64)) -> Touched {
         let mut touched = Touched::default();
-        for (arena, heap) in self.arenas.iter().zip(&self.heaps) {
-            for allocation in heap.live.values() {
+        for (arena, heap) in self.arenas.iter().zip(&mut self.heaps) {
+            for allocation in heap.live.values_mut() {
+                if arena.is_touched(allocation.address, allocation.size) {
+                    allocation.note_use(by);
+                }
                 arena.take_touched(allocation.address, allocation.size.max(1), &mut touched);
             }
         }
