@@ -6,6 +6,8 @@ mod approximations;
 #[cfg(has_emulator)]
 mod barriers;
 #[cfg(has_emulator)]
+mod capture;
+#[cfg(has_emulator)]
 mod clusters;
 #[cfg(has_emulator)]
 mod common;

@@ -48,6 +48,10 @@ impl State {
                 self.memory.free(side, address);
             }
         }
+        let of_context = self.streams.iter().filter(|(_, s)| s.context == c);
+        for id in of_context.map(|(h, _)| *h).collect::<Vec<_>>() {
+            self.abandon_capture(id);
+        }
         self.streams.retain(|_, s| s.context != c);
         self.events.retain(|_, e| e.context != c);
         self.modules.retain(|_, m| m.context != c);
@@ -280,10 +284,13 @@ pub unsafe extern "C" fn cuCtxDisablePeerAccess(peer: Handle) -> Status {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cuCtxSynchronize() -> Status {
     with_context(|s, context| {
-        if s.streams.values().any(|stream| stream.context == context && stream.capture.is_some()) {
-            return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
+        let of_context = s.streams.values().filter(|stream| stream.context == context);
+        let captures: Vec<u64> = of_context.filter_map(|stream| stream.capture).collect();
+        captures.iter().for_each(|&capture| s.invalidate(capture));
+        match s.act_at_once() {
+            CUDA_SUCCESS if captures.is_empty() => s.wait_for_context(context),
+            _ => CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED,
         }
-        s.wait_for_context(context)
     })
 }
 

@@ -33,6 +33,18 @@ impl State {
         let done = |stream, number| self.streams.get(&stream).is_none_or(|s| s.done >= number);
         event.recorded.is_none_or(|(stream, number)| done(stream, number))
     }
+
+    /// The host waits for an event, or asks it: not in a capture.
+    fn ask_event(&mut self, event: Handle) -> Status {
+        match self.events.get(&event).map(|known| known.capture) {
+            None => CUDA_ERROR_INVALID_HANDLE,
+            Some(None) => self.act_at_once(),
+            Some(Some(capture)) => {
+                self.invalidate(capture);
+                CUDA_ERROR_CAPTURED_EVENT
+            }
+        }
+    }
 }
 
 #[unsafe(no_mangle)]
@@ -62,7 +74,10 @@ pub unsafe extern "C" fn cuEventRecord(event: Handle, stream: Handle) -> Status 
             return CUDA_ERROR_INVALID_HANDLE;
         }
         let capture = s.streams[&id].capture;
-        if capture.is_some() {
+        if let Some(number) = capture {
+            if s.captures.get(&number).is_some_and(|c| c.is_invalid) {
+                return CUDA_ERROR_STREAM_CAPTURE_INVALIDATED;
+            }
             known.capture = capture;
             return CUDA_SUCCESS;
         }
@@ -74,6 +89,7 @@ pub unsafe extern "C" fn cuEventRecord(event: Handle, stream: Handle) -> Status 
         if let Some(known) = s.events.get_mut(&event) {
             (known.recorded, known.clock) = (Some((id, last)), clock);
             known.queries = 0;
+            known.capture = None;
         }
         CUDA_SUCCESS
     })
@@ -91,14 +107,14 @@ pub unsafe extern "C" fn cuEventRecordWithFlags(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cuEventSynchronize(event: Handle) -> Status {
     with_context(|s, _| {
-        let Some(event) = s.events.get(&event) else { return CUDA_ERROR_INVALID_HANDLE };
-        if event.capture.is_some() {
-            return CUDA_ERROR_CAPTURED_EVENT;
+        let e = s.ask_event(event);
+        if e != CUDA_SUCCESS {
+            return e;
         }
-        match event.recorded {
+        match s.events[&event].recorded {
             None => CUDA_SUCCESS,
             Some((stream, number)) => {
-                s.host.join(&event.clock);
+                s.host.join(&s.events[&event].clock);
                 s.drain(stream, number)
             }
         }
@@ -108,13 +124,11 @@ pub unsafe extern "C" fn cuEventSynchronize(event: Handle) -> Status {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cuEventQuery(event: Handle) -> Status {
     with_context(|s, _| {
-        let Some(known) = s.events.get_mut(&event) else { return CUDA_ERROR_INVALID_HANDLE };
-        if let Some(capture) = known.capture {
-            if let Some(capture) = s.captures.get_mut(&capture) {
-                capture.is_invalid = true
-            }
-            return CUDA_ERROR_CAPTURED_EVENT;
+        let e = s.ask_event(event);
+        if e != CUDA_SUCCESS {
+            return e;
         }
+        let Some(known) = s.events.get_mut(&event) else { return CUDA_ERROR_INVALID_HANDLE };
         known.queries += 1;
         let (queries, recorded) = (known.queries, known.recorded);
         let is_done = s.is_done(&s.events[&event]);

@@ -117,6 +117,24 @@ impl State {
         }
     }
 
+    /// At once, for the context.
+    ///
+    /// # Safety
+    /// `p` is null or may be written.
+    unsafe fn allocate_now(
+        &mut self,
+        p: *mut u64,
+        n: usize,
+        side: Side,
+        kind: &'static str,
+        context: Handle,
+    ) -> Status {
+        match self.act_at_once() {
+            CUDA_SUCCESS => self.allocate(p, n, side, kind, context),
+            e => e,
+        }
+    }
+
     /// In the order of a stream, on its device unless another one is named.
     ///
     /// # Safety
@@ -128,10 +146,15 @@ impl State {
         stream: Handle,
         device: Option<usize>,
     ) -> Status {
-        let context = match self.stream(stream) {
-            Ok(id) => self.streams[&id].context,
+        let id = match self.stream(stream) {
+            Ok(id) => id,
             Err(e) => return e,
         };
+        let e = self.use_stream(id);
+        if e != CUDA_SUCCESS {
+            return e;
+        }
+        let context = self.streams[&id].context;
         let side = Side::Device(device.unwrap_or_else(|| self.device_of(context)));
         self.allocate(p, n, side, "cuMemAllocAsync", context)
     }
@@ -205,7 +228,7 @@ pub unsafe extern "C" fn cuMemGetInfo_v2(free: *mut usize, total: *mut usize) ->
 pub unsafe extern "C" fn cuMemAlloc_v2(address: *mut u64, size: usize) -> Status {
     with_context(|s, context| {
         let side = Side::Device(s.device_of(context));
-        s.allocate(address, size, side, "cuMemAlloc", context)
+        s.allocate_now(address, size, side, "cuMemAlloc", context)
     })
 }
 
@@ -220,22 +243,26 @@ pub unsafe extern "C" fn cuMemAllocManaged(
     size: usize,
     _flags: c_uint,
 ) -> Status {
-    with_context(|s, context| s.allocate(address, size, Side::Host, "managed", context))
+    with_context(|s, context| s.allocate_now(address, size, Side::Host, "managed", context))
 }
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cuMemAllocHost_v2(address: *mut u64, size: usize) -> Status {
-    with_context(|s, context| s.allocate(address, size, Side::Host, "pinned host", context))
+    with_context(|s, context| s.allocate_now(address, size, Side::Host, "pinned host", context))
 }
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cuMemHostAlloc(address: *mut u64, size: usize, _flags: c_uint) -> Status {
-    with_context(|s, context| s.allocate(address, size, Side::Host, "pinned host", context))
+    with_context(|s, context| s.allocate_now(address, size, Side::Host, "pinned host", context))
 }
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cuMemFreeHost(address: u64) -> Status {
     with_state(|s| {
+        let e = s.act_at_once();
+        if e != CUDA_SUCCESS {
+            return e;
+        }
         // pending copies may still use it
         let ids: Vec<Handle> = s.contexts.keys().copied().collect();
         for context in ids {
@@ -262,7 +289,10 @@ pub unsafe extern "C" fn cuMemFree_v2(address: u64) -> Status {
         if address == 0 {
             return CUDA_SUCCESS;
         }
-        let e = s.wait_for_context(context);
+        let e = match s.act_at_once() {
+            CUDA_SUCCESS => s.wait_for_context(context),
+            e => e,
+        };
         if e != CUDA_SUCCESS {
             return e;
         }

@@ -14,6 +14,8 @@ use std::ffi::{c_int, c_uint, c_void};
 use std::sync::Arc;
 use std::time::Instant;
 
+/// CU_EVENT_WAIT_EXTERNAL.
+const EXTERNAL: u32 = 1;
 /// CU_STREAM_NON_BLOCKING.
 const NON_BLOCKING: u32 = 1;
 
@@ -171,9 +173,17 @@ impl State {
         }
         let stream = &self.streams[&id];
         if let Some(capture) = stream.capture.and_then(|c| self.captures.get_mut(&c)) {
+            if capture.is_invalid {
+                return CUDA_ERROR_STREAM_CAPTURE_INVALIDATED;
+            }
             capture.work.push(work);
             return CUDA_SUCCESS;
         }
+        let e = self.use_stream(id);
+        if e != CUDA_SUCCESS {
+            return e;
+        }
+        let stream = &self.streams[&id];
         let context = stream.context;
         let sticky = self.sticky(context);
         if sticky != CUDA_SUCCESS {
@@ -183,10 +193,6 @@ impl State {
         let is_pending = |s: &Stream| s.context == context && s.is_blocking && !s.queue.is_empty();
         let mut dependencies = vec![];
         if id == default {
-            let mut of_context = self.streams.values().filter(|s| s.context == context);
-            if of_context.any(|s| s.is_blocking && s.capture.is_some()) {
-                return CUDA_ERROR_STREAM_CAPTURE_IMPLICIT;
-            }
             let others = self.streams.iter().filter(|(h, s)| **h != id && is_pending(s));
             dependencies.extend(others.map(|(h, s)| (*h, s.last)));
         } else if stream.is_blocking {
@@ -281,11 +287,46 @@ impl State {
 
     /// Enqueues work on the default stream and runs it.
     pub fn run_now(&mut self, context: Handle, work: Work) -> Status {
-        let e = self.push(0, work);
+        // the legacy stream first, which may be what forbids it
+        let mut e = self.stream(0).map_or_else(|e| e, |id| self.use_stream(id));
+        if e == CUDA_SUCCESS {
+            e = self.act_at_once();
+        }
+        if e == CUDA_SUCCESS {
+            e = self.push(0, work);
+        }
         if e != CUDA_SUCCESS {
             return e;
         }
         self.wait_for(context | 1)
+    }
+
+    /// A stream waits for an event, one of which captures or both.
+    fn wait_in_capture(
+        &mut self,
+        id: Handle,
+        captures: [Option<u64>; 2],
+        is_outside: bool,
+        flags: u32,
+    ) -> Status {
+        let e = match captures {
+            [Some(own), Some(event)] if own == event => return CUDA_SUCCESS,
+            [Some(_), Some(_)] => CUDA_ERROR_STREAM_CAPTURE_MERGE,
+            [Some(_), None] if flags & EXTERNAL != 0 => return CUDA_ERROR_NOT_SUPPORTED,
+            [Some(_), None] if is_outside => CUDA_ERROR_STREAM_CAPTURE_ISOLATION,
+            [None, Some(event)] if id & 3 != 1 => {
+                // joins the capture
+                if let Some(stream) = self.streams.get_mut(&id) {
+                    stream.capture = Some(event);
+                }
+                return CUDA_SUCCESS;
+            }
+            // no capture on the legacy stream
+            [None, Some(_)] => CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED,
+            _ => return CUDA_SUCCESS,
+        };
+        captures.into_iter().flatten().for_each(|capture| self.invalidate(capture));
+        e
     }
 
     /// The host waits for all work of a stream.
@@ -415,6 +456,7 @@ pub unsafe extern "C" fn cuStreamDestroy_v2(stream: Handle) -> Status {
             return CUDA_ERROR_INVALID_HANDLE;
         }
         let e = s.drain(stream, u64::MAX);
+        s.abandon_capture(stream);
         s.streams.remove(&stream);
         e
     })
@@ -422,15 +464,19 @@ pub unsafe extern "C" fn cuStreamDestroy_v2(stream: Handle) -> Status {
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cuStreamSynchronize(stream: Handle) -> Status {
-    with_stream(stream, |s, id| match s.streams[&id].capture {
-        Some(_) => CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED,
-        None => s.wait_for(id),
+    with_stream(stream, |s, id| match s.ask_stream(id) {
+        CUDA_SUCCESS => s.wait_for(id),
+        e => e,
     })
 }
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cuStreamQuery(stream: Handle) -> Status {
     with_stream(stream, |s, id| {
+        let e = s.ask_stream(id);
+        if e != CUDA_SUCCESS {
+            return e;
+        }
         // one step per query, so that polling ends
         let e = match s.first(id).map(|next| next.number) {
             Some(number) => s.drain(id, number),
@@ -462,21 +508,17 @@ pub unsafe extern "C" fn cuStreamGetCtx(stream: Handle, context: *mut Handle) ->
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cuStreamWaitEvent(
-    stream: Handle,
-    event: Handle,
-    _flags: c_uint,
-) -> Status {
+pub unsafe extern "C" fn cuStreamWaitEvent(stream: Handle, event: Handle, flags: c_uint) -> Status {
     with_stream(stream, |s, id| {
+        let e = s.use_stream(id);
+        if e != CUDA_SUCCESS {
+            return e;
+        }
         let Some(event) = s.events.get(&event) else { return CUDA_ERROR_INVALID_HANDLE };
-        if let Some(capture) = event.capture {
-            // joins the capture
-            if let (true, Some(stream)) =
-                (s.captures.contains_key(&capture), s.streams.get_mut(&id))
-            {
-                stream.capture = Some(capture);
-            }
-            return CUDA_SUCCESS;
+        let (own, theirs) = (s.streams[&id].capture, event.capture);
+        if own.is_some() || theirs.is_some() {
+            let is_outside = theirs.is_none() && event.recorded.is_some();
+            return s.wait_in_capture(id, [own, theirs], is_outside, flags);
         }
         let Some((other, number)) = event.recorded else { return CUDA_SUCCESS };
         if let Some(stream) = s.streams.get_mut(&id) {
