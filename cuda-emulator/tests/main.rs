@@ -28,6 +28,8 @@ mod messages;
 #[cfg(has_emulator)]
 mod order;
 #[cfg(has_emulator)]
+mod pointers;
+#[cfg(has_emulator)]
 mod programs;
 #[cfg(has_emulator)]
 mod readme;

@@ -2,7 +2,8 @@
 
 use super::clock::Clock;
 use super::error::*;
-use super::stream::{Work, with_stream};
+use super::queue::Work;
+use super::stream::with_stream;
 use super::{Handle, State, Status, set, with_context, with_state};
 use std::ffi::c_uint;
 use std::time::Instant;

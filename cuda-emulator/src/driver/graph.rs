@@ -2,7 +2,8 @@
 //! order.
 
 use super::error::*;
-use super::stream::{Work, with_stream};
+use super::queue::Work;
+use super::stream::with_stream;
 use super::{Handle, State, Status, set, with_context, with_state};
 use std::cell::Cell;
 use std::thread::{self, ThreadId};
@@ -13,6 +14,8 @@ mod mode {
     pub const RELAXED: u32 = 2;
 }
 
+/// CU_EVENT_WAIT_EXTERNAL.
+const EXTERNAL: u32 = 1;
 /// CUstreamCaptureStatus: none, active, invalidated.
 const INVALIDATED: u32 = 2;
 
@@ -92,6 +95,34 @@ impl State {
             CUDA_SUCCESS => self.act_at_once(),
             e => e,
         }
+    }
+
+    /// A stream waits for an event, one of which captures or both.
+    pub(super) fn wait_in_capture(
+        &mut self,
+        id: Handle,
+        captures: [Option<u64>; 2],
+        is_outside: bool,
+        flags: u32,
+    ) -> Status {
+        let e = match captures {
+            [Some(own), Some(event)] if own == event => return CUDA_SUCCESS,
+            [Some(_), Some(_)] => CUDA_ERROR_STREAM_CAPTURE_MERGE,
+            [Some(_), None] if flags & EXTERNAL != 0 => return CUDA_ERROR_NOT_SUPPORTED,
+            [Some(_), None] if is_outside => CUDA_ERROR_STREAM_CAPTURE_ISOLATION,
+            [None, Some(event)] if id & 3 != 1 => {
+                // joins the capture
+                if let Some(stream) = self.streams.get_mut(&id) {
+                    stream.capture = Some(event);
+                }
+                return CUDA_SUCCESS;
+            }
+            // no capture on the legacy stream
+            [None, Some(_)] => CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED,
+            _ => return CUDA_SUCCESS,
+        };
+        captures.into_iter().flatten().for_each(|capture| self.invalidate(capture));
+        e
     }
 
     /// Nothing captures any more for this one.

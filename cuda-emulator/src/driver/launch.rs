@@ -2,7 +2,7 @@
 
 use super::device::{MAX_BLOCK, MAX_GRID, MAX_THREADS, device};
 use super::error::*;
-use super::stream::{KernelLaunch, Work};
+use super::queue::{KernelLaunch, Work};
 use super::{Handle, State, Status, with_context};
 use crate::checks::Finding;
 use crate::counters::{LaunchSummary, append_line};

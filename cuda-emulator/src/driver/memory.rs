@@ -1,7 +1,7 @@
 //! Memory: allocations, copies and fills.
 
 use super::error::*;
-use super::stream::Work;
+use super::queue::Work;
 use super::{Handle, State, Status, set, with_context, with_state};
 use crate::checks::program;
 use crate::machine::memory::{Side, state};
@@ -451,46 +451,4 @@ pub unsafe extern "C" fn cuMemPrefetchAsync_v2(
     stream: Handle,
 ) -> Status {
     with_context(|s, _| s.push(stream, Work::Nothing))
-}
-
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn cuMemGetAddressRange_v2(
-    base: *mut u64,
-    size: *mut usize,
-    address: u64,
-) -> Status {
-    with_context(|s, _| {
-        if s.memory.side_of(address).is_none() {
-            return CUDA_ERROR_INVALID_VALUE;
-        }
-        match s.memory.allocation_before(address) {
-            Some(a) if address < a.address + a.size => {
-                // either may be null
-                set(base, a.address);
-                set(size, a.size as usize);
-                CUDA_SUCCESS
-            }
-            _ => CUDA_ERROR_NOT_FOUND,
-        }
-    })
-}
-
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn cuPointerGetAttribute(
-    value: *mut c_void,
-    attribute: u32,
-    address: u64,
-) -> Status {
-    with_state(|s| {
-        let Some(allocation) = s.memory.allocation_before(address) else {
-            return CUDA_ERROR_INVALID_VALUE;
-        };
-        // the context; on the host or the device; the device's address
-        match attribute {
-            1 => set(value as *mut u64, allocation.context),
-            2 => set(value as *mut u32, if allocation.kind == "pinned host" { 1 } else { 2 }),
-            3 => set(value as *mut u64, address),
-            _ => CUDA_ERROR_NOT_SUPPORTED,
-        }
-    })
 }

@@ -24,7 +24,9 @@ pub mod launch;
 pub mod memory;
 pub mod module;
 pub mod occupancy;
+pub mod pointer;
 pub mod pool;
+pub mod queue;
 pub mod stream;
 pub mod unsupported;
 
@@ -40,11 +42,12 @@ use event::Event;
 use function::Function;
 use graph::Capture;
 use module::Module;
+use queue::Work;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::{CStr, c_char, c_int};
 use std::sync::{Arc, Mutex, OnceLock};
-use stream::{Stream, Work};
+use stream::Stream;
 
 /// CUcontext, CUstream and the like: a number that stands for the object.
 pub type Handle = u64;

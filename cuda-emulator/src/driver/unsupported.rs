@@ -94,7 +94,7 @@ stubs! {
     cuMulticastBindAddr_v2 cuMulticastBindMem cuMulticastBindMem_v2 cuMulticastCreate
     cuMulticastGetGranularity cuMulticastUnbind
     cuParamSetSize cuParamSetTexRef cuParamSetf cuParamSeti cuParamSetv
-    cuPointerGetAttributes cuPointerSetAttribute cuProfilerInitialize cuSignalExternalSemaphoresAsync
+    cuPointerSetAttribute cuProfilerInitialize cuSignalExternalSemaphoresAsync
     cuStreamAddCallback cuStreamBatchMemOp cuStreamBatchMemOp_v2 cuStreamBeginCaptureToCig
     cuStreamBeginCaptureToGraph cuStreamBeginRecaptureToGraph cuStreamCopyAttributes
     cuStreamEndCaptureToCig cuStreamGetAttribute cuStreamGetCaptureInfo cuStreamGetCaptureInfo_v2
