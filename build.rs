@@ -5,7 +5,7 @@
 //! | `NVCC` | the compiler, which must then be there; else `bin/nvcc` of `CUDA_HOME` or `CUDA_PATH`, nvcc of `PATH`, `/usr/local/cuda/bin/nvcc` |
 //! | `NVCC_CCBIN` | the host compiler that nvcc calls (nvcc's own variable) |
 //! | `BIHALF_CUDA_ARCHS` | architectures to compile machine code for, as `80,90`, or `none`; else `CUDA_COMPUTE_CAP`; else all that are known |
-//! | `BIHALF_CUDA_PTX` | architectures to keep PTX of; else that of the lowest one and, if some are below 9.0 and some are not, of 9.0 |
+//! | `BIHALF_CUDA_PTX` | architectures to keep PTX of; else that of the lowest one and, if some are below 9.0 and some are not, of 9.0; `none` keeps none |
 //! | `BIHALF_CUDA_LINEINFO` | 1: keep source lines, for profilers and for the messages of the emulator |
 //! | `BIHALF_CUDA_COMPRESS` | 0: do not compress. What CUDA 12 compresses takes a driver of 525 or newer, what CUDA 13 does 580, as the toolkits do |
 //! | `BIHALF_REQUIRE_NVCC` | 1: a missing nvcc is an error, not a warning |
@@ -41,7 +41,13 @@ fn main() {
     }
     match find_nvcc() {
         Some((nvcc, version)) => {
-            let fatbin = compile(&nvcc, &version);
+            let wanted = Wanted::of(&nvcc);
+            println!(
+                "cargo:rustc-env=BIHALF_BUILT={} by nvcc {}",
+                wanted.list(),
+                release(&version)
+            );
+            let fatbin = compile(&nvcc, &version, &wanted);
             println!("cargo:rustc-env=BIHALF_FATBIN={}", fatbin.display());
             println!("cargo:rustc-env=BIHALF_PTXAS_REPORT={}", report_of(&fatbin).display());
             println!("cargo:rustc-cfg=bihalf_kernels");
@@ -95,12 +101,11 @@ fn output(command: &mut Command) -> Result<(String, String), String> {
 
 /// The fatbin. It lies beside the profiles' folders, named by all that it depends on, so that every
 /// profile finds what the first one compiled.
-fn compile(nvcc: &Path, version: &str) -> PathBuf {
+fn compile(nvcc: &Path, version: &str, wanted: &Wanted) -> PathBuf {
     let sources = sources();
-    let wanted = Wanted::of(nvcc);
 
     let mut hasher = DefaultHasher::new();
-    (version, &wanted, variable("NVCC_CCBIN")).hash(&mut hasher);
+    (version, wanted, variable("NVCC_CCBIN")).hash(&mut hasher);
     for source in &sources {
         (source.file_name(), fs::read(source).expect("a kernel source")).hash(&mut hasher);
     }
@@ -233,13 +238,30 @@ impl Wanted {
         let compression = if compress { "--compress-all" } else { "--compress=false" };
 
         let machine_code = architectures(nvcc);
-        let ptx = numbers("BIHALF_CUDA_PTX").unwrap_or_else(|| {
+        let by_default = || {
             let lowest = machine_code.first().copied().unwrap_or(ARCHITECTURES[0]);
             let highest = machine_code.last().copied().unwrap_or(lowest);
             let clusters = (lowest < CLUSTERS && CLUSTERS <= highest).then_some(CLUSTERS);
             [lowest].into_iter().chain(clusters).collect()
-        });
+        };
+        let ptx = match variable("BIHALF_CUDA_PTX").as_deref() {
+            Some("none") => Vec::new(),
+            _ => numbers("BIHALF_CUDA_PTX").unwrap_or_else(by_default),
+        };
+        assert!(
+            !(machine_code.is_empty() && ptx.is_empty()),
+            "neither machine code nor PTX is wanted"
+        );
         Self { machine_code, ptx, flags, compression }
+    }
+
+    /// `8.0, 9.0 (PTX 9.0)`
+    fn list(&self) -> String {
+        let list = |archs: &[u32]| {
+            let archs = archs.iter().map(|arch| format!("{}.{}", arch / 10, arch % 10));
+            archs.collect::<Vec<_>>().join(", ")
+        };
+        format!("{} (PTX {})", list(&self.machine_code), list(&self.ptx))
     }
 
     /// What to compile PTX for.

@@ -212,7 +212,7 @@ __device__ inline uint32_t before(uint32_t value, unsigned lane) {
     return sum - value;
 }
 
-// Step 2. A warp has a query.
+// Step 2. One warp per query.
 __device__ inline void limit(const Search& args) {
     const unsigned lane = threadIdx.x;
     const uint64_t query = blockIdx.x;
@@ -264,7 +264,7 @@ __device__ inline void count(const Search& args) {
     }
 }
 
-// Step 4. A warp has a query.
+// Step 4. One warp per query.
 __device__ inline void scan(const Search& args) {
     const unsigned lane = threadIdx.x;
     Counts* const row = args.counts + uint64_t(blockIdx.x) * (uint64_t(args.chunks) + 1);
@@ -337,7 +337,7 @@ __device__ inline void emit(const Search& args) {
     }
 }
 
-// Step 6. A warp has a query.
+// Step 6. One warp per query.
 __device__ inline void sort(const Search& args) {
     const unsigned lane = threadIdx.x;
     const uint64_t query = blockIdx.x;

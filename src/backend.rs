@@ -10,6 +10,30 @@ use crate::{
 };
 use std::ops::Range;
 
+/// Operations that need scratch memory, for [`Backend::workspace_for`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Operation {
+    /// Bi-half's forward pass and the median, which is the same selection.
+    Bihalf,
+    /// Ranks and rows in order.
+    Rank,
+    /// The cosine-preserving loss, of dense codes or packed ones.
+    Cosine,
+    /// The entropy penalty.
+    EntropyPenalty,
+}
+
+#[cfg(feature = "cuda")]
+impl Operation {
+    pub(crate) const ALL: [Self; 4] =
+        [Self::Bihalf, Self::Rank, Self::Cosine, Self::EntropyPenalty];
+
+    /// Whether blocks of its launches count which of them is the last one.
+    pub(crate) fn counts_blocks(self) -> bool {
+        matches!(self, Self::Cosine | Self::EntropyPenalty)
+    }
+}
+
 /// A place that holds buffers and runs the operations on them.
 ///
 /// Code that is generic over `Backend` names its buffers and calls the operations through this
@@ -64,6 +88,12 @@ pub trait Backend {
     /// What the backend's memory can refuse.
     fn zeros<T: Scalar>(&self, len: usize) -> Result<Self::Buffer<T>>;
 
+    /// A buffer of `len` elements of any values, for a call that writes them all.
+    ///
+    /// # Errors
+    /// What the backend's memory can refuse.
+    fn unset<T: Scalar>(&self, len: usize) -> Result<Self::Buffer<T>>;
+
     /// A copy of a buffer, once all work on it is done.
     ///
     /// # Errors
@@ -96,6 +126,17 @@ pub trait Backend {
     /// # Errors
     /// [`Error::TooLarge`](crate::Error::TooLarge), and what the backend's memory can refuse.
     fn workspace<T: Element>(&self, rows: usize, cols: usize) -> Result<Self::Workspace>;
+
+    /// Scratch memory for one operation on `rows` x `cols` matrices of `T`, which may be far less.
+    ///
+    /// # Errors
+    /// As [`workspace`](Self::workspace).
+    fn workspace_for<T: Element>(
+        &self,
+        operation: Operation,
+        rows: usize,
+        cols: usize,
+    ) -> Result<Self::Workspace>;
 
     /// [`ops::rank::rank_into`].
     ///
@@ -396,7 +437,7 @@ pub trait Backend {
 
     // Forms that allocate their result, for those who do not mind.
 
-    /// A new dense `rows` x `cols` matrix that `write` fills.
+    /// A new dense `rows` x `cols` matrix, all of which `write` writes.
     ///
     /// # Errors
     /// [`Error::TooLarge`](crate::Error::TooLarge), what the backend's memory can refuse, and what
@@ -406,12 +447,12 @@ pub trait Backend {
         (rows, cols): (usize, usize),
         write: impl FnOnce(Matrix<Self::SliceMut<'_, T>>) -> Result<()>,
     ) -> Result<Self::Buffer<T>> {
-        let mut buffer = self.zeros(elements(rows, cols)?)?;
+        let mut buffer = self.unset(elements(rows, cols)?)?;
         write(Matrix::new(Self::slice_mut(&mut buffer), rows, cols)?)?;
         Ok(buffer)
     }
 
-    /// The words of `rows` new packed codes of `bits` bits that `write` fills.
+    /// The words of `rows` new packed codes of `bits` bits, all of which `write` writes.
     ///
     /// # Errors
     /// As [`new_matrix`](Self::new_matrix).
@@ -420,7 +461,7 @@ pub trait Backend {
         (rows, bits): (usize, usize),
         write: impl FnOnce(PackedCodes<Self::SliceMut<'_, u64>>) -> Result<()>,
     ) -> Result<Self::Buffer<u64>> {
-        let mut words = self.zeros(elements(rows, words_per_row(bits))?)?;
+        let mut words = self.unset(elements(rows, words_per_row(bits))?)?;
         write(PackedCodes::new(Self::slice_mut(&mut words), rows, bits)?)?;
         Ok(words)
     }
@@ -439,7 +480,7 @@ pub trait Backend {
     {
         let (rows, cols) = u.shape();
         ops::bihalf::check_ones(rows, ones)?;
-        let mut ws = self.workspace::<T>(rows, cols)?;
+        let mut ws = self.workspace_for::<T>(Operation::Bihalf, rows, cols)?;
         self.new_matrix((rows, cols), |b| {
             self.bihalf_forward_into(u, ones, Outputs::none().dense(b), None, &mut ws)
         })
@@ -459,7 +500,7 @@ pub trait Backend {
     {
         let (rows, cols) = u.shape();
         ops::bihalf::check_ones(rows, ones)?;
-        let mut ws = self.workspace::<T>(rows, cols)?;
+        let mut ws = self.workspace_for::<T>(Operation::Bihalf, rows, cols)?;
         self.new_codes((rows, cols), |codes| {
             self.bihalf_forward_into(u, ones, Outputs::none().codes(codes), None, &mut ws)
         })
@@ -541,7 +582,7 @@ pub trait Backend {
     ) -> Result<Self::Buffer<u32>> {
         let (rows, cols) = u.shape();
         ops::check_rows(rows)?;
-        let mut ws = self.workspace::<T>(rows, cols)?;
+        let mut ws = self.workspace_for::<T>(Operation::Rank, rows, cols)?;
         self.new_matrix((rows, cols), |ranks| self.rank_into(u, order, ranks, &mut ws))
     }
 
@@ -556,7 +597,7 @@ pub trait Backend {
     ) -> Result<Self::Buffer<u32>> {
         let (rows, cols) = u.shape();
         ops::check_rows(rows)?;
-        let mut ws = self.workspace::<T>(rows, cols)?;
+        let mut ws = self.workspace_for::<T>(Operation::Rank, rows, cols)?;
         self.new_matrix((rows, cols), |sorted| self.argsort_into(u, order, sorted, &mut ws))
     }
 }

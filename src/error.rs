@@ -227,6 +227,58 @@ pub enum Error {
         got: usize,
     },
 
+    /// A stream that stands for another one on each thread, so that no order holds.
+    #[error(
+        "{what} is a thread's default stream, another one on each thread; make a stream with \
+         `CudaContext::new_stream`, or use the context's default stream"
+    )]
+    PerThreadStream {
+        /// The argument.
+        what: &'static str,
+    },
+
+    /// A call on a stream that is captured in a CUDA graph.
+    #[error("the stream is captured in a CUDA graph, so it cannot {what}; {remedy}")]
+    Captured {
+        /// What was to be done.
+        what: &'static str,
+        /// What to do instead.
+        remedy: &'static str,
+    },
+
+    /// The device has not so much memory.
+    #[error(
+        "no room for {bytes} bytes on the device: {free} of its {total} are free; free buffers, or \
+         split the batch"
+    )]
+    DeviceMemory {
+        /// Bytes asked for.
+        bytes: usize,
+        /// Bytes that are free; in pieces, perhaps.
+        free: usize,
+        /// Bytes of the device.
+        total: usize,
+    },
+
+    /// The kernels of this binary do not run on the device, or with the driver.
+    #[cfg(feature = "cuda")]
+    #[error(
+        "the kernels were compiled for {built}, but the device is of compute capability {}.{} and the \
+         driver of CUDA {}.{}: {source}; update the driver, or build with BIHALF_CUDA_ARCHS={}{}",
+        capability.0, capability.1, driver.0, driver.1, capability.0, capability.1
+    )]
+    KernelsDoNotFit {
+        /// Compute capability of the device.
+        capability: (u32, u32),
+        /// Release of CUDA that the driver knows.
+        driver: (i32, i32),
+        /// What the kernels were compiled for, and by what.
+        built: &'static str,
+        /// The driver's error.
+        #[source]
+        source: cudarc::driver::DriverError,
+    },
+
     /// The CUDA driver refused a call.
     #[cfg(feature = "cuda")]
     #[error("the CUDA driver could not {what}: {source}")]

@@ -65,7 +65,7 @@ pub mod ops;
 pub mod plan;
 mod workspace;
 
-pub use backend::Backend;
+pub use backend::{Backend, Operation};
 pub use codes::{Codes, CodesMut, CodesRef, PackedCodes};
 pub use cpu::Cpu;
 #[cfg(feature = "cuda")]

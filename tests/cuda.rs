@@ -5,9 +5,9 @@
 use crate::common::patterns::{Pattern, Rng};
 use crate::common::*;
 use crate::search::{Data, codes, ranking};
-use bihalf::cuda::{self, Cuda, DeviceMut, DeviceRef, Kernels, Workspace};
+use bihalf::cuda::{self, Buffer, Cuda, DeviceMut, DeviceRef, Kernels, Workspace};
 use bihalf::cudarc::driver::sys::{self, CUgraphInstantiate_flags, CUstreamCaptureMode};
-use bihalf::cudarc::driver::{CudaContext, CudaSlice, DevicePtr, DevicePtrMut};
+use bihalf::cudarc::driver::{CudaContext, DevicePtr, DevicePtrMut};
 use bihalf::ops::retrieval::{ClassLabels, LabelledCodes};
 use bihalf::plan::Kernel;
 use bihalf::{
@@ -217,9 +217,8 @@ fn a_captured_graph_replays_on_new_data() {
         return;
     }
     let cuda = need_cuda!();
-    let stream = cuda.stream();
     // SAFETY: one stream, so there is nothing that events would order.
-    unsafe { stream.context().disable_event_tracking() };
+    unsafe { cuda.stream().context().disable_event_tracking() };
     let (rows, cols) = (100, 33);
     let mut u = cuda.zeros::<f32>(rows * cols).unwrap();
     let mut b = cuda.zeros::<f32>(rows * cols).unwrap();
@@ -228,6 +227,9 @@ fn a_captured_graph_replays_on_new_data() {
     let mut counts = cuda.zeros::<u32>(cols).unwrap();
     let mut ws = cuda.workspace::<f32>(rows, cols).unwrap();
 
+    // SAFETY: buffers and workspace outlive the graph, and one stream uses them.
+    let cuda = unsafe { cuda.recording() };
+    let stream = cuda.stream();
     stream.begin_capture(CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_GLOBAL).unwrap();
     let view = || Matrix::new(DeviceRef::from(&u), rows, cols).unwrap();
     let out = Outputs::none()
@@ -243,7 +245,7 @@ fn a_captured_graph_replays_on_new_data() {
 
     for seed in 1..4 {
         let host: Vec<f32> = Pattern::FewDistinct.fill((rows, cols), seed);
-        stream.memcpy_htod(&host, &mut u).unwrap();
+        stream.memcpy_htod(&host, &mut *u).unwrap();
         graph.launch().unwrap();
         let expected = naive::bihalf(&host, rows, cols, 30);
         assert_eq!(as_f64(cuda.download(&b).unwrap()), expected);
@@ -261,9 +263,8 @@ fn a_captured_search_replays_on_new_codes() {
         return;
     }
     let cuda = need_cuda!();
-    let stream = cuda.stream();
     // SAFETY: one stream, so there is nothing that events would order.
-    unsafe { stream.context().disable_event_tracking() };
+    unsafe { cuda.stream().context().disable_event_tracking() };
     let (rows, items, bits, k) = (3, 5000, 40, 7);
     let mut queries = cuda.zeros::<u64>(rows).unwrap();
     let mut database = cuda.zeros::<u64>(items).unwrap();
@@ -271,6 +272,9 @@ fn a_captured_search_replays_on_new_codes() {
     let mut distances = cuda.zeros::<u32>(rows * k).unwrap();
     let mut ws = cuda.search_workspace(rows, items, bits, k).unwrap();
 
+    // SAFETY: as above.
+    let cuda = unsafe { cuda.recording() };
+    let stream = cuda.stream();
     stream.begin_capture(CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_GLOBAL).unwrap();
     let q = PackedCodes::new(DeviceRef::from(&queries), rows, bits).unwrap();
     let d = PackedCodes::new(DeviceRef::from(&database), items, bits).unwrap();
@@ -281,8 +285,8 @@ fn a_captured_search_replays_on_new_codes() {
     for (seed, data) in (1..).zip([Data::Random, Data::FewBits, Data::TwoCodes]) {
         let rng = &mut Rng::new(seed);
         let (q, d) = (codes(Data::Random, rows, bits, rng), codes(data, items, bits, rng));
-        stream.memcpy_htod(q.as_ref().words(), &mut queries).unwrap();
-        stream.memcpy_htod(d.as_ref().words(), &mut database).unwrap();
+        stream.memcpy_htod(q.as_ref().words(), &mut *queries).unwrap();
+        stream.memcpy_htod(d.as_ref().words(), &mut *database).unwrap();
         graph.launch().unwrap();
         let (indices, distances) = (cuda.download(&indices), cuda.download(&distances));
         let found = distances.unwrap().into_iter().zip(indices.unwrap());
@@ -293,12 +297,12 @@ fn a_captured_search_replays_on_new_codes() {
 
 /// A training step from packed codes: forward, loss, backward.
 struct Step {
-    u: CudaSlice<f32>,
-    x: CudaSlice<f32>,
-    words: CudaSlice<u64>,
-    slopes: CudaSlice<f64>,
-    loss: CudaSlice<f64>,
-    du: CudaSlice<f32>,
+    u: Buffer<f32>,
+    x: Buffer<f32>,
+    words: Buffer<u64>,
+    slopes: Buffer<f64>,
+    loss: Buffer<f64>,
+    du: Buffer<f32>,
     ws: Workspace,
 }
 
@@ -323,8 +327,8 @@ impl Step {
     /// Another batch.
     fn fill(&mut self, cuda: &Cuda, seed: u64) {
         let (u, x) = Self::batch(seed);
-        cuda.stream().memcpy_htod(&u, &mut self.u).unwrap();
-        cuda.stream().memcpy_htod(&x, &mut self.x).unwrap();
+        cuda.stream().memcpy_htod(&u, &mut *self.u).unwrap();
+        cuda.stream().memcpy_htod(&x, &mut *self.x).unwrap();
     }
 
     fn batch(seed: u64) -> (Vec<f32>, Vec<f32>) {
@@ -405,10 +409,12 @@ fn a_captured_training_step_replays_on_new_data() {
         return;
     }
     let cuda = need_cuda!();
-    let stream = cuda.stream();
     // SAFETY: one stream, so there is nothing that events would order.
-    unsafe { stream.context().disable_event_tracking() };
+    unsafe { cuda.stream().context().disable_event_tracking() };
     let mut step = Step::new(&cuda);
+    // SAFETY: as above.
+    let cuda = unsafe { cuda.recording() };
+    let stream = cuda.stream();
     stream.begin_capture(CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_GLOBAL).unwrap();
     step.run(&cuda);
     let graph = stream.end_capture(CUgraphInstantiate_flags(0)).unwrap().expect("a graph");
@@ -488,9 +494,8 @@ fn another_context(of: &CudaContext) -> Arc<CudaContext> {
 fn two_contexts_each_have_their_kernels_and_keep_their_buffers() {
     let first = need_cuda!();
     let context = another_context(first.kernels().context());
-    // Not the default stream: its handle is the same in all contexts, and cudarc frees a buffer on
-    // the handle alone, in whichever context is current.
-    let stream = context.new_stream().unwrap();
+    // Its handle is that of the default stream of every context.
+    let stream = context.default_stream();
     let second = Cuda::new(&Kernels::new(&context).unwrap(), &stream).unwrap();
 
     let u: Vec<f32> = Pattern::Random.fill((33, 5), 1);

@@ -6,6 +6,8 @@ mod bihalf;
 mod codes;
 #[cfg(feature = "cuda")]
 mod cuda;
+#[cfg(feature = "cuda")]
+mod cuda_memory;
 mod extremes;
 mod guard_pages;
 #[cfg(bihalf_kernels)]

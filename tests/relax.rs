@@ -7,11 +7,11 @@ use bihalf::ops::relax::Continuation;
 use bihalf::{Backend, Element, Error, MatRef, ops};
 
 /// Half a unit in the last place, relative, and as much again for the arithmetic before rounding:
-/// `tanh` and three operations in f32 are within 4 ulps of f32.
+/// `tanh` is within 2 ulps, the product it is of adds half of one, the test's own up to one in f64.
 fn tolerance<T: Element>() -> f64 {
     match T::NAME {
-        "f64" => 4.0 * 2f64.powi(-53),
-        "f32" => 4.0 * 2f64.powi(-24),
+        "f64" => 6.0 * 2f64.powi(-53),
+        "f32" => 6.0 * 2f64.powi(-24),
         "f16" => 1.1 * 2f64.powi(-11),
         _ => 1.1 * 2f64.powi(-8),
     }

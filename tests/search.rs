@@ -157,7 +157,7 @@ fn a_sample_unlike_the_rest_changes_no_result() {
     let (items, bits) = (2000, 1000);
     let near: Vec<usize> = (0..256_u64)
         .map(|n| n.wrapping_mul(0x9E37_79B9_7F4A_7C15))
-        .map(|fraction| (u128::from(fraction) * items as u128 >> 64) as usize)
+        .map(|fraction| ((u128::from(fraction) * items as u128) >> 64) as usize)
         .collect();
     let dense: Vec<f32> = (0..items * bits)
         .map(|n| (n / bits, n % bits))

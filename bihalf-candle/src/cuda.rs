@@ -5,23 +5,19 @@
 //! the host.
 //!
 //! - **Kernels** are loaded once for a context, by the first op on it, or earlier by [`load`].
-//! - **CUDA graphs**: nothing can be loaded inside a capture, so call [`load`] before. candle loads
-//!   its own kernels at their first use as well (the cast at the end of
-//!   [`cosine_loss`](crate::cosine_loss) to a dtype other than f64 is one), so let one training
-//!   step run before the capture. cudarc's event tracking must be off, as for candle's own ops.
+//! - **CUDA graphs**: ops allocate their results, and nothing can be allocated in a capture: they are
+//!   errors there. Capture the calls of [`bihalf::cuda`] on buffers of your own instead, with
+//!   [`Cuda::recording`](::bihalf::cuda::Cuda::recording) of [`backend`].
 //! - **The driver**: candle links it, so a binary with feature `cuda` does not start on a machine
 //!   without `libcuda`. Where the library is there, [`bihalf::cuda::context`] tells whether there
 //!   is a device, without a panic.
 
 use crate::loss::cosine_with_grad;
 use crate::storage::{Float, TensorStorage, View};
-use bihalf::cuda::{Cuda, DeviceRef, Kernels};
-use bihalf::cudarc::driver::{CudaContext, CudaSlice};
+use bihalf::cuda::{Buffer, Cuda, DeviceRef, Kernels};
 use bihalf::{Backend, Ones};
 use candle_core::backend::BackendStorage;
 use candle_core::{CudaDevice, CudaStorage, DType, Device, Error, Layout, Result, WithDType};
-use std::collections::HashMap;
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 /// Loads the kernels for a CUDA device, so that no op has to. For other devices there are none.
 ///
@@ -36,7 +32,7 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 /// that the kernels were compiled for.
 pub fn load(device: &Device) -> Result<()> {
     match device {
-        Device::Cuda(device) => kernels(device.cuda_stream().context()).map(drop),
+        Device::Cuda(device) => backend(device).map(drop),
         Device::Cpu | Device::Metal(_) => Ok(()),
     }
 }
@@ -48,24 +44,8 @@ pub fn load(device: &Device) -> Result<()> {
 /// As [`load`].
 pub fn backend(device: &CudaDevice) -> Result<Cuda> {
     let stream = device.cuda_stream();
-    Cuda::new(&kernels(stream.context())?, &stream).map_err(Error::wrap)
-}
-
-/// The kernels of a context. Candle devices on one GPU share its context, and so the kernels.
-fn kernels(context: &Arc<CudaContext>) -> Result<Kernels> {
-    // By the context's address. No other context gets it: kernels keep theirs alive.
-    static LOADED: LazyLock<Mutex<HashMap<usize, Kernels>>> = LazyLock::new(Mutex::default);
-
-    let key = context.cu_ctx() as usize;
-    // Held while loading, so that nobody loads twice. A map without an entry is right too, so a
-    // panic elsewhere is no reason to stop.
-    let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(kernels) = loaded.get(&key) {
-        return Ok(kernels.clone());
-    }
-    let kernels = Kernels::new(context).map_err(Error::wrap)?;
-    loaded.insert(key, kernels.clone());
-    Ok(kernels)
+    let kernels = Kernels::new(stream.context()).map_err(Error::wrap)?;
+    Cuda::new(&kernels, &stream).map_err(Error::wrap)
 }
 
 impl TensorStorage for CudaStorage {
@@ -80,11 +60,11 @@ impl TensorStorage for CudaStorage {
         Ok(slice.slice(offset.min(slice.len())..).into())
     }
 
-    fn wrap<T: Float>(&self, buffer: CudaSlice<T>) -> Self {
-        CudaStorage::wrap_cuda_slice(buffer, self.device().clone())
+    fn wrap<T: Float>(&self, buffer: Buffer<T>) -> Self {
+        CudaStorage::wrap_cuda_slice(buffer.into_inner(), self.device().clone())
     }
 
-    fn bihalf_forward<T: Float>(&self, u: View<'_, Self, T>, ones: Ones) -> Result<CudaSlice<T>> {
+    fn bihalf_forward<T: Float>(&self, u: View<'_, Self, T>, ones: Ones) -> Result<Buffer<T>> {
         self.backend()?.bihalf_forward(u, ones).map_err(Error::wrap)
     }
 

@@ -4,7 +4,7 @@
 use crate::storage::Float;
 use crate::storage::{TensorStorage, matrix, with_float};
 #[cfg(feature = "cuda")]
-use bihalf::{Backend, Matrix};
+use bihalf::{Backend, Matrix, Operation};
 use candle_core::op::BackpropOp;
 use candle_core::{CpuStorage, CustomOp1, DType, Layout, Result, Shape, Storage, Tensor, bail};
 #[cfg(feature = "cuda")]
@@ -133,8 +133,8 @@ pub(crate) fn cosine_with_grad<B: Backend, X: Float, T: Float>(
     b: Matrix<B::Slice<'_, T>>,
 ) -> bihalf::Result<(B::Buffer<f64>, B::Buffer<T>)> {
     let (rows, cols) = b.shape();
-    let mut loss = backend.zeros(1)?;
-    let mut ws = backend.workspace::<T>(rows, cols)?;
+    let mut loss = backend.unset(1)?;
+    let mut ws = backend.workspace_for::<T>(Operation::Cosine, rows, cols)?;
     let grad = backend.new_matrix((rows, cols), |grad| {
         backend.cosine_with_grad_into(x, b, B::slice_mut(&mut loss), grad, &mut ws)
     })?;

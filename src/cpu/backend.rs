@@ -5,8 +5,8 @@ use crate::memory::zeros;
 use crate::ops;
 use crate::ops::retrieval::Labelled;
 use crate::{
-    Backend, CodesMut, CodesRef, Element, MatMut, MatRef, Ones, Order, Outputs, Pull, Result,
-    Signs, Workspace,
+    Backend, CodesMut, CodesRef, Element, MatMut, MatRef, Ones, Operation, Order, Outputs, Pull,
+    Result, Signs, Workspace,
 };
 use std::ops::Range;
 
@@ -34,6 +34,10 @@ impl Backend for Cpu {
         zeros((1, len))
     }
 
+    fn unset<T: Scalar>(&self, len: usize) -> Result<Vec<T>> {
+        self.zeros(len)
+    }
+
     fn download<T: Scalar>(&self, buffer: &Vec<T>) -> Result<Vec<T>> {
         self.upload(buffer)
     }
@@ -56,6 +60,11 @@ impl Backend for Cpu {
 
     fn workspace<T: Element>(&self, rows: usize, cols: usize) -> Result<Workspace> {
         Workspace::for_shape::<T>(rows, cols)
+    }
+
+    /// An empty one, which grows to what the operation needs.
+    fn workspace_for<T: Element>(&self, _: Operation, _: usize, _: usize) -> Result<Workspace> {
+        Ok(Workspace::new())
     }
 
     fn rank_into<T: Element>(

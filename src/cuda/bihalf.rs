@@ -2,8 +2,9 @@
 #![allow(unsafe_code)]
 
 use super::args::{Codes, InOut, Input, Output, Shape, Signs as SignsArgs, optional};
-use super::memory::{DeviceMut, DeviceRef, Held, Workspace};
+use super::memory::{DeviceMut, DeviceRef, Held};
 use super::stream::Cuda;
+use super::workspace::Workspace;
 use crate::ops::{bihalf, threshold};
 use crate::plan::{self, Asked, Bihalf, BihalfStep, Kernel, VECTOR_BYTES};
 use crate::{Element, Matrix, Ones, Outputs, Pull, Result, Signs, Storage};
@@ -148,7 +149,7 @@ impl Cuda {
         threshold: Option<DeviceMut<'_, T>>,
         ws: &mut Workspace,
     ) -> Result<()> {
-        let stream = self.stream();
+        let stream = self.ready()?;
         let (u, _u) = Input::of("U", u, stream)?;
         let (threshold, _threshold) =
             optional(threshold, |t| t.hold("the threshold", stream).map(Held::addressed))?;
@@ -169,19 +170,18 @@ impl Cuda {
         let plan = plan::bihalf(size, k, T::DTYPE, asked, self.kernels().limits());
         let ws = ws.hold(plan.workspace_bytes(), stream)?;
         let dense_alone = u32::from(dense_alone);
-        self.bind()?;
 
         let radix = match plan {
             Bihalf::Nothing => return Ok(()),
             Bihalf::OneLaunch(launch) => {
                 let args = Forward { u, out, threshold, shape, k, dense_alone };
                 // SAFETY: the argument of all such kernels; views have been checked against the
-                // shape, and are held.
+                // shape, and are `Held`.
                 return unsafe { self.launch::<T, _>(launch, &args) };
             }
             Bihalf::Radix(radix) => radix,
         };
-        let selection = ws.address;
+        let selection = ws.as_ref().map_or(0, |ws| ws.address);
         let histogram = selection + radix.histogram_offset() as u64;
         let before = selection + radix.before_offset() as u64;
         let kept = selection + radix.kept_offset() as u64;
@@ -191,7 +191,7 @@ impl Cuda {
         for (step, launch) in radix.steps() {
             let tiles = launch.grid.0 / chunks.max(1);
             // SAFETY: each argument is the struct of the step's kernel; views have been checked
-            // against the shape and are held, as is the workspace, which the plan has measured.
+            // against the shape and are `Held`, as is the workspace, which the plan has measured.
             unsafe {
                 match step {
                     BihalfStep::Histogram(plan::Digit { shift, bits, .. }) => {
@@ -247,7 +247,7 @@ impl Cuda {
     ) -> Result<()> {
         let c = bihalf::check_backward::<T>(u.shape(), b.shape(), grad.shapes(), pull)?;
         let shape = Shape::new(u.rows(), u.cols())?;
-        let stream = self.stream();
+        let stream = self.ready()?;
         let (u, _u) = Input::of("U", u, stream)?;
         let (grad, out, _grad) = grad.hold("the gradient", stream)?;
         if shape.is_empty() {
@@ -261,7 +261,7 @@ impl Cuda {
                 let (b, _b) = Input::of("B", b, stream)?;
                 let aligned = aligned && b.by::<T>(vector);
                 let args = Backward { u, grad, targets: b, out, shape, c, by_vectors, lanes_log2 };
-                // SAFETY: the kernel's argument; views have been checked, and are held.
+                // SAFETY: the kernel's argument; views have been checked, and are `Held`.
                 unsafe { self.backward::<T, _>(Kernel::BihalfBackwardDense, args, aligned) }
             }
             Signs::Packed(b) => {
@@ -291,7 +291,6 @@ impl Cuda {
         } else {
             plan::walk(kernel, size.0, size.1, limits)
         };
-        self.bind()?;
         // SAFETY: the caller's promise.
         unsafe { self.launch::<T, _>(launch, &args) }
     }

@@ -35,10 +35,10 @@ impl Cuda {
     ) -> Result<()> {
         check_shape("the dense output", "the codes", codes.shape(), dense.shape())?;
         let shape = Shape::new(dense.rows(), dense.cols())?;
-        let stream = self.stream();
+        let stream = self.ready()?;
         let (codes, _codes) = Codes::to_read(codes, stream)?;
         let (dense, _dense) = Output::of("the dense output", dense, stream)?;
-        // SAFETY: the kernel's argument; views have been checked, and are held.
+        // SAFETY: the kernel's argument; views have been checked, and are `Held`.
         unsafe { self.walk::<T, _>(Kernel::CodesUnpack, shape, &Unpack { codes, dense, shape }) }
     }
 
@@ -49,14 +49,13 @@ impl Cuda {
     ) -> Result<()> {
         stats::check_ones(codes.shape(), counts.len())?;
         let shape = Shape::new(codes.rows(), codes.bits())?;
-        let stream = self.stream();
+        let stream = self.ready()?;
         let (codes, _codes) = Codes::to_read(codes, stream)?;
         let counts = counts.hold("counts", stream)?;
-        self.bind()?;
         // SAFETY: the counts have been checked to be one for each bit.
         unsafe { self.fill_zero(counts.address, shape.cols as usize * size_of::<u32>()) }?;
         let args = Ones { codes, counts: counts.address, shape };
-        // SAFETY: the kernel's argument; views have been checked, and are held. The type is of no
+        // SAFETY: the kernel's argument; views have been checked, and are `Held`. The type is of no
         // account.
         unsafe { self.walk::<f32, _>(Kernel::CodesOnes, shape, &args) }
     }

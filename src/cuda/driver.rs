@@ -4,13 +4,14 @@
 
 use crate::{Error, Result};
 use cudarc::driver::{CudaContext, DriverError};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 /// What the driver is called.
 const NAMES: &[&str] =
     if cfg!(windows) { &["nvcuda.dll"] } else { &["libcuda.so.1", "libcuda.so"] };
 
 /// The primary context of device `ordinal`, which cudarc and other libraries of the process share.
+/// Calls for the same device get the same object while one of it is alive.
 ///
 /// # Errors
 /// [`Error::NoDriverLibrary`] on a machine without a driver, [`Error::NoDevice`] when there is no
@@ -24,7 +25,17 @@ pub fn context(ordinal: usize) -> Result<Arc<CudaContext>> {
     if ordinal >= count {
         return Err(Error::NoDevice { ordinal, count });
     }
-    CudaContext::new(ordinal).map_err(refused("make a context"))
+    // By device.
+    static CONTEXTS: Mutex<Vec<Weak<CudaContext>>> = Mutex::new(Vec::new());
+    let mut contexts = CONTEXTS.lock().unwrap_or_else(PoisonError::into_inner);
+    let known = contexts.len().max(count);
+    contexts.resize(known, Weak::new());
+    if let Some(context) = contexts[ordinal].upgrade() {
+        return Ok(context);
+    }
+    let context = CudaContext::new(ordinal).map_err(refused("make a context"))?;
+    contexts[ordinal] = Arc::downgrade(&context);
+    Ok(context)
 }
 
 fn driver_is_there() -> bool {

@@ -2,8 +2,9 @@
 #![allow(unsafe_code)]
 
 use super::args::{Codes, Features, InOut, Input, Output, Shape};
-use super::memory::{DeviceMut, DeviceRef, Workspace};
+use super::memory::{DeviceMut, DeviceRef};
 use super::stream::Cuda;
+use super::workspace::Workspace;
 use crate::ops::{check_length, loss};
 use crate::plan;
 #[cfg(test)]
@@ -78,19 +79,18 @@ impl Cuda {
         loss::check_cosine(x.rows(), b.shape(), grad.shape())?;
         let shape = Shape::new(b.rows(), b.cols())?;
 
-        let stream = self.stream();
+        let stream = self.ready()?;
         let needed = plan::cosine_workspace_bytes(b.rows());
         let (ws, finished) = ws.hold_with_counter(needed, stream)?;
         let (x, _x) = Features::of("X", x, stream)?;
         let (b, _b) = Input::of("B", b, stream)?;
         let (grad, _grad) = Output::of("the gradient", grad, stream)?;
         let loss = loss.hold("loss", stream)?;
-        self.bind()?;
 
         let total = Total { values: ws.address, finished, loss: loss.address };
         let args = CosineDense { x, b, grad, total, shape };
-        // SAFETY: the kernel's argument; views have been checked against the shapes and are held, as
-        // is the workspace, which has a number for each block and a counter that is 0.
+        // SAFETY: the kernel's argument; views have been checked against the shapes and are `Held`,
+        // as is the workspace, which has a number for each block and a counter that is 0.
         unsafe { self.launch::<T, _>(plan::cosine(shape.rows), &args) }
     }
 
@@ -106,19 +106,18 @@ impl Cuda {
         loss::check_cosine_packed(x.rows(), codes.rows(), slopes.len())?;
         let shape = Shape::new(codes.rows(), codes.bits())?;
 
-        let stream = self.stream();
+        let stream = self.ready()?;
         let needed = plan::cosine_workspace_bytes(codes.rows());
         let (ws, finished) = ws.hold_with_counter(needed, stream)?;
         let (x, _x) = Features::of("X", x, stream)?;
         let (codes, _codes) = Codes::to_read(codes, stream)?;
         let slopes = slopes.hold("slopes", stream)?;
         let loss = loss.hold("loss", stream)?;
-        self.bind()?;
 
         let total = Total { values: ws.address, finished, loss: loss.address };
         let args = CosinePacked { x, codes, slopes: slopes.address, total, shape };
-        // SAFETY: the kernel's argument; views have been checked against the shapes and are held, as
-        // are the slopes, two a pair, and the workspace, which has a number for each block and a
+        // SAFETY: the kernel's argument; views have been checked against the shapes and are `Held`,
+        // as are the slopes, two a pair, and the workspace, which has a number for each block and a
         // counter that is 0.
         unsafe { self.launch::<X, _>(plan::cosine_packed(shape.rows), &args) }
     }
@@ -138,16 +137,15 @@ impl Cuda {
             return Ok(());
         }
 
-        let stream = self.stream();
+        let stream = self.ready()?;
         let (u, out, _u) = u.hold("U", stream)?;
         let (codes, _codes) = Codes::to_read(codes, stream)?;
         let slopes = slopes.hold("slopes", stream)?;
-        self.bind()?;
 
         let launch = plan::cosine_backward(shape.rows, shape.cols, self.kernels().limits());
         let args = CosineBackward { u, codes, slopes: slopes.address, out, shape, c };
-        // SAFETY: the kernel's argument; views have been checked against the shape and are held, as
-        // are the slopes, two a pair.
+        // SAFETY: the kernel's argument; views have been checked against the shape and are `Held`,
+        // as are the slopes, two a pair.
         unsafe { self.launch::<T, _>(launch, &args) }
     }
 
@@ -163,23 +161,22 @@ impl Cuda {
         loss::check_penalty(b.shape(), alpha, grad.shape())?;
         let shape = Shape::new(b.rows(), b.cols())?;
 
-        let stream = self.stream();
+        let stream = self.ready()?;
         let needed = plan::penalty_workspace_bytes(b.cols());
         let (ws, finished) = ws.hold_with_counter(needed, stream)?;
         let (b, _b) = Input::of("B", b, stream)?;
         let (grad, _grad) = Output::of("the gradient", grad, stream)?;
         let loss = loss.hold("loss", stream)?;
-        self.bind()?;
 
         if shape.is_empty() {
-            // SAFETY: one value, which is held.
+            // SAFETY: one value, which is `Held`.
             return unsafe { self.fill_zero(loss.address, size_of::<f64>()) };
         }
         let scale = alpha / (f64::from(shape.rows) * f64::from(shape.cols));
         let total = Total { values: ws.address, finished, loss: loss.address };
         let args = Penalty { b, grad, total, shape, scale, factor: alpha / 2.0 };
-        // SAFETY: the kernel's argument; views have been checked against the shape and are held, as
-        // is the workspace, which has a number for each tile and a counter that is 0.
+        // SAFETY: the kernel's argument; views have been checked against the shape and are `Held`,
+        // as is the workspace, which has a number for each tile and a counter that is 0.
         unsafe { self.launch::<T, _>(plan::penalty(shape.cols), &args) }
     }
 }

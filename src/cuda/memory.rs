@@ -1,10 +1,9 @@
 //! Device memory as operations take it: cudarc's slices and views, or addresses of other libraries.
 #![allow(unsafe_code)]
 
+use super::buffer::Buffer;
 use super::driver::refused;
-use crate::ops::check_rows;
-use crate::plan::{self, Asked, Limits};
-use crate::{Element, Error, ReadStorage, Result, Storage};
+use crate::{Error, ReadStorage, Result, Storage};
 use cudarc::driver::sys::CUdeviceptr;
 use cudarc::driver::{
     CudaContext, CudaSlice, CudaStream, CudaView, CudaViewMut, DeviceSlice, SyncOnDrop,
@@ -44,8 +43,8 @@ impl<T> DeviceRef<'_, T> {
     ///
     /// # Safety
     /// From `address` on lie `len` initialised elements, aligned, in memory that the context of the
-    /// kernels can read. They stay there, and nobody writes them, until the work queued with them is
-    /// done: ordering that work with other streams is the caller's task.
+    /// kernels can read. They stay there, and nobody writes them, until the work queued with them
+    /// is done: ordering that work with other streams is the caller's task.
     pub unsafe fn from_raw(address: CUdeviceptr, len: usize) -> Self {
         Self(Ref::Raw(Raw { address, len, lifetime: PhantomData }))
     }
@@ -70,6 +69,12 @@ impl<'a, T> From<&'a CudaSlice<T>> for DeviceRef<'a, T> {
     }
 }
 
+impl<'a, T> From<&'a Buffer<T>> for DeviceRef<'a, T> {
+    fn from(buffer: &'a Buffer<T>) -> Self {
+        Self(Ref::View(buffer.as_view()))
+    }
+}
+
 impl<'a, T> From<CudaView<'a, T>> for DeviceRef<'a, T> {
     fn from(view: CudaView<'a, T>) -> Self {
         Self(Ref::View(view))
@@ -79,6 +84,12 @@ impl<'a, T> From<CudaView<'a, T>> for DeviceRef<'a, T> {
 impl<'a, T> From<&'a mut CudaSlice<T>> for DeviceMut<'a, T> {
     fn from(slice: &'a mut CudaSlice<T>) -> Self {
         Self(Mut::View(slice.as_view_mut()))
+    }
+}
+
+impl<'a, T> From<&'a mut Buffer<T>> for DeviceMut<'a, T> {
+    fn from(buffer: &'a mut Buffer<T>) -> Self {
+        Self(Mut::View(buffer.as_view_mut()))
     }
 }
 
@@ -108,11 +119,14 @@ impl<T> Storage for DeviceMut<'_, T> {
     }
 }
 
-/// An address for launches on a stream. While it is held, the stream has waited for earlier work on
-/// the memory; when it is dropped, later work on other streams waits for the launches.
+/// An address for the launches of one call, which are queued while this lives. They may use it:
+/// their stream has waited for all earlier work on the memory, and the stream that frees it, and
+/// with it whatever later call writes it or reads what is written, waits for them.
 pub(super) struct Held<'a> {
     pub(super) address: CUdeviceptr,
-    _order: Option<SyncOnDrop<'a>>,
+    // Dropped in this order: what cudarc orders later work by, then what this crate does.
+    _event: Option<SyncOnDrop<'a>>,
+    _join: Option<Join<'a>>,
 }
 
 impl Held<'_> {
@@ -122,14 +136,49 @@ impl Held<'_> {
     }
 }
 
+/// Makes the stream that memory belongs to wait for a call on another one.
+///
+/// A call on another stream first waits for the owner, and the owner then for the call. So whatever
+/// is queued on the owner later, freeing included, comes after every call, and a call on a third
+/// stream too. cudarc's event of a slice alone does not tell: it knows one reader, the last one.
+struct Join<'a> {
+    owner: Arc<CudaStream>,
+    stream: &'a CudaStream,
+}
+
+impl<'a> Join<'a> {
+    /// Makes the stream wait for the owner, if it is another one.
+    fn of(
+        what: &'static str,
+        stream: &'a CudaStream,
+        owner: &Arc<CudaStream>,
+    ) -> Result<Option<Self>> {
+        check_context(what, stream, owner.context())?;
+        check_stream(what, owner)?;
+        let is_tracked = |stream: &CudaStream| stream.context().is_event_tracking();
+        if owner.cu_stream() == stream.cu_stream() || !is_tracked(owner) && !is_tracked(stream) {
+            return Ok(None);
+        }
+        stream.join(owner).map_err(refused("wait for the stream of a buffer"))?;
+        Ok(Some(Self { owner: Arc::clone(owner), stream }))
+    }
+}
+
+impl Drop for Join<'_> {
+    fn drop(&mut self) {
+        let joined = self.owner.join(self.stream);
+        self.owner.context().record_err(joined);
+    }
+}
+
 impl<'a, T> DeviceRef<'a, T> {
     pub(super) fn hold(self, what: &'static str, stream: &'a CudaStream) -> Result<Held<'a>> {
         match self.0 {
-            Ref::Raw(raw) => Ok(Held { address: raw.address, _order: None }),
+            Ref::Raw(raw) => Ok(Held { address: raw.address, _event: None, _join: None }),
             Ref::View(view) => {
-                check_context(what, stream, view.stream().context())?;
-                let (address, order) = view.view_ptr(stream);
-                Ok(Held { address, _order: Some(order) })
+                let join = Join::of(what, stream, view.stream())?;
+                let (address, event) = view.view_ptr(stream);
+                Ok(Held { address, _event: Some(event), _join: join })
             }
         }
     }
@@ -138,11 +187,11 @@ impl<'a, T> DeviceRef<'a, T> {
 impl<'a, T> DeviceMut<'a, T> {
     pub(super) fn hold(self, what: &'static str, stream: &'a CudaStream) -> Result<Held<'a>> {
         match self.0 {
-            Mut::Raw(raw) => Ok(Held { address: raw.address, _order: None }),
+            Mut::Raw(raw) => Ok(Held { address: raw.address, _event: None, _join: None }),
             Mut::View(view) => {
-                check_context(what, stream, view.stream().context())?;
-                let (address, order) = view.view_ptr_mut(stream);
-                Ok(Held { address, _order: Some(order) })
+                let join = Join::of(what, stream, view.stream())?;
+                let (address, event) = view.view_ptr_mut(stream);
+                Ok(Held { address, _event: Some(event), _join: join })
             }
         }
     }
@@ -160,82 +209,11 @@ fn check_context(
     Err(Error::OtherContext { what, expected, got })
 }
 
-/// Scratch memory on a device, for one stream at a time.
-///
-/// ```text
-/// | head: counter, 0 between operations | body: `bytes()` bytes, any content |
-/// ```
-///
-/// The blocks of a launch count in the head which of them finishes last. It is zeroed once, when the
-/// workspace is made; the last block sets it back to 0, and no operation writes it otherwise. So any
-/// operation may follow any other, also when a graph replays them, but two that run at the same time
-/// need a workspace each.
-#[derive(Debug)]
-pub struct Workspace {
-    memory: CudaSlice<u64>,
-}
-
-/// Words of the head: as many bytes as allocations are aligned to, so that the body is aligned too.
-const HEAD_WORDS: usize = 256 / size_of::<u64>();
-
-impl Workspace {
-    /// Room for `bytes` bytes. The memory is allocated on the stream; its head is zeroed there, the
-    /// body is not filled.
-    ///
-    /// # Errors
-    /// [`Error::Driver`] when there is not so much memory.
-    pub fn new(stream: &Arc<CudaStream>, bytes: usize) -> Result<Self> {
-        let words = HEAD_WORDS + bytes.div_ceil(size_of::<u64>());
-        // SAFETY: the head is zeroed below, and kernels write the body before they read it.
-        let memory = unsafe { stream.alloc::<u64>(words) };
-        let mut memory = memory.map_err(refused("allocate a workspace"))?;
-        let head = &mut memory.slice_mut(..HEAD_WORDS);
-        stream.memset_zeros(head).map_err(refused("zero the head of a workspace"))?;
-        Ok(Self { memory })
+/// Refuses the stream that stands for another one on each thread: nothing can be ordered by it.
+pub(super) fn check_stream(what: &'static str, stream: &CudaStream) -> Result<()> {
+    const PER_THREAD: usize = 2;
+    if stream.cu_stream() as usize == PER_THREAD {
+        return Err(Error::PerThreadStream { what });
     }
-
-    /// Bytes that operations may use.
-    pub fn bytes(&self) -> usize {
-        self.memory.num_bytes() - HEAD_WORDS * size_of::<u64>()
-    }
-
-    /// The address of the body, for a call that needs `needed` bytes.
-    pub(super) fn hold<'a>(
-        &'a mut self,
-        needed: usize,
-        stream: &'a CudaStream,
-    ) -> Result<Held<'a>> {
-        Ok(self.hold_with_counter(needed, stream)?.0)
-    }
-
-    /// The address of the body, for a call that needs `needed` bytes, and that of the counter.
-    pub(super) fn hold_with_counter<'a>(
-        &'a mut self,
-        needed: usize,
-        stream: &'a CudaStream,
-    ) -> Result<(Held<'a>, CUdeviceptr)> {
-        let got = self.bytes();
-        if got < needed {
-            return Err(Error::WorkspaceTooSmall { needed, got });
-        }
-        let mut held = DeviceMut::from(&mut self.memory).hold("the workspace", stream)?;
-        let counter = held.address;
-        held.address += (HEAD_WORDS * size_of::<u64>()) as u64;
-        Ok((held, counter))
-    }
-}
-
-/// Bytes of workspace that are enough for any operation on `rows` x `cols` matrices of `T`.
-///
-/// # Errors
-/// [`Error::TooManyRows`], as every operation that needs a workspace; [`Error::TooLargeForCuda`].
-pub fn workspace_bytes<T: Element>(rows: usize, cols: usize, limits: &Limits) -> Result<usize> {
-    check_rows(rows)?;
-    let shape = super::args::Shape::new(rows, cols)?;
-    let (m, k) = (shape.rows, shape.cols);
-    // As many ones as rows: the selection that needs the most.
-    let bihalf = plan::bihalf((m, k), m, T::DTYPE, Asked::Packed, limits).workspace_bytes();
-    let rank = plan::rank(m, k, T::DTYPE, limits).workspace_bytes();
-    let losses = plan::cosine_workspace_bytes(rows).max(plan::penalty_workspace_bytes(cols));
-    Ok(bihalf.max(rank).max(losses))
+    Ok(())
 }

@@ -29,17 +29,37 @@
 //! }
 //! ```
 //!
-//! - Operations are the methods of [`Backend`](crate::Backend) for [`Cuda`]. Forms that write to the
-//!   caller's buffers only queue launches on the stream: they allocate no device memory, never
-//!   synchronise and copy nothing from the host, so they may be captured in a CUDA graph (turn
-//!   cudarc's event tracking off first: waiting for an event of before the capture would break it).
-//! - Buffers are cudarc's: [`DeviceRef`] and [`DeviceMut`] are made from its slices and views, or,
-//!   with `unsafe`, from raw device addresses. Launches wait for earlier work on a slice's other
-//!   streams, and later work for them, as cudarc's own launches do.
-//!   A stream of another library becomes one of cudarc's by `CudaContext::wrap_borrowed_stream`.
-//! - [`Workspace`]s are the caller's; [`workspace_bytes`] tells their size. Calls that share one are
-//!   ordered by their stream; give every stream its own. Make them before a capture.
-//! - Which kernels run, and how, is the [`plan`](crate::plan).
+//! - Operations are the methods of [`Backend`](crate::Backend) for [`Cuda`]. Forms that write to
+//!   the caller's buffers only queue launches on the stream: they allocate no device memory, never
+//!   synchronise and copy nothing from the host. Copies to and from the host are done when they
+//!   return.
+//! - A [`Buffer`] is a slice of cudarc's that any thread may drop. [`DeviceRef`] and [`DeviceMut`]
+//!   are made from buffers, from cudarc's own slices and views, or, with `unsafe`, from raw
+//!   addresses.
+//! - [`Workspace`]s are the caller's; [`Backend::workspace_for`](crate::Backend::workspace_for)
+//!   makes one for an operation. Give every stream its own: calls that share one wait for each other.
+//!
+//! # Streams
+//! Memory belongs to the stream that it was allocated on. A call on another stream first waits for
+//! what is queued on that one, and what is queued there later, freeing included, waits for the
+//! call. So buffers may go from stream to stream, whoever made these
+//! (`CudaContext::wrap_borrowed_stream` takes a stream of another library). Calls on two streams
+//! that only read a buffer of a third one may wait for each other; with the context's event
+//! tracking off (an `unsafe` function of cudarc) nothing waits, and the order is the caller's task.
+//!
+//! cudarc's own functions order by events of a slice, of which there is one for its last reader. A
+//! slice that *they* read on a stream that is not its own (`memcpy_dtoh` to page-locked memory,
+//! say) must not be read by a second stream, ours included, and then freed or overwritten, before
+//! that stream is synchronised. The default stream of a thread is an error: its handle means
+//! another stream on each thread.
+//!
+//! # Graphs
+//! [`Cuda::recording`] gives a backend whose calls may be captured in a CUDA graph; others are
+//! errors during a capture. Everything that a captured call was given must outlive the graph, but
+//! for the kernels: these stay as long as the context.
+//!
+//! # Kernels
+//! They are loaded once for a context. Which of them run, and how, is the [`plan`](crate::plan).
 //!
 //! # Unsafe code
 //! It is confined to this folder: loading the module, the launches, and addresses that the caller
@@ -47,6 +67,7 @@
 
 mod args;
 mod bihalf;
+mod buffer;
 mod codes;
 mod driver;
 mod loss;
@@ -59,8 +80,11 @@ mod sign;
 mod stream;
 #[cfg(all(test, bihalf_kernels))]
 mod tests;
+mod workspace;
 
+pub use buffer::Buffer;
 pub use driver::context;
-pub use memory::{DeviceMut, DeviceRef, Workspace, workspace_bytes};
+pub use memory::{DeviceMut, DeviceRef};
 pub use module::Kernels;
 pub use stream::Cuda;
+pub use workspace::{Workspace, workspace_bytes};

@@ -2,8 +2,9 @@
 #![allow(unsafe_code)]
 
 use super::args::{Input, Output, Shape};
-use super::memory::{DeviceMut, DeviceRef, Workspace};
+use super::memory::{DeviceMut, DeviceRef};
 use super::stream::Cuda;
+use super::workspace::Workspace;
 use crate::ops::rank;
 #[cfg(test)]
 use crate::plan::Kernel;
@@ -75,7 +76,7 @@ impl Cuda {
         rank::check(u.shape(), out.shape())?;
         let shape = Shape::new(u.rows(), u.cols())?;
         let plan = plan::rank(shape.rows, shape.cols, T::DTYPE, self.kernels().limits());
-        let stream = self.stream();
+        let stream = self.ready()?;
         let ws = ws.hold(plan.workspace_bytes(), stream)?;
         let (u, _u) = Input::of("U", u, stream)?;
         let (out, _out) = Output::of("the output", out, stream)?;
@@ -83,12 +84,11 @@ impl Cuda {
             Wanted::Ranks => (out, Output::default()),
             Wanted::Rows => (Output::default(), out),
         };
-        let pairs = ws.address;
+        let pairs = ws.as_ref().map_or(0, |ws| ws.address);
         let descending = u32::from(order == Order::Descending);
-        self.bind()?;
         for (step, launch) in plan.steps() {
             // SAFETY: each argument is the struct of the step's kernel; views have been checked
-            // against the shape and are held, as is the workspace, which the plan has measured.
+            // against the shape and are `Held`, as is the workspace, which the plan has measured.
             unsafe {
                 match step {
                     RankStep::Sort { last } => {

@@ -39,11 +39,11 @@ impl Cuda {
     ) -> Result<()> {
         relax::check_forward::<T>(u.shape(), beta, out.shape())?;
         let shape = Shape::new(u.rows(), u.cols())?;
-        let stream = self.stream();
+        let stream = self.ready()?;
         let (u, _u) = Input::of("U", u, stream)?;
         let (out, _out) = Output::of("the output", out, stream)?;
         let args = Forward { u, out, shape, beta };
-        // SAFETY: the kernel's argument; views have been checked, and are held.
+        // SAFETY: the kernel's argument; views have been checked, and are `Held`.
         unsafe { self.walk::<T, _>(Kernel::RelaxForward, shape, &args) }
     }
 
@@ -55,11 +55,11 @@ impl Cuda {
     ) -> Result<()> {
         relax::check_backward::<T>(u.shape(), beta, grad.shapes())?;
         let shape = Shape::new(u.rows(), u.cols())?;
-        let stream = self.stream();
+        let stream = self.ready()?;
         let (u, _u) = Input::of("U", u, stream)?;
         let (grad, out, _grad) = grad.hold("the gradient", stream)?;
         let args = Backward { u, grad, out, shape, beta };
-        // SAFETY: the kernel's argument; views have been checked, and are held.
+        // SAFETY: the kernel's argument; views have been checked, and are `Held`.
         unsafe { self.walk::<T, _>(Kernel::RelaxBackward, shape, &args) }
     }
 }

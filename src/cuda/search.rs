@@ -2,8 +2,9 @@
 #![allow(unsafe_code)]
 
 use super::args::Shape;
-use super::memory::{DeviceMut, DeviceRef, Held, Workspace};
+use super::memory::{DeviceMut, DeviceRef, Held};
 use super::stream::Cuda;
+use super::workspace::Workspace;
 use crate::codes::words_per_row;
 use crate::ops::retrieval::{self, ClassLabels, LabelledCodes};
 use crate::ops::search;
@@ -99,7 +100,7 @@ impl Cuda {
     ) -> Result<()> {
         let (rows, items, bits) = sizes(&queries, &database)?;
         search::check_all_pairs(queries.rows(), database.rows(), out.len())?;
-        let stream = self.stream();
+        let stream = self.ready()?;
         let (queries, _queries) = Words::of(queries, stream)?;
         let (database, _database) = Words::of(database, stream)?;
         let out = out.hold("the distances", stream)?;
@@ -123,8 +124,7 @@ impl Cuda {
             chunks: launch.grid.0,
             in_shared: 0,
         };
-        self.bind()?;
-        // SAFETY: the kernel's argument; views have been checked, and are held. The type is of no
+        // SAFETY: the kernel's argument; views have been checked, and are `Held`. The type is of no
         // account.
         unsafe { self.launch::<f32, _>(launch, &args) }
     }
@@ -143,7 +143,7 @@ impl Cuda {
         search::check_nearest(shape, k, indices.len(), distances.len())?;
         let wanted = u32::try_from(k).unwrap_or(u32::MAX).min(items);
         let plan = plan::nearest(rows, items, bits, wanted, self.kernels().limits());
-        let stream = self.stream();
+        let stream = self.ready()?;
         let ws = ws.hold(plan.workspace_bytes(), stream)?;
         let (queries, _queries) = Words::of(queries, stream)?;
         let (database, _database) = Words::of(database, stream)?;
@@ -153,8 +153,9 @@ impl Cuda {
             return Ok(());
         }
         let parts = plan.parts();
+        let start = ws.as_ref().map_or(0, |ws| ws.address);
         let [histogram, limits, counts, candidates] =
-            std::array::from_fn(|n| ws.address + parts[..n].iter().sum::<usize>() as u64);
+            std::array::from_fn(|n| start + parts[..n].iter().sum::<usize>() as u64);
         let args = Search {
             queries,
             database,
@@ -171,13 +172,12 @@ impl Cuda {
             chunks: plan.chunks(),
             in_shared: u32::from(plan.shared_bytes().is_some()),
         };
-        self.bind()?;
-        // SAFETY: the workspace begins with the histograms, and is held.
+        // SAFETY: the workspace begins with the histograms, and is `Held`.
         unsafe { self.fill_zero(histogram, parts[0]) }?;
         for launch in plan.launches() {
             // SAFETY: the argument of each of these kernels; views have been checked against the
-            // sizes and are held, as is the workspace, which the plan has measured. The type is of
-            // no account.
+            // sizes and are `Held`, as is the workspace, which the plan has measured. The type is
+            // of no account.
             unsafe { self.launch::<f32, _>(launch, &args) }?;
         }
         Ok(())
@@ -193,7 +193,7 @@ impl Cuda {
         let (rows, items, bits) = sizes(queries.codes(), database.codes())?;
         retrieval::check_labels(&queries, &database)?;
         let bins = retrieval::check_counts(queries.codes().shape(), counts.len(), relevant.len())?;
-        let stream = self.stream();
+        let stream = self.ready()?;
         let (queries, query_labels) = queries.into_parts();
         let (database, database_labels) = database.into_parts();
         let (queries, _queries) = Words::of(queries, stream)?;
@@ -202,9 +202,8 @@ impl Cuda {
         let ((classes, database_labels), _database_labels) = labels(database_labels, stream)?;
         let counts = counts.hold("the counts", stream)?;
         let relevant = relevant.hold("the relevant counts", stream)?;
-        self.bind()?;
         for counts in [&counts, &relevant] {
-            // SAFETY: as many counts have been checked to be there, and are held.
+            // SAFETY: as many counts have been checked to be there, and are `Held`.
             unsafe { self.fill_zero(counts.address, bins * size_of::<u32>()) }?;
         }
         if rows == 0 || items == 0 {
@@ -225,7 +224,7 @@ impl Cuda {
             bits,
             in_shared: u32::from(launch.shared_bytes > 0),
         };
-        // SAFETY: the kernel's argument; views have been checked, and are held. The type is of no
+        // SAFETY: the kernel's argument; views have been checked, and are `Held`. The type is of no
         // account.
         unsafe { self.launch::<f32, _>(launch, &args) }
     }

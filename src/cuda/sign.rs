@@ -40,12 +40,11 @@ impl Cuda {
     ) -> Result<()> {
         sign::check_forward(u.shape(), shift.as_ref().map(|t| t.len()), &out)?;
         let shape = Shape::new(u.rows(), u.cols())?;
-        let stream = self.stream();
+        let stream = self.ready()?;
         let (u, _u) = Input::of("U", u, stream)?;
         let (shift, _shift) =
             optional(shift, |t| t.hold("the shift", stream).map(Held::addressed))?;
         let (out, _out) = Signs::of(out, stream)?;
-        self.bind()?;
         if out.counts != 0 {
             // SAFETY: the counts have been checked to be one for each column.
             unsafe { self.fill_zero(out.counts, shape.cols as usize * size_of::<u32>()) }?;
@@ -56,7 +55,7 @@ impl Cuda {
         let limits = self.kernels().limits();
         let walk = if out.has_codes() { plan::walk_words } else { plan::walk };
         let launch = walk(Kernel::SignForward, shape.rows, shape.cols, limits);
-        // SAFETY: the kernel's argument; views have been checked, and are held.
+        // SAFETY: the kernel's argument; views have been checked, and are `Held`.
         unsafe { self.launch::<T, _>(launch, &Forward { u, shift, out, shape }) }
     }
 
@@ -70,13 +69,13 @@ impl Cuda {
         let shift_len = shift.as_ref().map(|t| t.len());
         let c = sign::check_backward::<T>(u.shape(), shift_len, grad.shapes(), pull)?;
         let shape = Shape::new(u.rows(), u.cols())?;
-        let stream = self.stream();
+        let stream = self.ready()?;
         let (u, _u) = Input::of("U", u, stream)?;
         let (shift, _shift) =
             optional(shift, |t| t.hold("the shift", stream).map(Held::addressed))?;
         let (grad, out, _grad) = grad.hold("the gradient", stream)?;
         let args = Backward { u, grad, shift, out, shape, c };
-        // SAFETY: the kernel's argument; views have been checked, and are held.
+        // SAFETY: the kernel's argument; views have been checked, and are `Held`.
         unsafe { self.walk::<T, _>(Kernel::SignBackward, shape, &args) }
     }
 }

@@ -2,18 +2,21 @@
 #![allow(unsafe_code)]
 
 use super::args::{InOut, Shape};
+use super::buffer::Buffer;
 use super::driver::refused;
-use super::memory::{DeviceMut, DeviceRef, Workspace, workspace_bytes};
+use super::memory::{DeviceMut, DeviceRef, check_stream};
 use super::module::Kernels;
 use super::rank::Wanted;
+use super::workspace::{Workspace, bytes_for, workspace_bytes};
 use crate::element::Scalar;
 use crate::ops::retrieval::LabelledCodes;
 use crate::plan::{self, Kernel, Launch};
 use crate::{
-    Backend, Element, Error, Matrix, Ones, Order, Outputs, PackedCodes, Pull, Result, Signs,
+    Backend, Element, Error, Matrix, Ones, Operation, Order, Outputs, PackedCodes, Pull, Result,
+    Signs, memory,
 };
-use cudarc::driver::sys::CUdeviceptr;
-use cudarc::driver::{CudaSlice, CudaStream, result};
+use cudarc::driver::sys::{CUdeviceptr, CUstreamCaptureStatus};
+use cudarc::driver::{CudaStream, result};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -25,29 +28,52 @@ use std::sync::Arc;
 pub struct Cuda {
     kernels: Kernels,
     stream: Arc<CudaStream>,
+    /// Whether calls may be captured in a graph.
+    records: bool,
 }
 
 impl Cuda {
-    /// Operations on `stream`.
+    /// Operations on `stream`, which may be the default stream or a wrapped one.
     ///
     /// # Errors
-    /// [`Error::OtherContext`] when the stream is of another context than the kernels.
+    /// [`Error::OtherContext`] when the stream is of another context than the kernels;
+    /// [`Error::PerThreadStream`] for the default stream of a thread, which stands for another
+    /// stream on each.
     pub fn new(kernels: &Kernels, stream: &Arc<CudaStream>) -> Result<Self> {
         let (ours, theirs) = (kernels.context(), stream.context());
         if ours.cu_ctx() != theirs.cu_ctx() {
             let (expected, got) = (ours.ordinal(), theirs.ordinal());
             return Err(Error::OtherContext { what: "the stream", expected, got });
         }
-        Ok(Self { kernels: kernels.clone(), stream: Arc::clone(stream) })
+        check_stream("the stream", stream)?;
+        Ok(Self { kernels: kernels.clone(), stream: Arc::clone(stream), records: false })
     }
 
-    /// Operations on the default stream of device `ordinal`: context and kernels in one step.
+    /// Operations on a new stream of device `ordinal`: context, kernels and stream in one step.
     ///
     /// # Errors
     /// As [`context`](super::context) and [`Kernels::new`].
     pub fn device(ordinal: usize) -> Result<Self> {
         let context = super::context(ordinal)?;
-        Self::new(&Kernels::new(&context)?, &context.default_stream())
+        let stream = context.new_stream().map_err(refused("make a stream"))?;
+        Self::new(&Kernels::new(&context)?, &stream)
+    }
+
+    /// The same backend, whose calls may be captured in a CUDA graph. Others refuse while the
+    /// stream is captured.
+    ///
+    /// A graph keeps the addresses of what was captured, and nothing alive but the kernels. Make
+    /// buffers and workspaces before, with cudarc's event tracking off: to wait for an event of
+    /// before the capture would break it. The default stream cannot be captured;
+    /// [`device`](Self::device) makes another one.
+    ///
+    /// # Safety
+    /// Until the last replay of a graph is done, every buffer and workspace that a captured call
+    /// was given stays where it is, and nothing else reads or writes them while a replay runs, but
+    /// what is ordered with it.
+    #[must_use]
+    pub unsafe fn recording(&self) -> Self {
+        Self { records: true, ..self.clone() }
     }
 
     /// The kernels.
@@ -60,9 +86,27 @@ impl Cuda {
         &self.stream
     }
 
-    /// Makes the context current for the launches that follow.
-    pub(super) fn bind(&self) -> Result<()> {
-        self.kernels.context().bind_to_thread().map_err(refused("bind the context"))
+    /// The stream, for launches that follow: its context is current, and a graph that captures it
+    /// is wanted.
+    pub(super) fn ready(&self) -> Result<&Arc<CudaStream>> {
+        if self.records {
+            self.kernels.context().bind_to_thread().map_err(refused("bind the context"))?;
+            return Ok(&self.stream);
+        }
+        self.not_captured("queue work that a graph would keep", "use `Cuda::recording`")
+    }
+
+    /// The same for memory, which a graph cannot have.
+    fn ready_for_memory(&self) -> Result<&Arc<CudaStream>> {
+        self.not_captured("allocate or copy memory", "do that before the capture")
+    }
+
+    fn not_captured(&self, what: &'static str, remedy: &'static str) -> Result<&Arc<CudaStream>> {
+        let status = self.stream.capture_status().map_err(refused("tell whether it captures"))?;
+        match status {
+            CUstreamCaptureStatus::CU_STREAM_CAPTURE_STATUS_NONE => Ok(&self.stream),
+            _ => Err(Error::Captured { what, remedy }),
+        }
     }
 
     /// # Safety
@@ -89,7 +133,6 @@ impl Cuda {
         if shape.is_empty() {
             return Ok(());
         }
-        self.bind()?;
         let launch = plan::walk(kernel, shape.rows, shape.cols, self.kernels.limits());
         // SAFETY: the caller's promise.
         unsafe { self.launch::<T, _>(launch, args) }
@@ -110,7 +153,7 @@ impl Cuda {
 }
 
 impl Backend for Cuda {
-    type Buffer<T: Scalar> = CudaSlice<T>;
+    type Buffer<T: Scalar> = Buffer<T>;
     type Slice<'a, T: Scalar> = DeviceRef<'a, T>;
     type SliceMut<'a, T: Scalar> = DeviceMut<'a, T>;
     type Workspace = Workspace;
@@ -121,51 +164,70 @@ impl Backend for Cuda {
         format!("cuda:{} ({name})", context.ordinal())
     }
 
-    fn upload<T: Scalar>(&self, host: &[T]) -> Result<CudaSlice<T>> {
-        let failed = refused("copy to the device");
-        if host.is_empty() {
-            return self.stream.null().map_err(failed);
-        }
-        self.stream.clone_htod(host).map_err(failed)
-    }
-
-    fn zeros<T: Scalar>(&self, len: usize) -> Result<CudaSlice<T>> {
-        let failed = refused("allocate memory");
-        if len == 0 {
-            return self.stream.null().map_err(failed);
-        }
-        self.stream.alloc_zeros(len).map_err(failed)
-    }
-
-    fn download<T: Scalar>(&self, buffer: &CudaSlice<T>) -> Result<Vec<T>> {
-        let failed = refused("copy from the device");
-        let mut host = vec![T::default(); buffer.len()];
+    fn upload<T: Scalar>(&self, host: &[T]) -> Result<Buffer<T>> {
+        let stream = self.ready_for_memory()?;
+        let mut buffer = Buffer::uninit(stream, host.len())?;
         if !host.is_empty() {
-            self.stream.memcpy_dtoh(buffer, &mut host).map_err(&failed)?;
+            stream.memcpy_htod(host, &mut *buffer).map_err(refused("copy to the device"))?;
+            // A copy from page-locked memory is only queued.
+            stream.synchronize().map_err(refused("copy to the device"))?;
         }
-        self.stream.synchronize().map_err(failed)?;
+        Ok(buffer)
+    }
+
+    fn zeros<T: Scalar>(&self, len: usize) -> Result<Buffer<T>> {
+        Buffer::zeros(self.ready_for_memory()?, len)
+    }
+
+    fn unset<T: Scalar>(&self, len: usize) -> Result<Buffer<T>> {
+        Buffer::uninit(self.ready_for_memory()?, len)
+    }
+
+    fn download<T: Scalar>(&self, buffer: &Buffer<T>) -> Result<Vec<T>> {
+        let stream = self.ready_for_memory()?;
+        let mut host = memory::zeros((1, buffer.len()))?;
+        if !host.is_empty() {
+            let held = DeviceRef::from(buffer).hold("the buffer", stream)?;
+            // SAFETY: the device memory is `Held`, and the host's is of the same length.
+            let copied =
+                unsafe { result::memcpy_dtoh_async(&mut host, held.address, stream.cu_stream()) };
+            copied.map_err(refused("copy from the device"))?;
+        }
+        stream.synchronize().map_err(refused("copy from the device"))?;
         Ok(host)
     }
 
-    fn slice<T: Scalar>(buffer: &CudaSlice<T>) -> DeviceRef<'_, T> {
+    fn slice<T: Scalar>(buffer: &Buffer<T>) -> DeviceRef<'_, T> {
         buffer.into()
     }
 
-    fn slice_mut<T: Scalar>(buffer: &mut CudaSlice<T>) -> DeviceMut<'_, T> {
+    fn slice_mut<T: Scalar>(buffer: &mut Buffer<T>) -> DeviceMut<'_, T> {
         buffer.into()
     }
 
-    fn slice_of<T: Scalar>(buffer: &CudaSlice<T>, range: Range<usize>) -> DeviceRef<'_, T> {
+    fn slice_of<T: Scalar>(buffer: &Buffer<T>, range: Range<usize>) -> DeviceRef<'_, T> {
         buffer.slice(range).into()
     }
 
-    fn slice_of_mut<T: Scalar>(buffer: &mut CudaSlice<T>, range: Range<usize>) -> DeviceMut<'_, T> {
+    fn slice_of_mut<T: Scalar>(buffer: &mut Buffer<T>, range: Range<usize>) -> DeviceMut<'_, T> {
         buffer.slice_mut(range).into()
     }
 
     fn workspace<T: Element>(&self, rows: usize, cols: usize) -> Result<Workspace> {
         let bytes = workspace_bytes::<T>(rows, cols, self.kernels.limits())?;
-        Workspace::new(&self.stream, bytes)
+        Workspace::new(self.ready_for_memory()?, bytes)
+    }
+
+    fn workspace_for<T: Element>(
+        &self,
+        operation: Operation,
+        rows: usize,
+        cols: usize,
+    ) -> Result<Workspace> {
+        match bytes_for::<T>(operation, rows, cols, self.kernels.limits())? {
+            0 if !operation.counts_blocks() => Ok(Workspace::none()),
+            bytes => Workspace::new(self.ready_for_memory()?, bytes),
+        }
     }
 
     fn rank_into<T: Element>(
@@ -322,7 +384,7 @@ impl Backend for Cuda {
         let items = Shape::new(items, k.min(items))?;
         let (wanted, limits) = (items.cols, self.kernels.limits());
         let plan = plan::nearest(queries.rows, items.rows, queries.cols, wanted, limits);
-        Workspace::new(&self.stream, plan.workspace_bytes())
+        Workspace::new(self.ready_for_memory()?, plan.workspace_bytes())
     }
 
     fn nearest_into(

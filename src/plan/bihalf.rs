@@ -16,8 +16,8 @@ const SELECTION_BYTES: usize = 16;
 
 /// Rows that a block goes through in one step, of which chunks are made.
 const STEP_ROWS: u32 = 1024;
-/// Steps of a chunk, at least and at most: the counts of a chunk should be few against its rows, and
-/// must fit in 16 bits.
+/// Steps of a chunk, at least and at most: the counts of a chunk should be few against its rows,
+/// and must fit in 16 bits.
 const STEPS: (u32, u32) = (2, 32);
 /// Up to so many rows chunks are a step longer: what is read and written for each column, beside U
 /// and B, then stays below 4 bytes a row.
@@ -120,10 +120,10 @@ struct Candidate {
 /// Warp instructions that a multiprocessor with enough warps issues in a cycle.
 const ISSUED_PER_CYCLE: u64 = 3;
 
-/// The one-launch kernels, for f32. Latencies are those of a simulator of one architecture, or three
-/// cycles an instruction of a lone warp, or, of clusters, 400 cycles a barrier, or, of slices of 128
-/// rows a thread, as many an instruction as of `short_slices1024`: an order of magnitude, which is all
-/// that the choice needs.
+/// The one-launch kernels, for f32. Latencies are those of a simulator of one architecture, or
+/// three cycles an instruction of a lone warp, or, of clusters, 400 cycles a barrier, or, of slices
+/// of 128 rows a thread, as many an instruction as of `short_slices1024`: an order of magnitude,
+/// which is all that the choice needs.
 const CANDIDATES: &[Candidate] = &[
     //        kernel                       rows  columns pads does latency instructions
     candidate(Kernel::BihalfCounting32, 32, 1, false, Unpacked, 1_050, 420),
@@ -175,7 +175,8 @@ impl Candidate {
             Pairs => asked == Asked::Pairs && limits.capability >= (9, 0),
         };
         let runs = limits.clusters || !self.kernel.in_clusters();
-        fits && does && runs && self.kernel.dtypes().contains(&dtype)
+        let wanted = limits.forward.is_none_or(|kernel| kernel == self.kernel);
+        fits && does && runs && wanted && self.kernel.dtypes().contains(&dtype)
     }
 
     /// What the launch costs, in instructions that the device could have issued meanwhile: while it
@@ -185,6 +186,17 @@ impl Candidate {
         let instructions = u64::from(cols) * u64::from(self.instructions);
         (u64::from(self.latency) * issued_per_cycle).max(instructions)
     }
+}
+
+/// The kernels that could do it in one launch, of which the plan takes one.
+pub fn bihalf_candidates(
+    (rows, k): (u32, u32),
+    dtype: DType,
+    asked: Asked,
+    limits: &Limits,
+) -> impl Iterator<Item = Kernel> {
+    let takes = move |candidate: &&Candidate| candidate.takes(rows, k, dtype, asked, limits);
+    CANDIDATES.iter().filter(takes).map(|candidate| candidate.kernel)
 }
 
 /// The plan for `k` ones a column.
@@ -242,8 +254,8 @@ impl Bihalf {
 }
 
 impl Radix {
-    /// The digits of a key, the most significant one first: as few as there can be, of bits dealt out
-    /// evenly.
+    /// The digits of a key, the most significant one first: as few as there can be, of bits dealt
+    /// out evenly.
     fn digits(self) -> impl Iterator<Item = Digit> {
         let digits = self.key_bits.div_ceil(DIGIT_BITS);
         let end = move |digit: u32| self.key_bits * (digits - digit) / digits;
@@ -260,8 +272,8 @@ impl Radix {
     /// The launches in their order, each with what it is for.
     pub fn steps(self) -> impl Iterator<Item = (Step, Launch)> {
         let tiles = |cols: u32| cols.div_ceil(TILE_COLUMNS);
-        // Tiles side by side, then chunk below chunk: `grid.y` would not reach to the last rows. More
-        // blocks than `grid.x` has would be of more memory than any device has.
+        // Tiles side by side, then chunk below chunk: `grid.y` would not reach to the last rows.
+        // More blocks than `grid.x` has would be of more memory than any device has.
         let chunks = move |cols| {
             let blocks = u64::from(tiles(cols)) * u64::from(self.chunks);
             (blocks.min(i32::MAX as u64) as u32, 1)

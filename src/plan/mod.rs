@@ -1,5 +1,5 @@
-//! How an operation is launched on a CUDA device: which kernels, on which grid, with how much shared
-//! memory and workspace.
+//! How an operation is launched on a CUDA device: which kernels, on which grid, with how much
+//! shared memory and workspace.
 //!
 //! Plans are pure functions of a shape, an element type and the [`Limits`] of a device; no device
 //! and no feature is needed to look at one.
@@ -22,7 +22,7 @@ mod rank;
 mod search;
 mod walk;
 
-pub use bihalf::{Asked, Bihalf, Digit, Radix, Step as BihalfStep, bihalf};
+pub use bihalf::{Asked, Bihalf, Digit, Radix, Step as BihalfStep, bihalf, bihalf_candidates};
 pub use loss::{
     cosine, cosine_backward, cosine_packed, cosine_workspace_bytes, penalty,
     penalty_workspace_bytes,
@@ -35,7 +35,7 @@ pub use walk::{VECTOR_BYTES, by_vectors, walk, walk_words};
 pub(crate) const WARP: u32 = 32;
 /// Warps of a block of the kernels that walk down rows.
 pub(crate) const WARPS: u32 = 8;
-/// Blocks of a cluster, which every device that has clusters takes.
+/// Blocks of a cluster: the most that any device with clusters takes, if it takes any.
 pub const CLUSTER: u32 = 8;
 
 /// An element type, as kernels know it.
@@ -87,11 +87,15 @@ pub struct Limits {
     pub grid_y: u32,
     /// Streaming multiprocessors.
     pub multiprocessors: u32,
-    /// Compute capability, major and minor.
+    /// Compute capability, major and minor: that of the code that runs, where the device has to
+    /// take what was compiled for an older one.
     pub capability: (u32, u32),
-    /// Whether blocks form clusters: from capability 9.0 on, unless the kernels were compiled for
-    /// older ones alone.
+    /// Whether blocks form clusters: from capability 9.0 on, if the device has room for one, which
+    /// a part of a partitioned device may not have.
     pub clusters: bool,
+    /// The only kernel that Bi-half's forward may take, for measurements; radix selection does what
+    /// it cannot.
+    pub forward: Option<Kernel>,
 }
 
 impl Limits {
@@ -114,6 +118,7 @@ impl Limits {
             multiprocessors,
             capability: (major, minor),
             clusters: major >= 9,
+            forward: None,
         })
     }
 }

@@ -200,6 +200,6 @@ impl Rank {
         if self.rows <= self.tile_rows {
             return 0;
         }
-        self.rows as usize * self.cols as usize * self.pair.bytes() as usize
+        (self.rows as usize * self.cols as usize).saturating_mul(self.pair.bytes() as usize)
     }
 }

@@ -40,8 +40,8 @@ pub struct Nearest {
     grid_y: u32,
 }
 
-/// The plan of the `wanted` nearest of `items` items of `bits` bits, no more than there are, for each
-/// query.
+/// The plan of the `wanted` nearest of `items` items of `bits` bits, no more than there are, for
+/// each query.
 pub fn nearest(queries: u32, items: u32, bits: u32, wanted: u32, limits: &Limits) -> Nearest {
     Nearest { queries, items, bits, wanted, grid_y: limits.grid_y }
 }

@@ -22,8 +22,8 @@ pub fn walk_words(kernel: Kernel, rows: u32, bits: u32, limits: &Limits) -> Laun
 /// Bytes of a vector: the most that one thread reads or writes at once.
 pub const VECTOR_BYTES: usize = 16;
 
-/// The launch of a kernel that goes through rows by vectors of 16 bytes, and the binary logarithm of
-/// the lanes that share a row: as many as cover it, but a warp at most.
+/// The launch of a kernel that goes through rows by vectors of 16 bytes, and the binary logarithm
+/// of the lanes that share a row: as many as cover it, but a warp at most.
 pub fn by_vectors(
     kernel: Kernel,
     (rows, cols): (u32, u32),

@@ -71,6 +71,12 @@ fn device() -> Option<&'static Device> {
     DEVICE.get_or_init(find).as_ref()
 }
 
+/// What the emulator's first device says to the kernels, in a child.
+pub fn load() -> Result<Kernels, Error> {
+    load_emulator_unless_there_is_a_driver();
+    open().map(|(_, kernels)| kernels)
+}
+
 fn open() -> Result<(Arc<CudaContext>, Kernels), Error> {
     let context = cuda::context(0)?;
     let kernels = Kernels::new(&context)?;
