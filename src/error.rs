@@ -229,8 +229,8 @@ pub enum Error {
 
     /// A stream that stands for another one on each thread, so that no order holds.
     #[error(
-        "{what} is a thread's default stream, another one on each thread; make a stream with \
-         `CudaContext::new_stream`, or use the context's default stream"
+        "{what} is of a thread's default stream, which is another one on each thread; make a stream \
+         with `CudaContext::new_stream`, or use the context's default stream"
     )]
     PerThreadStream {
         /// The argument.

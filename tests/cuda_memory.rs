@@ -133,6 +133,28 @@ fn the_default_stream_of_a_thread_is_refused() {
     assert!(matches!(error, Error::PerThreadStream { what: "U" }), "{error}");
 }
 
+/// As candle's devices have it.
+#[test]
+fn the_default_stream_of_a_thread_serves_that_thread() {
+    let Some(other) = device::cuda() else { return };
+    let stream = other.kernels().context().per_thread_stream();
+    // SAFETY: one thread.
+    let cuda = unsafe { Cuda::new_unchecked(other.kernels(), &stream) }.unwrap();
+    let (u, mut out) = (cuda.upload(&values(1)).unwrap(), zeros(&cuda));
+    sign(&cuda, &u, &mut out);
+    assert_is_sign(&cuda, &out, &values(1));
+    let view = Matrix::new(DeviceRef::from(&u), ROWS, COLS).unwrap();
+    let b = cuda.bihalf_forward(view, Ones::Half).unwrap();
+    let b: Vec<f64> = cuda.download(&b).unwrap().into_iter().map(f64::from).collect();
+    assert_eq!(b, naive::bihalf(&values(1), ROWS, COLS, ROWS / 2));
+    // Buffers of streams that have a name go anywhere.
+    let named = other.upload(&values(2)).unwrap();
+    sign(&cuda, &named, &mut out);
+    drop(named);
+    other.stream().synchronize().unwrap();
+    assert_is_sign(&cuda, &out, &values(2));
+}
+
 /// In a process of its own, where nobody else allocates.
 #[test]
 fn any_thread_may_drop_a_buffer() {
@@ -186,7 +208,7 @@ fn calls_during_a_capture_are_refused_unless_they_are_to_be_recorded() {
     // SAFETY: the buffers outlive the graph.
     let recording = unsafe { cuda.recording() };
     sign(&recording, &u, &mut out);
-    assert!(matches!(recording.zeros::<f32>(1).unwrap_err(), Error::Captured { .. }));
+    assert!(matches!(recording.upload(&[1.0f32]).unwrap_err(), Error::Captured { .. }));
     let graph = stream.end_capture(CUgraphInstantiate_flags(0)).unwrap().expect("a graph");
 
     // The graph's kernels stay where they are.

@@ -5,9 +5,14 @@
 //! the host.
 //!
 //! - **Kernels** are loaded once for a context, by the first op on it, or earlier by [`load`].
-//! - **CUDA graphs**: ops allocate their results, and nothing can be allocated in a capture: they are
-//!   errors there. Capture the calls of [`bihalf::cuda`] on buffers of your own instead, with
-//!   [`Cuda::recording`](::bihalf::cuda::Cuda::recording) of [`backend`].
+//! - **Threads**: `Device::new_cuda` has the default stream of the calling thread, another one on each.
+//!   As with candle's own ops, synchronise a device before its tensors go to another thread, or use
+//!   `Device::new_cuda_with_stream`.
+//! - **CUDA graphs**: nothing can be loaded inside a capture, so call [`load`] before. candle loads
+//!   its own kernels at their first use as well (the cast at the end of
+//!   [`cosine_loss`](crate::cosine_loss) to a dtype other than f64 is one), so let one training
+//!   step run before the capture. cudarc's event tracking must be off, and tensors that a graph uses
+//!   must outlive it, as for candle's own ops.
 //! - **The driver**: candle links it, so a binary with feature `cuda` does not start on a machine
 //!   without `libcuda`. Where the library is there, [`bihalf::cuda::context`] tells whether there
 //!   is a device, without a panic.
@@ -32,7 +37,7 @@ use candle_core::{CudaDevice, CudaStorage, DType, Device, Error, Layout, Result,
 /// that the kernels were compiled for.
 pub fn load(device: &Device) -> Result<()> {
     match device {
-        Device::Cuda(device) => backend(device).map(drop),
+        Device::Cuda(device) => kernels(device).map(drop),
         Device::Cpu | Device::Metal(_) => Ok(()),
     }
 }
@@ -41,18 +46,32 @@ pub fn load(device: &Device) -> Result<()> {
 /// with candle's ops.
 ///
 /// # Errors
-/// As [`load`].
+/// As [`load`]; also where the device has the default stream of its thread, as that of
+/// `Device::new_cuda` has: `Device::new_cuda_with_stream` has one that all threads can use.
 pub fn backend(device: &CudaDevice) -> Result<Cuda> {
     let stream = device.cuda_stream();
-    let kernels = Kernels::new(stream.context()).map_err(Error::wrap)?;
-    Cuda::new(&kernels, &stream).map_err(Error::wrap)
+    Cuda::new(&kernels(device)?, &stream).map_err(Error::wrap)
+}
+
+fn kernels(device: &CudaDevice) -> Result<Kernels> {
+    Kernels::new(device.cuda_stream().context()).map_err(Error::wrap)
+}
+
+/// The backend for ops on tensors.
+#[expect(unsafe_code, reason = "candle's devices have streams that only candle's rules make safe")]
+fn backend_of_ops(device: &CudaDevice) -> Result<Cuda> {
+    let (kernels, stream) = (kernels(device)?, device.cuda_stream());
+    // SAFETY: what candle's own ops ask for: a thread's device serves that thread, and whoever
+    // captures a graph keeps the tensors that it uses.
+    let cuda = unsafe { Cuda::new_unchecked(&kernels, &stream).map(|cuda| cuda.recording()) };
+    cuda.map_err(Error::wrap)
 }
 
 impl TensorStorage for CudaStorage {
     type Backend = Cuda;
 
     fn backend(&self) -> Result<Cuda> {
-        backend(self.device())
+        backend_of_ops(self.device())
     }
 
     fn elements<T: Float>(&self, offset: usize) -> Result<DeviceRef<'_, T>> {

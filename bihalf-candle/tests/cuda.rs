@@ -19,9 +19,10 @@ fn loading_twice_or_for_the_cpu_is_no_error() -> Result<()> {
 #[test]
 fn devices_on_one_gpu_share_the_kernels_and_keep_their_streams() -> Result<()> {
     on_each_device(|device| {
-        let Device::Cuda(first) = device else { return Ok(()) };
-        let second = Device::new_cuda_with_stream(0)?;
-        let second = second.as_cuda_device()?;
+        let Device::Cuda(of_thread) = device else { return Ok(()) };
+        assert!(cuda::backend(of_thread).is_err());
+        let devices = [Device::new_cuda_with_stream(0)?, Device::new_cuda_with_stream(0)?];
+        let [first, second] = [devices[0].as_cuda_device()?, devices[1].as_cuda_device()?];
         let (a, b) = (cuda::backend(first)?, cuda::backend(second)?);
         assert_eq!(a.name(), b.name());
         // Handles of functions are shown, contexts are not the same object.

@@ -154,9 +154,12 @@ impl<'a> Join<'a> {
         owner: &Arc<CudaStream>,
     ) -> Result<Option<Self>> {
         check_context(what, stream, owner.context())?;
-        check_stream(what, owner)?;
         let is_tracked = |stream: &CudaStream| stream.context().is_event_tracking();
-        if owner.cu_stream() == stream.cu_stream() || !is_tracked(owner) && !is_tracked(stream) {
+        let is_same = owner.cu_stream() == stream.cu_stream();
+        if !is_same {
+            check_stream(what, owner)?;
+        }
+        if is_same || !is_tracked(owner) && !is_tracked(stream) {
             return Ok(None);
         }
         stream.join(owner).map_err(refused("wait for the stream of a buffer"))?;

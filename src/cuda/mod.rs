@@ -50,8 +50,8 @@
 //! cudarc's own functions order by events of a slice, of which there is one for its last reader. A
 //! slice that *they* read on a stream that is not its own (`memcpy_dtoh` to page-locked memory,
 //! say) must not be read by a second stream, ours included, and then freed or overwritten, before
-//! that stream is synchronised. The default stream of a thread is an error: its handle means
-//! another stream on each thread.
+//! that stream is synchronised. The default stream of a thread is an error, for its handle means
+//! another stream on each thread; [`Cuda::new_unchecked`] takes it.
 //!
 //! # Graphs
 //! [`Cuda::recording`] gives a backend whose calls may be captured in a CUDA graph; others are

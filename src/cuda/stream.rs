@@ -40,12 +40,25 @@ impl Cuda {
     /// [`Error::PerThreadStream`] for the default stream of a thread, which stands for another
     /// stream on each.
     pub fn new(kernels: &Kernels, stream: &Arc<CudaStream>) -> Result<Self> {
+        check_stream("the stream", stream)?;
+        // SAFETY: no thread's default stream.
+        unsafe { Self::new_unchecked(kernels, stream) }
+    }
+
+    /// Operations on any stream, also the default stream of a thread, as candle's devices have it.
+    ///
+    /// # Errors
+    /// [`Error::OtherContext`] when the stream is of another context than the kernels.
+    ///
+    /// # Safety
+    /// Of a thread's default stream: no buffer or workspace of it is used or dropped by another
+    /// thread, unless the stream has been synchronised since.
+    pub unsafe fn new_unchecked(kernels: &Kernels, stream: &Arc<CudaStream>) -> Result<Self> {
         let (ours, theirs) = (kernels.context(), stream.context());
         if ours.cu_ctx() != theirs.cu_ctx() {
             let (expected, got) = (ours.ordinal(), theirs.ordinal());
             return Err(Error::OtherContext { what: "the stream", expected, got });
         }
-        check_stream("the stream", stream)?;
         Ok(Self { kernels: kernels.clone(), stream: Arc::clone(stream), records: false })
     }
 
@@ -64,8 +77,8 @@ impl Cuda {
     ///
     /// A graph keeps the addresses of what was captured, and nothing alive but the kernels. Make
     /// buffers and workspaces before, with cudarc's event tracking off: to wait for an event of
-    /// before the capture would break it. The default stream cannot be captured;
-    /// [`device`](Self::device) makes another one.
+    /// before the capture would break it. What is allocated during a capture is memory of the
+    /// graph. The default stream cannot be captured; [`device`](Self::device) makes another one.
     ///
     /// # Safety
     /// Until the last replay of a graph is done, every buffer and workspace that a captured call
@@ -86,19 +99,20 @@ impl Cuda {
         &self.stream
     }
 
-    /// The stream, for launches that follow: its context is current, and a graph that captures it
-    /// is wanted.
+    /// The stream, for launches and allocations that follow: its context is current, and a graph
+    /// that captures it is wanted.
     pub(super) fn ready(&self) -> Result<&Arc<CudaStream>> {
         if self.records {
             self.kernels.context().bind_to_thread().map_err(refused("bind the context"))?;
             return Ok(&self.stream);
         }
-        self.not_captured("queue work that a graph would keep", "use `Cuda::recording`")
+        let what = "queue work that a graph would keep";
+        self.not_captured(what, "use `Cuda::recording`, or do it before the capture")
     }
 
-    /// The same for memory, which a graph cannot have.
-    fn ready_for_memory(&self) -> Result<&Arc<CudaStream>> {
-        self.not_captured("allocate or copy memory", "do that before the capture")
+    /// The same for copies from the host and to it, which have to be done when a call returns.
+    fn ready_to_copy(&self) -> Result<&Arc<CudaStream>> {
+        self.not_captured("copy from the host or to it", "do that before or after the capture")
     }
 
     fn not_captured(&self, what: &'static str, remedy: &'static str) -> Result<&Arc<CudaStream>> {
@@ -165,7 +179,7 @@ impl Backend for Cuda {
     }
 
     fn upload<T: Scalar>(&self, host: &[T]) -> Result<Buffer<T>> {
-        let stream = self.ready_for_memory()?;
+        let stream = self.ready_to_copy()?;
         let mut buffer = Buffer::uninit(stream, host.len())?;
         if !host.is_empty() {
             stream.memcpy_htod(host, &mut *buffer).map_err(refused("copy to the device"))?;
@@ -176,15 +190,15 @@ impl Backend for Cuda {
     }
 
     fn zeros<T: Scalar>(&self, len: usize) -> Result<Buffer<T>> {
-        Buffer::zeros(self.ready_for_memory()?, len)
+        Buffer::zeros(self.ready()?, len)
     }
 
     fn unset<T: Scalar>(&self, len: usize) -> Result<Buffer<T>> {
-        Buffer::uninit(self.ready_for_memory()?, len)
+        Buffer::uninit(self.ready()?, len)
     }
 
     fn download<T: Scalar>(&self, buffer: &Buffer<T>) -> Result<Vec<T>> {
-        let stream = self.ready_for_memory()?;
+        let stream = self.ready_to_copy()?;
         let mut host = memory::zeros((1, buffer.len()))?;
         if !host.is_empty() {
             let held = DeviceRef::from(buffer).hold("the buffer", stream)?;
@@ -215,7 +229,7 @@ impl Backend for Cuda {
 
     fn workspace<T: Element>(&self, rows: usize, cols: usize) -> Result<Workspace> {
         let bytes = workspace_bytes::<T>(rows, cols, self.kernels.limits())?;
-        Workspace::new(self.ready_for_memory()?, bytes)
+        Workspace::allocate(self.ready()?, bytes)
     }
 
     fn workspace_for<T: Element>(
@@ -226,7 +240,7 @@ impl Backend for Cuda {
     ) -> Result<Workspace> {
         match bytes_for::<T>(operation, rows, cols, self.kernels.limits())? {
             0 if !operation.counts_blocks() => Ok(Workspace::none()),
-            bytes => Workspace::new(self.ready_for_memory()?, bytes),
+            bytes => Workspace::allocate(self.ready()?, bytes),
         }
     }
 
@@ -384,7 +398,7 @@ impl Backend for Cuda {
         let items = Shape::new(items, k.min(items))?;
         let (wanted, limits) = (items.cols, self.kernels.limits());
         let plan = plan::nearest(queries.rows, items.rows, queries.cols, wanted, limits);
-        Workspace::new(self.ready_for_memory()?, plan.workspace_bytes())
+        Workspace::allocate(self.ready()?, plan.workspace_bytes())
     }
 
     fn nearest_into(

@@ -39,6 +39,11 @@ impl Workspace {
     /// has so much, [`Error::PerThreadStream`], [`Error::Driver`].
     pub fn new(stream: &Arc<CudaStream>, bytes: usize) -> Result<Self> {
         check_stream("the stream", stream)?;
+        Self::allocate(stream, bytes)
+    }
+
+    /// The same on any stream, which the caller vouches for.
+    pub(super) fn allocate(stream: &Arc<CudaStream>, bytes: usize) -> Result<Self> {
         let words = HEAD_WORDS + bytes.div_ceil(size_of::<u64>());
         let mut memory = Buffer::uninit(stream, words)?;
         let head = &mut memory.slice_mut(..HEAD_WORDS);
