@@ -322,7 +322,7 @@ fn kernels_that_do_not_fit_say_what_would() {
     if !device::is_child() {
         if device::cuda().is_some_and(|cuda| device::is_emulated(&cuda)) {
             for error in ["NO_BINARY_FOR_GPU", "UNSUPPORTED_PTX_VERSION", "INVALID_PTX"] {
-                device::child(TEST, &[("CUDAEMU_LOAD_ERROR", error)]);
+                device::child(TEST, &[("CUDAEMU_CC", "80"), ("CUDAEMU_LOAD_ERROR", error)]);
             }
         } else {
             device::say("kernels_that_do_not_fit_say_what_would: SKIPPED: these fit");

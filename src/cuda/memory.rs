@@ -169,7 +169,8 @@ impl<'a> Join<'a> {
 
 impl Drop for Join<'_> {
     fn drop(&mut self) {
-        let joined = self.owner.join(self.stream);
+        // Where no event can be had, the call is waited for.
+        let joined = self.owner.join(self.stream).or_else(|_| self.stream.synchronize());
         self.owner.context().record_err(joined);
     }
 }
