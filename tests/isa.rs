@@ -292,6 +292,28 @@ fn sizes_of_large_outputs_of_loops_match_the_oracle() {
     }
 }
 
+/// NaN, zeros and infinities in outputs that are written past the caches.
+#[test]
+#[ignore = "run on each instruction set by the tests of it"]
+fn sizes_of_large_signs_match_the_oracle() {
+    fn of<T: Element>(shape: (usize, usize)) {
+        let (rows, cols) = shape;
+        for pattern in [Pattern::WithNan, Pattern::SignedZeros, Pattern::WithInf] {
+            let _context = Context::new::<T, Cpu>(&Cpu, (shape, pattern));
+            let u: Vec<T> = pattern.fill(shape, 3);
+            let mut out = vec![T::default(); rows * cols];
+            let dense = Outputs::none().dense(MatMut::new(&mut out, rows, cols).unwrap());
+            ops::sign::forward_into(MatRef::new(&u, rows, cols).unwrap(), None, dense).unwrap();
+            let signs = naive::sign(&u, cols, None);
+            assert!(out.iter().zip(signs).all(|(b, sign)| b.to_f64() == sign));
+        }
+    }
+    of::<f32>((32_801, 64));
+    of::<f64>((16_401, 64));
+    of::<f16>((65_601, 64));
+    of::<bf16>((65_601, 64));
+}
+
 /// One pass down the rows: words of bits and a part of one, few columns.
 #[test]
 #[ignore = "run on each instruction set by the tests of it"]

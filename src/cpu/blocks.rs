@@ -82,8 +82,8 @@ pub(super) fn rows_of<T>(u: MatRef<'_, T>, rows: Range<usize>) -> MatRef<'_, T> 
     part.expect("rows of the matrix")
 }
 
-/// Whether an output that is filled without much to read is to be written past the caches. Where as
-/// much is read as is written, it takes as long either way.
+/// Whether an output is to be written past the caches, if little is read or done for an element.
+/// Where as much is read and some arithmetic done, it takes as long either way.
 pub(super) fn past_caches_pay<T>(out: &mut MatMut<'_, T>) -> bool {
     let bytes = out.rows() * out.cols() * size_of::<T>();
     bytes >= LARGE && Columns::new(out.reborrow()).fill_lines()

@@ -3,7 +3,10 @@
 use super::blocks::{self, side_by_side};
 use super::codes::{Counts, signs_of_bits};
 use super::pull::{self, Target};
-use super::simd::{Detected, Loops, Pack, Positive, Rows, Shifted, Unpack, compiled};
+use super::simd::{
+    Detected, Isa, LANES, Lane, Loops, Of, Ordered, Pack, PastCaches, Positive, Rows, Shifted,
+    Store, Unpack, Vector, compiled, past_caches,
+};
 use super::threads;
 use crate::codes::{WORD_BITS, words_per_row};
 use crate::memory::{room, zeros};
@@ -23,7 +26,7 @@ pub(crate) fn forward<T: Element>(
     let Outputs { dense, dense_i8, codes, counts } = out;
     if let Some(dense) = dense {
         match shift {
-            None => write(isa, u, dense, signs::<T>()),
+            None => write_dense(isa, u, dense),
             Some(_) => write_bits(isa, u, shift, dense, &|words, to| {
                 let [one, _] = signs::<T>();
                 compiled(isa, Unpack::<T::Small> { words, to: cast_slice_mut(to), one });
@@ -69,6 +72,18 @@ fn signs<T: Element>() -> [T::Small; 2] {
     [true, false].map(|one| cast(T::plus_or_minus_one(one)))
 }
 
+/// Writes +1 and -1, past the caches where that pays.
+fn write_dense<T: Element>(isa: Detected, u: MatRef<'_, T>, mut out: MatMut<'_, T>) {
+    if !blocks::past_caches_pay(&mut out) {
+        return write(isa, u, out, signs::<T>());
+    }
+    let (infinity, [one, _]) = (cast(T::from_f64(f64::INFINITY)), signs::<T>());
+    blocks::map(u, out, &|_, u, out| {
+        let (u, out) = (cast_slice::<T, T::Small>(u), cast_slice_mut(out));
+        past_caches(|store| compiled(isa, SignsPast { u, out, infinity, one, store }));
+    });
+}
+
 /// Writes one of two values for each element.
 fn write<T: Element, O: Pod, S: Pod + Sync>(
     isa: Detected,
@@ -101,6 +116,40 @@ impl<K: Copy + Default + Ord, S: Copy> Loops for Signs<'_, K, S> {
         for (out, &u) in out.iter_mut().zip(u) {
             *out = if u > K::default() && u <= infinity { one } else { minus };
         }
+    }
+}
+
+/// Signs of floats as integers, written past the caches.
+struct SignsPast<'a, 'b, K> {
+    u: &'a [K],
+    out: &'a mut [K],
+    infinity: K,
+    one: K,
+    store: PastCaches<'b>,
+}
+
+impl<K: Lane + Ord> Loops for SignsPast<'_, '_, K> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let Self { u, out, infinity, one, .. } = self;
+        Signs { u, out, infinity, one, minus: one | K::MIN }.run();
+    }
+
+    #[inline(always)]
+    fn run_on<I: Isa>(self, isa: I) {
+        let Self { u, out, infinity, one, store } = self;
+        let (us, u_rest) = u.as_chunks::<LANES>();
+        let (outs, rest) = out.as_chunks_mut::<LANES>();
+        let [zero, infinities, minus, ones] =
+            [K::default(), infinity, K::MIN, one].map(|k| Of::<I, K>::splat(isa, k));
+        for (u, out) in us.iter().zip(outs) {
+            let u = Of::<I, K>::load(isa, u);
+            let above = u.gt(zero).without(u.gt(infinities));
+            store.store(minus.without(above).or(ones), out);
+        }
+        Signs { u: u_rest, out: rest, infinity, one, minus: one | K::MIN }.run();
     }
 }
 

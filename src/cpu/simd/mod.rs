@@ -65,7 +65,7 @@ pub(crate) use loops::{
 pub(crate) use neon::Neon;
 pub(crate) use room::Room;
 pub use store::Store;
-pub(crate) use store::{Cached, Stores, past_caches};
+pub(crate) use store::{Cached, PastCaches, Stores, past_caches};
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 pub use two::Two;
 
