@@ -91,6 +91,12 @@ impl Layout {
         self.rows == 0 || self.cols == 0
     }
 
+    /// Whether it is row-major without gaps.
+    #[inline]
+    pub(crate) fn is_dense(&self) -> bool {
+        self.row_stride == self.cols && self.col_stride == 1
+    }
+
     /// Elements from the first to behind the last one: what a buffer must hold.
     #[inline]
     pub fn span(&self) -> usize {

@@ -95,14 +95,11 @@ type Part<'a, T, O> = dyn Fn(usize, &[T], &mut [O]) + Sync + 'a;
 
 /// Makes parts of rows of `out` of those of `u`, with a function that does the same in all columns.
 pub(super) fn map<T: Element, O: Pod>(u: MatRef<'_, T>, out: MatMut<'_, O>, f: &Part<'_, T, O>) {
-    let (layout, of_u) = (out.layout(), u.layout());
-    let (rows, cols) = layout.shape();
-    let dense = [layout.row_stride(), of_u.row_stride()] == [cols, cols] && of_u.col_stride() == 1;
-    if !dense {
+    if !(u.layout().is_dense() && out.layout().is_dense()) {
         return map_by_columns(u, out, f);
     }
     // As rows of any length.
-    let len = rows * cols;
+    let len = out.layout().span();
     let (u, out) = (&u.into_data()[..len], &mut out.into_data()[..len]);
     // From a cache line's start on no vector lies in two.
     let head = out.as_ptr().align_offset(LINE).min(len);

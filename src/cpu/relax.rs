@@ -5,7 +5,7 @@ use super::simd::{Detected, Loops, Narrow, Widen, compiled, reals};
 use super::threads;
 use crate::element::Real;
 use crate::ops::copy_into;
-use crate::{Element, MatMut, MatRef};
+use crate::{Element, Layout, MatMut, MatRef};
 use bytemuck::{cast_slice, cast_slice_mut};
 
 /// Elements of 16 bits that are calculated with at a time.
@@ -40,45 +40,57 @@ pub(crate) fn backward<T: Element>(
     grad: Option<MatRef<'_, T>>,
     out: MatMut<'_, T>,
 ) {
-    let Some(grad) = grad else { return backward_in_place(isa, u, T::Real::of(beta), out) };
-    let layout = out.layout();
+    let (real_beta, layout) = (T::Real::of(beta), out.layout());
+    let Some(grad) = grad else {
+        return blocks::map(u, out, &|_, u, out| backward_part(isa, real_beta, u, None, out));
+    };
     if layout.is_empty() {
         return;
     }
+    let out = &mut out.into_data()[..layout.span()];
+    if [u.layout(), grad.layout(), layout].iter().all(Layout::is_dense) {
+        // As rows of any length.
+        let (u, grad) = (u.into_data(), grad.into_data());
+        let len = out.len();
+        return threads::for_each_band(out, blocks::BAND, len, |n, out| {
+            let [u, grad] = [u, grad].map(|all| &all[n * blocks::BAND..][..out.len()]);
+            backward_part(isa, real_beta, u, Some(grad), out);
+        });
+    }
     // A copy at a time that stays in the caches.
-    let rows = (threads::work_for_all() / layout.cols()).max(1);
-    let data = &mut out.into_data()[..layout.span()];
-    for (n, out) in data.chunks_mut(rows * layout.row_stride()).enumerate() {
+    let (cols, stride) = (layout.cols(), layout.row_stride());
+    let rows = (threads::work_for_all() / cols).max(1);
+    for (n, out) in out.chunks_mut(rows * stride).enumerate() {
         let rows = n * rows..layout.rows().min((n + 1) * rows);
-        let (height, stride) = (rows.len(), layout.row_stride());
-        let out = MatMut::with_row_stride(out, height, layout.cols(), stride);
+        let out = MatMut::with_row_stride(out, rows.len(), cols, stride);
         let mut out = out.expect("rows of the output");
         copy_into(blocks::rows_of(grad, rows.clone()), out.reborrow());
-        backward_in_place(isa, blocks::rows_of(u, rows), T::Real::of(beta), out);
+        backward(isa, blocks::rows_of(u, rows), beta, None, out);
     }
 }
 
-fn backward_in_place<T: Element>(
+/// Elements that lie side by side, of `grad` or in place.
+fn backward_part<T: Element>(
     isa: Detected,
-    u: MatRef<'_, T>,
     beta: T::Real,
-    grad: MatMut<'_, T>,
+    u: &[T],
+    grad: Option<&[T]>,
+    out: &mut [T],
 ) {
-    blocks::map(u, grad, &|_, u, grad| {
-        if size_of::<T>() == size_of::<T::Real>() {
-            // The same type.
-            let (u, grad) = (cast_slice(u), cast_slice_mut(grad));
-            return compiled(isa, Backward { beta, u, grad });
-        }
-        let (mut values, mut results) = buffers::<T::Real>();
-        for (u, out) in u.chunks(AT_ONCE).zip(grad.chunks_mut(AT_ONCE)) {
-            let grad = &mut results[..u.len()];
-            compiled(isa, Widen { from: out, to: &mut *grad });
-            let u = reals(isa, u, &mut values);
-            compiled(isa, Backward { beta, u, grad: &mut *grad });
-            compiled(isa, Narrow { from: grad, to: out });
-        }
-    });
+    if size_of::<T>() == size_of::<T::Real>() {
+        // The same type.
+        let (u, grad, out) = (cast_slice(u), grad.map(cast_slice), cast_slice_mut(out));
+        return compiled(isa, Backward { beta, u, grad, out });
+    }
+    let (mut values, mut results) = buffers::<T::Real>();
+    for (n, (u, out)) in u.chunks(AT_ONCE).zip(out.chunks_mut(AT_ONCE)).enumerate() {
+        let from = grad.map_or(&*out, |grad| &grad[n * AT_ONCE..][..u.len()]);
+        let results = &mut results[..u.len()];
+        compiled(isa, Widen { from, to: &mut *results });
+        let u = reals(isa, u, &mut values);
+        compiled(isa, Backward { beta, u, grad: None, out: &mut *results });
+        compiled(isa, Narrow { from: results, to: out });
+    }
 }
 
 struct Forward<'a, R> {
@@ -98,11 +110,12 @@ impl<R: Real> Loops for Forward<'_, R> {
     }
 }
 
-/// In place.
+/// Of `grad` or in place.
 struct Backward<'a, R> {
     beta: R,
     u: &'a [R],
-    grad: &'a mut [R],
+    grad: Option<&'a [R]>,
+    out: &'a mut [R],
 }
 
 impl<R: Real> Loops for Backward<'_, R> {
@@ -110,10 +123,19 @@ impl<R: Real> Loops for Backward<'_, R> {
 
     #[inline(always)]
     fn run(self) {
-        let beta = self.beta;
-        for (grad, &u) in self.grad.iter_mut().zip(self.u) {
+        #[inline(always)]
+        fn backward<R: Real>(beta: R, u: R, grad: R) -> R {
             let y = (beta * u).tanh();
-            *grad = *grad * (beta * (R::ONE - y * y));
+            grad * (beta * (R::ONE - y * y))
+        }
+
+        let Self { beta, u, grad, out } = self;
+        let places = out.iter_mut().zip(u);
+        match grad {
+            Some(grad) => {
+                places.zip(grad).for_each(|((out, &u), &grad)| *out = backward(beta, u, grad));
+            }
+            None => places.for_each(|(out, &u)| *out = backward(beta, u, *out)),
         }
     }
 }

@@ -69,11 +69,13 @@ impl<K: KeyLane> Boundaries<K> {
     #[inline(always)]
     fn ones<T: Element + Keyed<K>>(&mut self, row: &[T]) -> [bool; GROUP] {
         let row: &[T; GROUP] = row.first_chunk().expect("a group of columns");
-        std::array::from_fn(|l| {
+        let mut ones = [false; GROUP];
+        for l in 0..GROUP {
             let key: K = row[l].to_key();
             let tied = key == self.keys[l] && self.ties[l] > 0;
             self.ties[l] -= u32::from(tied);
-            key > self.keys[l] || tied
-        })
+            ones[l] = key > self.keys[l] || tied;
+        }
+        ones
     }
 }
