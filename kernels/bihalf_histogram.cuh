@@ -111,7 +111,8 @@ __device__ void histogram(const Forward<T>& args) {
     if (threadIdx.x < CANDIDATES) list[threadIdx.x] = {0, 0};
     if (threadIdx.x == 0) listed = 0;
     __syncthreads();
-    // Places without a row have key 0, which no row has, and which is never wanted.
+    // Places without a row have key 0, which no row has: they count with the least keys, and are
+    // never listed.
     Key key[ITEMS];
 #pragma unroll
     for (int i = 0; i < ITEMS; i++) {
@@ -168,7 +169,7 @@ __device__ void histogram(const Forward<T>& args) {
 #pragma unroll
         for (int i = 0; i < CANDIDATES / WARP; i++) rival[i] = list[i * WARP + lane];
 #pragma unroll 1
-        for (uint32_t n = warp; n < found.keys; n += BLOCK_WARPS) {
+        for (uint32_t n = warp; n < listed; n += BLOCK_WARPS) {
             const Candidate<Key> own = list[n];
             const uint32_t before = come_before(own, rival);
             if (lane > 0) continue;

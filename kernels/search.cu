@@ -65,6 +65,13 @@ struct Search {
     uint32_t in_shared;  // whether the histogram of a block has room in shared memory
 };
 
+// Bits of word `w` of a code, without the pads behind the last one: of memory that is not this
+// crate's they may be set.
+__device__ inline uint64_t bits_of_word(uint32_t bits, uint64_t w) {
+    const uint64_t left = bits - w * 64;
+    return left < 64 ? (uint64_t(1) << left) - 1 : ~uint64_t(0);
+}
+
 // A block's items and queries.
 struct Part {
     uint64_t first, end;  // items
@@ -85,6 +92,7 @@ __device__ void for_each_pair(const Args& args, const Part& at, Take take) {
     for (uint64_t base = at.first + threadIdx.x; base < at.end; base += THREADS * AT_ONCE) {
         uint32_t distance[AT_ONCE][QUERIES] = {};
         for (uint64_t w = 0; w < args.database.width; w++) {
+            const uint64_t bits = bits_of_word(args.bits, w);
             uint64_t item[AT_ONCE];
 #pragma unroll
             for (unsigned m = 0; m < AT_ONCE; m++) {
@@ -97,7 +105,7 @@ __device__ void for_each_pair(const Args& args, const Part& at, Take take) {
                 const uint64_t query = args.queries.row(at.query + min(n, at.queries - 1))[w];
 #pragma unroll
                 for (unsigned m = 0; m < AT_ONCE; m++) {
-                    distance[m][n] += __popcll(item[m] ^ query);
+                    distance[m][n] += __popcll((item[m] ^ query) & bits);
                 }
             }
         }
@@ -316,7 +324,8 @@ __device__ inline void emit(const Search& args) {
             if (i < last) {
                 distance = 0;
                 for (uint64_t w = 0; w < args.database.width; w++) {
-                    distance += __popcll(args.database.row(i)[w] ^ args.queries.row(query)[w]);
+                    const uint64_t differ = args.database.row(i)[w] ^ args.queries.row(query)[w];
+                    distance += __popcll(differ & bits_of_word(args.bits, w));
                 }
             }
             Counts all;
@@ -343,8 +352,8 @@ __device__ inline void sort(const Search& args) {
     const uint64_t query = blockIdx.x;
     const uint32_t below = args.limits[query].nearer;
     uint32_t* const starts = args.histogram + query * (uint64_t(args.bits) + 1);
-    for (uint32_t base = 0; base < below; base += WARP) {
-        const uint32_t n = base + lane;
+    for (uint64_t base = 0; base < below; base += WARP) {
+        const uint64_t n = base + lane;
         const uint32_t active = __ballot_sync(ALL_LANES, n < below);
         if (n < below) {
             const Candidate candidate = args.candidates[query * args.wanted + n];

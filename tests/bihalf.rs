@@ -98,6 +98,43 @@ fn forward_matches_the_oracle_as_on_a_full_device() {
     forward_equals_the_oracle::<bf16, _>(&full);
 }
 
+/// Nearly all are ones, the others are the least values that there are, and nearly all threads of a
+/// block have a row: keys of places without one count beside those of the least values.
+#[cfg(feature = "cuda")]
+fn nearly_all_ones_equal_the_oracle<T: Element + Guard>(cuda: &Cuda) {
+    for (rows, few) in [(193, 60), (240, 40), (255, 1), (1000, 1), (1000, 30), (4000, 25)] {
+        let mut u = vec![T::from_f64(1.0); rows];
+        (0..few).for_each(|n| u[(17 + 3 * n) % rows] = T::from_f64(f64::NEG_INFINITY));
+        for k in [rows, rows - 1, rows - few, rows - few + 1, rows - few / 2] {
+            let _context = Context::new::<T, Cuda>(cuda, (rows, few, k));
+            let input = Input::new(cuda, &u, (rows, 1), Lay::Dense);
+            let mut ws = cuda.workspace::<T>(rows, 1).unwrap();
+            let mut dense = Guarded::<Cuda, T>::new(cuda, (rows, 1));
+            let mut dense_i8 = Guarded::<Cuda, i8>::new(cuda, (rows, 1));
+            let mut cut = guarded_row::<Cuda, T>(cuda, 1);
+            let out = Outputs::none().dense(dense.view()).dense_i8(dense_i8.view());
+            let (ones, cut_view) = (Ones::Count(k), Some(cut.vector()));
+            cuda.bihalf_forward_into(input.view(), ones, out, cut_view, &mut ws).unwrap();
+            let expected = naive::bihalf(&u, rows, 1, k);
+            let as_f64: Vec<f64> = dense.take(cuda).into_iter().map(T::to_f64).collect();
+            assert_eq!(as_f64, expected);
+            let as_f64: Vec<f64> = dense_i8.take(cuda).into_iter().map(f64::from).collect();
+            assert_eq!(as_f64, expected);
+            assert_same_bits(cut.take(cuda)[0].to_f64(), threshold(&u, &expected, 1, 0), 0);
+        }
+    }
+}
+
+#[cfg(feature = "cuda")]
+#[test]
+fn nearly_all_ones_match_the_oracle() {
+    let Some(cuda) = device::cuda() else { return };
+    nearly_all_ones_equal_the_oracle::<f32>(&cuda);
+    nearly_all_ones_equal_the_oracle::<f64>(&cuda);
+    nearly_all_ones_equal_the_oracle::<bf16>(&cuda);
+    nearly_all_ones_equal_the_oracle::<f16>(&cuda);
+}
+
 /// Tiles in which each row and column exists, and dense output alone: what most calls are.
 #[cfg(feature = "cuda")]
 fn full_tiles_equal_the_oracle<T: Element + Guard>(cuda: &Cuda) {

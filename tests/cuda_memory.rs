@@ -176,6 +176,14 @@ fn any_thread_may_drop_a_buffer() {
     std::thread::spawn(move || drop((buffer, ws))).join().unwrap();
     assert_eq!(free(), before);
     context.check_err().unwrap();
+
+    // An error that cudarc keeps for a later call changes nothing, and is kept.
+    let buffer = default.zeros::<f32>(1 << 20).unwrap();
+    let kept = sys::CUresult::CUDA_ERROR_INVALID_VALUE;
+    context.record_err::<()>(kept.result());
+    std::thread::spawn(move || drop(buffer)).join().unwrap();
+    assert_eq!(context.check_err().unwrap_err().0, kept);
+    assert_eq!(free(), before);
 }
 
 #[test]

@@ -85,6 +85,31 @@ fn bihalf_covers_every_column_and_row_in_a_fixed_number_of_launches() {
     }
 }
 
+#[test]
+fn bihalf_of_more_columns_than_a_grid_has_blocks_is_launchable() {
+    for limits in limits() {
+        for dtype in DType::ALL {
+            check_bihalf((1025, 1 << 31), 512, dtype, Asked::Unpacked, &limits);
+            check_bihalf((1025, u32::MAX), 512, dtype, Asked::Unpacked, &limits);
+        }
+    }
+}
+
+#[test]
+fn a_bihalf_workspace_is_enough_for_fewer_rows() {
+    for limits in limits().map(|limits| Limits { multiprocessors: 132, ..limits }) {
+        for (cols, dtype) in COLS.into_iter().flat_map(|cols| DType::ALL.map(|d| (cols, d))) {
+            let mut most = 0;
+            for rows in (65_000..600_000).step_by(511).chain([10_000_000, 100_000_000]) {
+                let plan = plan::bihalf((rows, cols), rows / 2, dtype, Asked::Packed, &limits);
+                let bytes = plan.workspace_bytes();
+                assert!(bytes >= most, "{rows} x {cols}: {bytes} bytes, {most} for fewer rows");
+                most = bytes;
+            }
+        }
+    }
+}
+
 fn check_bihalf((rows, cols): (u32, u32), k: u32, dtype: DType, asked: Asked, limits: &Limits) {
     let plan = plan::bihalf((rows, cols), k, dtype, asked, limits);
     let launches: Vec<_> = plan.launches().collect();
@@ -102,7 +127,7 @@ fn check_bihalf((rows, cols): (u32, u32), k: u32, dtype: DType, asked: Asked, li
             assert!(packs || !packed, "{launch:?}");
             let two = launch.kernel == Kernel::BihalfPairs32;
             assert!(!two || (asked == Asked::Pairs && limits.capability >= (9, 0)), "{launch:?}");
-            assert!(launch.grid.0 * columns >= written);
+            assert!(u64::from(launch.grid.0) * u64::from(columns) >= u64::from(written));
             let clustered = launch.kernel.in_clusters();
             assert!(limits.clusters || !clustered, "{launch:?}");
             assert_eq!(launch.grid.1, if clustered { plan::CLUSTER } else { 1 });

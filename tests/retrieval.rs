@@ -5,6 +5,8 @@ use crate::common::device;
 use crate::common::guarded_row;
 use crate::common::naive;
 use crate::common::patterns::{Pattern, Rng};
+#[cfg(feature = "cuda")]
+use crate::search::with_pads;
 use approx::assert_relative_eq;
 use bihalf::ops::retrieval::{
     ClassLabels, Counters, Empty, Evaluation, Labelled, LabelledCodes, Labels, Measure, Options,
@@ -407,12 +409,11 @@ fn assert_counts(got: [Vec<u32>; 2], items: &[Items], bits: usize, case: &str) {
 }
 
 /// Counts on a backend, and what [`Counters`] make of them.
-fn counts_match_the_oracle<B: Backend>(backend: &B) {
+fn counts_match_the_oracle<B: Backend>(backend: &B, upload: impl Fn(&B, &Codes) -> B::Buffer<u64>) {
     for (rows, items, bits) in [(3, 70, 10), (9, 5000, 64), (8, 4096, 3), (2, 300, 800), (2, 0, 8)]
     {
         let (queries, database) = (random_codes(rows, bits, 3), random_codes(items, bits, 4));
-        let upload = |codes: &Codes| backend.upload(codes.as_ref().words()).unwrap();
-        let (q_words, d_words) = (upload(&queries), upload(&database));
+        let (q_words, d_words) = (upload(backend, &queries), upload(backend, &database));
         let codes = |words, rows| PackedCodes::new(B::slice(words), rows, bits).unwrap();
         let count = |q, d| {
             let len = rows * (bits + 1);
@@ -458,14 +459,14 @@ fn counts_match_the_oracle<B: Backend>(backend: &B) {
 
 #[test]
 fn counts_by_distance_match_the_oracle_on_the_cpu() {
-    counts_match_the_oracle(&Cpu);
+    counts_match_the_oracle(&Cpu, |cpu, codes| cpu.upload(codes.as_ref().words()).unwrap());
 }
 
 #[test]
 #[cfg(feature = "cuda")]
 fn counts_by_distance_match_the_oracle_on_cuda() {
     if let Some(cuda) = device::cuda() {
-        counts_match_the_oracle(&cuda);
+        counts_match_the_oracle(&cuda, with_pads);
     }
 }
 

@@ -1,7 +1,7 @@
 //! Device memory that the backend allocates.
 #![allow(unsafe_code)]
 
-use super::driver::refused;
+use super::driver::{bind, refused};
 use crate::element::Scalar;
 use crate::{Error, Result};
 use cudarc::driver::{CudaSlice, CudaStream, DriverError, result};
@@ -100,9 +100,13 @@ impl<T> DerefMut for Buffer<T> {
 
 impl<T> Drop for Buffer<T> {
     fn drop(&mut self) {
-        let context = self.0.context();
-        context.record_err(context.bind_to_thread());
+        let context = Arc::clone(self.0.context());
+        // An error that is kept would keep cudarc from waiting for whoever uses the memory.
+        let kept = context.check_err();
+        let bound = bind(&context);
         // SAFETY: once, at the end.
         unsafe { ManuallyDrop::drop(&mut self.0) };
+        context.record_err(bound);
+        context.record_err(kept);
     }
 }

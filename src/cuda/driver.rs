@@ -3,7 +3,7 @@
 #![allow(unsafe_code)]
 
 use crate::{Error, Result};
-use cudarc::driver::{CudaContext, DriverError};
+use cudarc::driver::{CudaContext, CudaStream, DriverError, result};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 /// What the driver is called.
@@ -48,6 +48,20 @@ fn driver_is_there() -> bool {
             library.map(std::mem::forget).is_ok()
         })
     })
+}
+
+/// Waits until the work queued on a stream is done, whatever error of an earlier call, of any
+/// thread, cudarc has kept in the context: its own `synchronize` would return that one at once.
+pub(super) fn wait_for(stream: &CudaStream) -> std::result::Result<(), DriverError> {
+    bind(stream.context())?;
+    // SAFETY: a stream of the context that is bound.
+    unsafe { result::stream::synchronize(stream.cu_stream()) }
+}
+
+/// Makes a context the thread's, whatever error cudarc has kept in it.
+pub(super) fn bind(context: &CudaContext) -> std::result::Result<(), DriverError> {
+    // SAFETY: the context lives.
+    unsafe { result::ctx::set_current(context.cu_ctx()) }
 }
 
 /// Turns the driver's error into this crate's.

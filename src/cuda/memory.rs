@@ -2,7 +2,7 @@
 #![allow(unsafe_code)]
 
 use super::buffer::Buffer;
-use super::driver::refused;
+use super::driver::{refused, wait_for};
 use crate::{Error, ReadStorage, Result, Storage};
 use cudarc::driver::sys::CUdeviceptr;
 use cudarc::driver::{
@@ -170,7 +170,7 @@ impl<'a> Join<'a> {
 impl Drop for Join<'_> {
     fn drop(&mut self) {
         // Where no event can be had, the call is waited for.
-        let joined = self.owner.join(self.stream).or_else(|_| self.stream.synchronize());
+        let joined = self.owner.join(self.stream).or_else(|_| wait_for(self.stream));
         self.owner.context().record_err(joined);
     }
 }

@@ -11,7 +11,7 @@ use crate::ops::search;
 use crate::plan;
 #[cfg(test)]
 use crate::plan::Kernel;
-use crate::{PackedCodes, Result, Storage};
+use crate::{Error, PackedCodes, Result, Storage};
 use cudarc::driver::CudaStream;
 
 /// Packed codes as rows of words.
@@ -80,6 +80,9 @@ pub(super) const ARGS: &[(Kernel, usize)] = &[
     (Kernel::SearchTally, size_of::<Tally>()),
 ];
 
+/// Queries of a call for nearest items: some of its kernels have a block for each, along `grid.x`.
+const MAX_QUERIES: u32 = i32::MAX as u32;
+
 /// Numbers that kernels take: queries and items, bits.
 fn sizes(
     queries: &PackedCodes<DeviceRef<'_, u64>>,
@@ -142,6 +145,10 @@ impl Cuda {
         let shape = (queries.rows(), database.rows());
         search::check_nearest(shape, k, indices.len(), distances.len())?;
         let wanted = u32::try_from(k).unwrap_or(u32::MAX).min(items);
+        if rows > MAX_QUERIES {
+            let max = MAX_QUERIES as usize;
+            return Err(Error::TooLargeForCuda { rows: shape.0, cols: queries.bits(), max });
+        }
         let plan = plan::nearest(rows, items, bits, wanted, self.kernels().limits());
         let stream = self.ready()?;
         let ws = ws.hold(plan.workspace_bytes(), stream)?;

@@ -3,7 +3,7 @@
 
 use super::args::{InOut, Shape};
 use super::buffer::Buffer;
-use super::driver::refused;
+use super::driver::{refused, wait_for};
 use super::memory::{DeviceMut, DeviceRef, check_stream};
 use super::module::Kernels;
 use super::rank::Wanted;
@@ -184,7 +184,7 @@ impl Backend for Cuda {
         if !host.is_empty() {
             stream.memcpy_htod(host, &mut *buffer).map_err(refused("copy to the device"))?;
             // A copy from page-locked memory is only queued.
-            stream.synchronize().map_err(refused("copy to the device"))?;
+            wait_for(stream).map_err(refused("copy to the device"))?;
         }
         Ok(buffer)
     }
@@ -207,7 +207,7 @@ impl Backend for Cuda {
                 unsafe { result::memcpy_dtoh_async(&mut host, held.address, stream.cu_stream()) };
             copied.map_err(refused("copy from the device"))?;
         }
-        stream.synchronize().map_err(refused("copy from the device"))?;
+        wait_for(stream).map_err(refused("copy from the device"))?;
         Ok(host)
     }
 

@@ -49,6 +49,8 @@ pub struct Radix {
     pub chunk_rows: u32,
     /// Chunks of a column.
     pub chunks: u32,
+    /// The most that a matrix of as many columns and no more rows has: chunks may be shorter there.
+    most_chunks: u32,
 }
 
 /// One launch of a radix selection.
@@ -211,7 +213,9 @@ pub fn bihalf(
         return Bihalf::Nothing;
     }
     let padded_cols = if asked == Asked::Packed { padded(cols) } else { cols };
+    let in_grid = |c: &&Candidate| padded_cols.div_ceil(c.columns) <= i32::MAX as u32;
     let candidates = CANDIDATES.iter().filter(|c| c.takes(rows, k, dtype, asked, limits));
+    let candidates = candidates.filter(in_grid);
     if let Some(best) = candidates.min_by_key(|candidate| candidate.cost(cols, limits)) {
         let blocks = if best.kernel.in_clusters() { CLUSTER } else { 1 };
         return Bihalf::OneLaunch(launch(
@@ -220,12 +224,15 @@ pub fn bihalf(
         ));
     }
     let blocks = limits.multiprocessors.max(1).saturating_mul(BLOCKS_OF_MULTIPROCESSOR);
-    let chunks = blocks.div_ceil(cols.div_ceil(TILE_COLUMNS));
+    let wanted = blocks.div_ceil(cols.div_ceil(TILE_COLUMNS));
     let least_steps = STEPS.0 + u32::from(rows <= LONGER_CHUNKS_TO);
-    let steps = rows.div_ceil(chunks).div_ceil(STEP_ROWS).clamp(least_steps, STEPS.1);
+    let steps = rows.div_ceil(wanted).div_ceil(STEP_ROWS).clamp(least_steps, STEPS.1);
     let chunk_rows = steps * STEP_ROWS;
-    let (key_bits, chunks) = (dtype.key_bits(), rows.div_ceil(chunk_rows));
-    Bihalf::Radix(Radix { cols, padded_cols, key_bits, chunk_rows, chunks })
+    // Of no rows one chunk: it writes what does not depend on them.
+    let chunks = rows.div_ceil(chunk_rows).max(1);
+    let most_chunks = rows.div_ceil(STEPS.0 * STEP_ROWS).min(wanted).max(chunks);
+    let key_bits = dtype.key_bits();
+    Bihalf::Radix(Radix { cols, padded_cols, key_bits, chunk_rows, chunks, most_chunks })
 }
 
 fn launch(kernel: Kernel, grid: (u32, u32)) -> Launch {
@@ -309,8 +316,11 @@ impl Radix {
         self.before_offset() + self.chunks as usize * self.cols as usize * size_of::<u32>()
     }
 
+    /// Enough for fewer rows too.
     fn workspace_bytes(&self) -> usize {
         let digits = 1 << self.last_digit().bits;
-        self.kept_offset() + self.chunks as usize * digits * self.cols as usize * size_of::<u16>()
+        let most = Self { chunks: self.most_chunks, ..*self };
+        let kept = most.chunks as usize * digits * self.cols as usize * size_of::<u16>();
+        most.kept_offset() + kept
     }
 }
