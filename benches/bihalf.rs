@@ -1,8 +1,8 @@
 //! Bi-half forward and backward against sorting each column and against plain loops.
 
 use crate::common::{group, id, random, shapes};
-use bihalf::ops::bihalf::{backward_in_place, forward_into};
-use bihalf::{Codes, MatMut, MatRef, Ones, Outputs, Pull, Signs, Workspace};
+use bihalf::ops::bi_half::{backward_in_place, forward_into};
+use bihalf::{CodeMatrix, Codes, MatMut, MatRef, Ones, Outputs, Workspace};
 use criterion::Criterion;
 use std::hint::black_box;
 
@@ -28,7 +28,7 @@ pub fn bench(c: &mut Criterion) {
         let mut ws = Workspace::for_shape::<f32>(rows, cols).unwrap();
         let mut dense = |b: &mut [f32]| {
             let out = Outputs::none().dense(MatMut::new(b, rows, cols).unwrap());
-            forward_into(u, Ones::Half, out, None, &mut ws).unwrap();
+            forward_into(u, Ones::Half, out, &mut ws).unwrap();
         };
         dense(&mut ours);
         sort_and_scatter(&data, shape, &mut theirs);
@@ -39,7 +39,7 @@ pub fn bench(c: &mut Criterion) {
         let mut ws = Workspace::for_shape::<f32>(rows, cols).unwrap();
         let mut packed = |codes: &mut Codes| {
             let out = Outputs::none().codes(codes.as_mut());
-            forward_into(black_box(u), Ones::Half, out, None, &mut ws).unwrap();
+            forward_into(black_box(u), Ones::Half, out, &mut ws).unwrap();
         };
         packed(&mut codes);
         g.bench_function(id("cpu_packed", shape), |b| b.iter(|| packed(&mut codes)));
@@ -67,13 +67,13 @@ fn backward(
         }
     };
     let from_dense = |grad: &mut [f32]| {
-        let b = Signs::Dense(MatRef::new(signs, rows, cols).unwrap());
+        let b = CodeMatrix::Dense(MatRef::new(signs, rows, cols).unwrap());
         let grad = MatMut::new(grad, rows, cols).unwrap();
-        backward_in_place(u, b, grad, Pull::new(6.0)).unwrap();
+        backward_in_place(u, b, 6.0, grad).unwrap();
     };
     let from_packed = |grad: &mut [f32]| {
         let grad = MatMut::new(grad, rows, cols).unwrap();
-        backward_in_place(u, Signs::Packed(codes.as_ref()), grad, Pull::new(6.0)).unwrap();
+        backward_in_place(u, codes.as_ref(), 6.0, grad).unwrap();
     };
     let result = |f: &dyn Fn(&mut [f32])| {
         let mut grad = db.clone();

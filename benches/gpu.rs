@@ -26,8 +26,7 @@ use bihalf::cudarc::driver::sys::{
 use bihalf::half::{bf16, f16};
 use bihalf::plan::{Asked, Kernel, bihalf_candidates};
 use bihalf::{
-    Backend, Element, Matrix, Ones, Operation, Order, Outputs, PackedCodes, Pull, Result, Signs,
-    ops,
+    Backend, CodeMatrix, Element, Matrix, Ones, Operation, Order, Outputs, PackedCodes, Result, ops,
 };
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -125,7 +124,7 @@ struct Set<T> {
     out: Buffer<T>,
     words: Buffer<u64>,
     numbers: [Buffer<u32>; 2],
-    slopes: Buffer<f64>,
+    pair_grads: Buffer<f64>,
     loss: Buffer<f64>,
     ws: Workspace,
 }
@@ -166,7 +165,7 @@ impl<T: Element> Set<T> {
             out: cuda.unset(n.max(cols))?,
             words: cuda.upload(&host)?,
             numbers: [cuda.unset(found)?, cuda.unset(found)?],
-            slopes: cuda.zeros(ops::loss::slopes_len(if cosine { rows } else { 0 }))?,
+            pair_grads: cuda.zeros(ops::loss::pair_grads_len(if cosine { rows } else { 0 }))?,
             loss: cuda.unset(1)?,
             ws: ws?,
         })
@@ -183,7 +182,7 @@ impl<T: Element> Set<T> {
             let words = self.words.slice(from * width..(from + rows) * width);
             PackedCodes::new(DeviceRef::from(words), rows, bits)
         };
-        let pull = Pull::new(6.0);
+        let pull = 6.0;
         match op {
             Op::Copy => {
                 let copied = cuda.stream().memcpy_dtod(&*self.u, &mut *self.b);
@@ -191,20 +190,20 @@ impl<T: Element> Set<T> {
             }
             Op::Forward => {
                 let out = Outputs::none().dense(out()?);
-                cuda.bihalf_forward_into(dense(&self.u)?, Ones::Half, out, None, &mut self.ws)
+                cuda.bihalf_forward_into(dense(&self.u)?, Ones::Half, out, &mut self.ws)
             }
             Op::ForwardPacked => {
                 let codes = PackedCodes::new(DeviceMut::from(&mut self.words), rows, cols)?;
                 let out = Outputs::none().codes(codes);
-                cuda.bihalf_forward_into(dense(&self.u)?, Ones::Half, out, None, &mut self.ws)
+                cuda.bihalf_forward_into(dense(&self.u)?, Ones::Half, out, &mut self.ws)
             }
             Op::Backward => {
-                let (u, b) = (dense(&self.u)?, Signs::Dense(dense(&self.b)?));
-                cuda.bihalf_backward_into(u, b, dense(&self.grad)?, out()?, pull)
+                let (u, b) = (dense(&self.u)?, CodeMatrix::Dense(dense(&self.b)?));
+                cuda.bihalf_backward_into(u, b, pull, dense(&self.grad)?, out()?)
             }
             Op::BackwardPacked => {
-                let (u, b) = (dense(&self.u)?, Signs::Packed(codes(0, len)?));
-                cuda.bihalf_backward_into(u, b, dense(&self.grad)?, out()?, pull)
+                let (u, b) = (dense(&self.u)?, CodeMatrix::Packed(codes(0, len)?));
+                cuda.bihalf_backward_into(u, b, pull, dense(&self.grad)?, out()?)
             }
             Op::Rank => {
                 let out = Matrix::new(DeviceMut::from(&mut self.numbers[0]), rows, cols)?;
@@ -223,7 +222,7 @@ impl<T: Element> Set<T> {
             }
             Op::SignBackward => {
                 let (u, grad) = (dense(&self.u)?, dense(&self.grad)?);
-                cuda.sign_backward_into(u, None, grad, out()?, pull)
+                cuda.sign_backward_into(u, None, pull, grad, out()?)
             }
             Op::Relax => cuda.relax_forward_into(dense(&self.u)?, 1.0, out()?),
             Op::RelaxBackward => {
@@ -239,12 +238,12 @@ impl<T: Element> Set<T> {
             Op::CosinePacked => {
                 let x = Matrix::new(DeviceRef::from(&self.x), rows, DIMS)?;
                 let loss = DeviceMut::from(&mut self.loss);
-                let slopes = DeviceMut::from(&mut self.slopes);
-                cuda.cosine_packed_into(x, codes(0, len)?, loss, slopes, &mut self.ws)
+                let pair_grads = DeviceMut::from(&mut self.pair_grads);
+                cuda.cosine_packed_into(x, codes(0, len)?, loss, pair_grads, &mut self.ws)
             }
             Op::CosinePackedBackward => {
-                let (u, slopes) = (dense(&self.u)?, DeviceRef::from(&self.slopes));
-                cuda.cosine_packed_backward_into(u, codes(0, len)?, slopes, out()?, pull)
+                let (u, pair_grads) = (dense(&self.u)?, DeviceRef::from(&self.pair_grads));
+                cuda.cosine_packed_backward_into(u, codes(0, len)?, pair_grads, pull, out()?)
             }
             Op::EntropyPenalty => {
                 let loss = DeviceMut::from(&mut self.loss);
@@ -281,7 +280,7 @@ struct Times {
 
 impl Bench {
     fn new(options: &Options) -> Result<Self> {
-        let cuda = Cuda::device(0)?;
+        let cuda = Cuda::new(0)?;
         let context = cuda.kernels().context();
         // SAFETY: one stream uses all buffers.
         unsafe { context.disable_event_tracking() };
@@ -428,7 +427,7 @@ fn every_variant(bench: &Bench, tiny: bool) -> Result<()> {
         let kernels = bihalf_candidates(of, f32::DTYPE, Asked::Pairs, limits);
         for kernel in kernels.chain([Kernel::BihalfRadixEmit]) {
             let kernels: Kernels = bench.cuda.kernels().with_forward(kernel);
-            let cuda = Cuda::new(&kernels, bench.cuda.stream())?;
+            let cuda = Cuda::on_stream(&kernels, bench.cuda.stream())?;
             for &cols in cols {
                 bench.lines::<f32>(&cuda, Op::Forward, (rows, cols), &format!(":{kernel:?}"))?;
             }

@@ -1,12 +1,12 @@
 //! The losses with their gradients against loops in `f32`.
 
 use crate::common::{group, id, random};
-use bihalf::ops::bihalf::backward_in_place;
+use bihalf::ops::bi_half::backward_in_place;
 use bihalf::ops::loss::{
     cosine_packed_backward_into, cosine_packed_into, cosine_with_grad_into,
-    entropy_penalty_with_grad_into, slopes_len,
+    entropy_penalty_with_grad_into, pair_grads_len,
 };
-use bihalf::{Codes, MatMut, MatRef, Pull, Signs};
+use bihalf::{Codes, MatMut, MatRef};
 use criterion::Criterion;
 use std::hint::black_box;
 
@@ -102,19 +102,19 @@ fn from_codes(
     let codes = Codes::from_dense(u).unwrap();
     let signs = codes.to_dense::<f32>().unwrap();
     let b = MatRef::new(&signs, rows, k).unwrap();
-    let (gamma, pull) = (6.0, Pull::new(6.0));
-    let mut slopes = vec![0.0; slopes_len(rows)];
+    let (gamma, pull) = (6.0, 6.0);
+    let mut pair_grads = vec![0.0; pair_grads_len(rows)];
     let mut packed = |du: &mut [f32]| {
-        let loss = cosine_packed_into(black_box(x), codes.as_ref(), &mut slopes).unwrap();
+        let loss = cosine_packed_into(black_box(x), codes.as_ref(), &mut pair_grads).unwrap();
         let du = MatMut::new(du, rows, k).unwrap();
-        cosine_packed_backward_into(u, codes.as_ref(), &slopes, du, pull).unwrap();
+        cosine_packed_backward_into(u, codes.as_ref(), &pair_grads, pull, du).unwrap();
         loss
     };
     let dense = |du: &mut [f32]| {
         let loss =
             cosine_with_grad_into(black_box(x), b, MatMut::new(du, rows, k).unwrap()).unwrap();
         let du = MatMut::new(du, rows, k).unwrap();
-        backward_in_place(u, Signs::Dense(b), du, pull).unwrap();
+        backward_in_place(u, b, pull, du).unwrap();
         loss
     };
     let by_loop = |du: &mut [f32]| {

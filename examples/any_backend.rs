@@ -14,8 +14,8 @@
 mod output;
 
 use bihalf::codes::words_per_row;
-use bihalf::ops::loss::slopes_len;
-use bihalf::{Backend, CodesRef, Cpu, Error, Matrix, Ones, Outputs, PackedCodes, Pull};
+use bihalf::ops::loss::pair_grads_len;
+use bihalf::{Backend, CodesRef, Cpu, Matrix, Ones, Outputs, PackedCodes, cuda_or_cpu};
 use clap::{Parser, ValueEnum};
 use ndarray::Array2;
 use output::{Unprinted, line};
@@ -52,7 +52,7 @@ enum Choice {
 struct Buffers<B: Backend> {
     codes: B::Buffer<u64>,
     loss: B::Buffer<f64>,
-    slopes: B::Buffer<f64>,
+    pair_grads: B::Buffer<f64>,
     du: B::Buffer<f32>,
     ws: B::Workspace,
 }
@@ -62,7 +62,7 @@ impl<B: Backend> Buffers<B> {
         Ok(Self {
             codes: backend.zeros(ITEMS * words_per_row(BITS))?,
             loss: backend.zeros(1)?,
-            slopes: backend.zeros(slopes_len(ITEMS))?,
+            pair_grads: backend.zeros(pair_grads_len(ITEMS))?,
             du: backend.zeros(ITEMS * BITS)?,
             ws: backend.workspace::<f32>(ITEMS, BITS)?,
         })
@@ -77,19 +77,19 @@ fn step<B: Backend>(
     u: &B::Buffer<f32>,
     buffers: &mut Buffers<B>,
 ) -> bihalf::Result<()> {
-    let Buffers { codes, loss, slopes, du, ws } = buffers;
+    let Buffers { codes, loss, pair_grads, du, ws } = buffers;
     let (m, k) = (ITEMS, BITS);
     let (u, x) = (|| Matrix::new(B::slice(u), m, k), Matrix::new(B::slice(x), m, DIMS)?);
 
     let out = Outputs::none().codes(PackedCodes::new(B::slice_mut(codes), m, k)?);
-    backend.bihalf_forward_into(u()?, Ones::Half, out, None, ws)?;
+    backend.bihalf_forward_into(u()?, Ones::Half, out, ws)?;
 
     let codes = || PackedCodes::new(B::slice(codes), m, k);
-    let (loss, into) = (B::slice_mut(loss), B::slice_mut(slopes));
+    let (loss, into) = (B::slice_mut(loss), B::slice_mut(pair_grads));
     backend.cosine_packed_into(x, codes()?, loss, into, ws)?;
 
-    let (slopes, du) = (B::slice(slopes), Matrix::new(B::slice_mut(du), m, k)?);
-    backend.cosine_packed_backward_into(u()?, codes()?, slopes, du, Pull::new(GAMMA))
+    let (pair_grads, du) = (B::slice(pair_grads), Matrix::new(B::slice_mut(du), m, k)?);
+    backend.cosine_packed_backward_into(u()?, codes()?, pair_grads, GAMMA, du)
 }
 
 fn train<B: Backend>(backend: &B) -> Result<()> {
@@ -130,30 +130,24 @@ fn pseudo_random(rows: usize, cols: usize, seed: u64) -> Array2<f32> {
 
 #[cfg(feature = "cuda")]
 fn cuda() -> bihalf::Result<bihalf::cuda::Cuda> {
-    bihalf::cuda::Cuda::device(0)
+    bihalf::cuda::Cuda::new(0)
 }
 
 #[cfg(not(feature = "cuda"))]
 fn cuda() -> bihalf::Result<Cpu> {
-    Err(Error::KernelsNotBuilt)
+    Err(bihalf::Error::KernelsNotBuilt)
 }
 
 fn run(choice: Choice) -> Result<()> {
     match choice {
         Choice::Cpu => train(&Cpu),
         Choice::Cuda => train(&cuda()?),
-        Choice::Auto => match cuda() {
-            Ok(cuda) => train(&cuda),
-            Err(
-                error @ (Error::NoDevice { .. }
-                | Error::NoDriverLibrary { .. }
-                | Error::KernelsNotBuilt),
-            ) => {
-                line(format_args!("not on CUDA: {error}"))?;
-                train(&Cpu)
+        Choice::Auto => cuda_or_cpu!(0, |backend, reason| {
+            if let Some(reason) = reason {
+                line(format_args!("not on CUDA: {reason}"))?;
             }
-            Err(error) => Err(error.into()),
-        },
+            train(backend)
+        }),
     }
 }
 

@@ -6,8 +6,8 @@
 // have cosine 0 and gradient 0; no gradient is -0.
 //
 //   cosine_dense      a block a pair of rows: loss and gradient of the codes
-//   cosine_packed     the same from packed codes of +1 and -1: loss, and two slopes a pair
-//   cosine_backward   warps walk down pairs of rows: dU, from U, the codes and their slopes
+//   cosine_packed     the same from packed codes of +1 and -1: loss, and two pair gradients a pair
+//   cosine_backward   warps walk down pairs of rows: dU, from U, the codes and their pair gradients
 //   entropy_penalty   a block a tile of 32 columns: means and gradient
 //
 // The blocks that make a loss leave a number each; the block that finishes last adds them up.
@@ -22,7 +22,7 @@
 //   1. Each thread adds up the products of its vectors: features, then codes.
 //   2. A warp for each of the six sums adds up those of all threads.
 //   3. Thread 0 makes cosines of them, and the pair's loss.
-//   4. All threads write the gradient, or the two slopes that it takes.
+//   4. All threads write the gradient, or the two pair gradients that it takes.
 //   5. The last block adds up the losses.
 #include "common.cuh"
 #include "sums.cuh"
@@ -266,7 +266,7 @@ enum Slope { AGREE, DIFFER, SLOPES };  // as the element of the other row does
 struct Packed {
     Features x;
     Codes<const uint32_t> codes;
-    double* slopes;  // [half, SLOPES]
+    double* pair_grads;  // [half, SLOPES]
     Total total;
     Shape shape;
 };
@@ -288,7 +288,7 @@ __device__ inline void cosine_packed(const Packed& args) {
         const Pair& pair = pair_of<float>(args.x, half, codes, {}, 0, of_codes);
         if (threadIdx.x < SLOPES) {
             const double to = threadIdx.x == AGREE ? 1 : -1;
-            args.slopes[p * SLOPES + threadIdx.x] = pair.gradient(1, to, pair.codes.left, 1);
+            args.pair_grads[p * SLOPES + threadIdx.x] = pair.gradient(1, to, pair.codes.left, 1);
         }
         loss = pair.loss;
     }
@@ -299,7 +299,7 @@ template <class T>
 struct Backward {
     Input<T> u;
     Codes<const uint32_t> codes;
-    const double* slopes;  // [half, SLOPES]
+    const double* pair_grads;  // [half, SLOPES]
     Output<T> out;         // dU; may be the memory of u
     Shape shape;
     double c;  // gamma / (M * K)
@@ -328,7 +328,7 @@ __device__ void cosine_backward(const Backward<T>& args) {
         double slope = 0;
         if (p < half) {
             const bool upper = args.codes.at(p, at.tile) >> at.lane & 1;
-            slope = args.slopes[p * SLOPES + (upper == lower ? AGREE : DIFFER)];
+            slope = args.pair_grads[p * SLOPES + (upper == lower ? AGREE : DIFFER)];
             pull(args, p, at, upper, slope);
         }
         pull(args, k, at, lower, slope);

@@ -215,7 +215,7 @@ RULES = [
      "cosine: gradients of -0"),
     ("loss.cu", "if (p == 0 && shape.rows % 2 == 1)", "if (false)", "cosine: the last row of an odd batch"),
     ("loss.cu", "upper == lower ? AGREE : DIFFER", "upper == lower ? DIFFER : AGREE",
-     "cosine: slopes exchanged"),
+     "cosine: pair_grads exchanged"),
     ("loss.cu", "is_one ? slope : -slope", "slope", "cosine: the slope of -1 is that of +1"),
     ("loss.cu", "return aligned ?", "return true ?", "cosine: unaligned features are read by vectors"),
     ("loss.cu", "if (codes.has_zero()) return 0;", "", "cosine: gradients of zero vectors"),

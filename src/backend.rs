@@ -5,8 +5,8 @@ use crate::element::Scalar;
 use crate::ops;
 use crate::ops::retrieval::LabelledCodes;
 use crate::{
-    Element, Layout, Matrix, Ones, Order, Outputs, PackedCodes, Pull, ReadStorage, Result, Signs,
-    Storage,
+    CodeMatrix, Element, Gamma, Layout, Matrix, Ones, Order, Outputs, PackedCodes, ReadStorage,
+    Result, Storage,
 };
 use std::ops::Range;
 
@@ -41,7 +41,7 @@ impl Operation {
 /// Code for the host alone is shorter with the functions of [`ops`](crate::ops).
 ///
 /// ```
-/// use bihalf::{Backend, Cpu, Matrix, Ones, Outputs, Pull, Result, Signs};
+/// use bihalf::{Backend, Cpu, Matrix, Ones, Outputs, Result};
 ///
 /// /// Codes of a batch, and the gradient that comes back through them.
 /// fn step<B: Backend>(backend: &B, u: &[f32], db: &[f32], m: usize, k: usize) -> Result<Vec<f32>> {
@@ -52,11 +52,11 @@ impl Operation {
 ///
 ///     let out = Outputs::none().dense(Matrix::new(B::slice_mut(&mut b), m, k)?);
 ///     let u_view = Matrix::new(B::slice(&u), m, k)?;
-///     backend.bihalf_forward_into(u_view, Ones::Half, out, None, &mut ws)?;
+///     backend.bihalf_forward_into(u_view, Ones::Half, out, &mut ws)?;
 ///
 ///     let (u_view, b) = (Matrix::new(B::slice(&u), m, k)?, Matrix::new(B::slice(&b), m, k)?);
 ///     let grad_view = Matrix::new(B::slice_mut(&mut grad), m, k)?;
-///     backend.bihalf_backward_in_place(u_view, Signs::Dense(b), grad_view, Pull::new(2.0))?;
+///     backend.bihalf_backward_in_place(u_view, b, 2.0, grad_view)?;
 ///     backend.download(&grad)
 /// }
 ///
@@ -162,7 +162,7 @@ pub trait Backend {
         ws: &mut Self::Workspace,
     ) -> Result<()>;
 
-    /// [`ops::bihalf::forward_into`].
+    /// [`ops::bi_half::forward_into`].
     ///
     /// # Errors
     /// See there.
@@ -171,37 +171,36 @@ pub trait Backend {
         u: Matrix<Self::Slice<'_, T>>,
         ones: Ones,
         out: Outputs<'_, T, Self>,
-        threshold: Option<Self::SliceMut<'_, T>>,
         ws: &mut Self::Workspace,
     ) -> Result<()>
     where
         Self: Sized;
 
-    /// [`ops::bihalf::backward_into`].
+    /// [`ops::bi_half::backward_into`].
     ///
     /// # Errors
     /// See there.
-    fn bihalf_backward_into<T: Element>(
+    fn bihalf_backward_into<'a, T: Element>(
         &self,
         u: Matrix<Self::Slice<'_, T>>,
-        b: Signs<'_, T, Self>,
+        b: impl Into<CodeMatrix<'a, T, Self>>,
+        gamma: impl Into<Gamma>,
         grad: Matrix<Self::Slice<'_, T>>,
         out: Matrix<Self::SliceMut<'_, T>>,
-        pull: Pull,
     ) -> Result<()>
     where
         Self: Sized;
 
-    /// [`ops::bihalf::backward_in_place`].
+    /// [`ops::bi_half::backward_in_place`].
     ///
     /// # Errors
     /// See there.
-    fn bihalf_backward_in_place<T: Element>(
+    fn bihalf_backward_in_place<'a, T: Element>(
         &self,
         u: Matrix<Self::Slice<'_, T>>,
-        b: Signs<'_, T, Self>,
+        b: impl Into<CodeMatrix<'a, T, Self>>,
+        gamma: impl Into<Gamma>,
         grad: Matrix<Self::SliceMut<'_, T>>,
-        pull: Pull,
     ) -> Result<()>
     where
         Self: Sized;
@@ -238,9 +237,9 @@ pub trait Backend {
         &self,
         u: Matrix<Self::Slice<'_, T>>,
         shift: Option<Self::Slice<'_, T>>,
+        gamma: impl Into<Gamma>,
         grad: Matrix<Self::Slice<'_, T>>,
         out: Matrix<Self::SliceMut<'_, T>>,
-        pull: Pull,
     ) -> Result<()>;
 
     /// [`ops::sign::backward_in_place`].
@@ -251,8 +250,8 @@ pub trait Backend {
         &self,
         u: Matrix<Self::Slice<'_, T>>,
         shift: Option<Self::Slice<'_, T>>,
+        gamma: impl Into<Gamma>,
         grad: Matrix<Self::SliceMut<'_, T>>,
-        pull: Pull,
     ) -> Result<()>;
 
     /// [`ops::relax::forward_into`].
@@ -393,7 +392,7 @@ pub trait Backend {
         x: Matrix<Self::Slice<'_, X>>,
         codes: PackedCodes<Self::Slice<'_, u64>>,
         loss: Self::SliceMut<'_, f64>,
-        slopes: Self::SliceMut<'_, f64>,
+        pair_grads: Self::SliceMut<'_, f64>,
         ws: &mut Self::Workspace,
     ) -> Result<()>;
 
@@ -405,9 +404,9 @@ pub trait Backend {
         &self,
         u: Matrix<Self::Slice<'_, T>>,
         codes: PackedCodes<Self::Slice<'_, u64>>,
-        slopes: Self::Slice<'_, f64>,
+        pair_grads: Self::Slice<'_, f64>,
+        gamma: impl Into<Gamma>,
         out: Matrix<Self::SliceMut<'_, T>>,
-        pull: Pull,
     ) -> Result<()>;
 
     /// [`ops::loss::cosine_packed_backward_in_place`].
@@ -416,10 +415,10 @@ pub trait Backend {
     /// See there.
     fn cosine_packed_backward_in_place<T: Element>(
         &self,
-        u: Matrix<Self::SliceMut<'_, T>>,
         codes: PackedCodes<Self::Slice<'_, u64>>,
-        slopes: Self::Slice<'_, f64>,
-        pull: Pull,
+        pair_grads: Self::Slice<'_, f64>,
+        gamma: impl Into<Gamma>,
+        u: Matrix<Self::SliceMut<'_, T>>,
     ) -> Result<()>;
 
     /// [`ops::loss::entropy_penalty_with_grad_into`]; the loss goes to `loss`, one element.
@@ -466,7 +465,7 @@ pub trait Backend {
         Ok(words)
     }
 
-    /// `B` of [`ops::bihalf`] in a new buffer; allocates it and a workspace.
+    /// `B` of [`ops::bi_half`] in a new buffer; allocates it and a workspace.
     ///
     /// # Errors
     /// See there, and what the backend's memory can refuse.
@@ -479,14 +478,14 @@ pub trait Backend {
         Self: Sized,
     {
         let (rows, cols) = u.shape();
-        ops::bihalf::check_ones(rows, ones)?;
+        ops::bi_half::check_ones(rows, ones)?;
         let mut ws = self.workspace_for::<T>(Operation::Bihalf, rows, cols)?;
         self.new_matrix((rows, cols), |b| {
-            self.bihalf_forward_into(u, ones, Outputs::none().dense(b), None, &mut ws)
+            self.bihalf_forward_into(u, ones, Outputs::none().dense(b), &mut ws)
         })
     }
 
-    /// `B` of [`ops::bihalf`] as packed words in a new buffer; allocates it and a workspace.
+    /// `B` of [`ops::bi_half`] as packed words in a new buffer; allocates it and a workspace.
     ///
     /// # Errors
     /// See there, and what the backend's memory can refuse.
@@ -499,29 +498,30 @@ pub trait Backend {
         Self: Sized,
     {
         let (rows, cols) = u.shape();
-        ops::bihalf::check_ones(rows, ones)?;
+        ops::bi_half::check_ones(rows, ones)?;
         let mut ws = self.workspace_for::<T>(Operation::Bihalf, rows, cols)?;
         self.new_codes((rows, cols), |codes| {
-            self.bihalf_forward_into(u, ones, Outputs::none().codes(codes), None, &mut ws)
+            self.bihalf_forward_into(u, ones, Outputs::none().codes(codes), &mut ws)
         })
     }
 
-    /// `dU` of [`ops::bihalf`] in a new buffer.
+    /// `dU` of [`ops::bi_half`] in a new buffer.
     ///
     /// # Errors
     /// See there, and what the backend's memory can refuse.
-    fn bihalf_backward<T: Element>(
+    fn bihalf_backward<'a, T: Element>(
         &self,
         u: Matrix<Self::Slice<'_, T>>,
-        b: Signs<'_, T, Self>,
+        b: impl Into<CodeMatrix<'a, T, Self>>,
+        gamma: impl Into<Gamma>,
         grad: Matrix<Self::Slice<'_, T>>,
-        pull: Pull,
     ) -> Result<Self::Buffer<T>>
     where
         Self: Sized,
     {
-        ops::bihalf::check_backward::<T>(u.shape(), b.shape(), [grad.shape(); 2], pull)?;
-        self.new_matrix(u.shape(), |du| self.bihalf_backward_into(u, b, grad, du, pull))
+        let (b, gamma) = (b.into(), gamma.into());
+        ops::bi_half::check_backward::<T>(u.shape(), b.shape(), gamma, [grad.shape(); 2])?;
+        self.new_matrix(u.shape(), |du| self.bihalf_backward_into(u, b, gamma, grad, du))
     }
 
     /// `B` of [`ops::sign`] in a new buffer.
@@ -599,6 +599,65 @@ pub trait Backend {
         ops::check_rows(rows)?;
         let mut ws = self.workspace_for::<T>(Operation::Rank, rows, cols)?;
         self.new_matrix((rows, cols), |sorted| self.argsort_into(u, order, sorted, &mut ws))
+    }
+}
+
+/// Evaluates an expression with a backend: CUDA's for the device of a number if there is one, else
+/// the CPU's. The second name is the error that tells why it is the CPU, if it is.
+///
+/// It is what a program says that wants to run anywhere: no function of this crate falls back by
+/// itself. The expression is compiled for each backend, so it may call functions that are generic
+/// over [`Backend`]; it gives a `Result`. Errors other than that there is no CUDA to run on
+/// ([`Error::is_cuda_unavailable`](crate::Error::is_cuda_unavailable)) are returned.
+///
+/// ```
+/// use bihalf::{Backend, Result, cuda_or_cpu};
+///
+/// fn run<B: Backend>(backend: &B) -> Result<Vec<f32>> {
+///     backend.download(&backend.upload(&[1.0, 2.0])?)
+/// }
+///
+/// let numbers = cuda_or_cpu!(0, |backend, reason| {
+///     println!("on {}", backend.name());
+///     if let Some(reason) = reason {
+///         println!("not on CUDA: {reason}");
+///     }
+///     run(backend)
+/// })?;
+/// assert_eq!(numbers, [1.0, 2.0]);
+/// # Ok::<(), bihalf::Error>(())
+/// ```
+#[macro_export]
+macro_rules! cuda_or_cpu {
+    ($ordinal:expr, |$backend:ident, $reason:ident| $run:expr) => {
+        match $crate::__private::cuda($ordinal) {
+            ::std::result::Result::Ok(cuda) => {
+                let ($backend, $reason) = (&cuda, ::std::option::Option::None::<$crate::Error>);
+                $run
+            }
+            ::std::result::Result::Err(error) if $crate::Error::is_cuda_unavailable(&error) => {
+                let ($backend, $reason) = (&$crate::Cpu, ::std::option::Option::Some(error));
+                $run
+            }
+            ::std::result::Result::Err(error) => {
+                ::std::result::Result::Err(::std::convert::From::from(error))
+            }
+        }
+    };
+}
+
+/// What macros call.
+#[doc(hidden)]
+pub mod __private {
+    #[cfg(feature = "cuda")]
+    pub fn cuda(ordinal: usize) -> crate::Result<crate::cuda::Cuda> {
+        crate::cuda::Cuda::new(ordinal)
+    }
+
+    /// Of the CPU's type, which is never there.
+    #[cfg(not(feature = "cuda"))]
+    pub fn cuda(_: usize) -> crate::Result<crate::Cpu> {
+        Err(crate::Error::KernelsNotBuilt)
     }
 }
 

@@ -35,19 +35,33 @@ pub type CodesRef<'a> = PackedCodes<&'a [u64]>;
 pub type CodesMut<'a> = PackedCodes<&'a mut [u64]>;
 
 impl<S: Storage> PackedCodes<S> {
-    /// A view over `rows * words_per_row(bits)` words; the buffer may be longer.
-    ///
-    /// The caller vouches that pad bits are 0 in words to read (codes that this crate wrote
-    /// are so; [`Codes::from_bytes`] checks foreign ones).
+    /// A view over exactly `rows * words_per_row(bits)` words. Pad bits of words to read are looked
+    /// at, on the host; on a device operations leave them out.
     ///
     /// # Errors
-    /// [`Error::TooLarge`], [`Error::BufferTooShort`] (counted in words).
+    /// [`Error::BufferLength`] (counted in words), [`Error::PadBits`] when a pad bit is set,
+    /// [`Error::TooLarge`].
     pub fn new(words: S, rows: usize, bits: usize) -> Result<Self> {
+        let (expected, got) = (checked_words(rows, bits)?, words.len());
+        if got != expected {
+            return Err(Error::BufferLength { rows, cols: words_per_row(bits), expected, got });
+        }
+        Self::prefix(words, rows, bits)
+    }
+
+    /// Codes at the start of a buffer that may be longer.
+    ///
+    /// # Errors
+    /// [`Error::BufferTooShort`] (counted in words), [`Error::PadBits`], [`Error::TooLarge`].
+    pub fn prefix(words: S, rows: usize, bits: usize) -> Result<Self> {
         let needed = checked_words(rows, bits)?;
         if words.len() < needed {
             let (cols, got) = (words_per_row(bits), words.len());
             let (row_stride, col_stride) = (cols, 1);
             return Err(Error::BufferTooShort { rows, cols, row_stride, col_stride, needed, got });
+        }
+        if let Some(words) = words.host_words() {
+            check_pads(&words[..needed], bits)?;
         }
         Ok(Self { words, rows, bits })
     }
@@ -88,16 +102,24 @@ impl<'a> CodesRef<'a> {
     ///
     /// # Panics
     /// When there is no row `i`.
+    #[track_caller]
     pub fn row(&self, i: usize) -> &'a [u64] {
         assert!(i < self.rows, "row {i} of {} codes", self.rows);
         let n = words_per_row(self.bits);
         &self.words[i * n..(i + 1) * n]
     }
 
+    /// The words of each row in turn.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &'a [u64]> + use<'a> {
+        let codes = *self;
+        (0..codes.rows).map(move |i| codes.row(i))
+    }
+
     /// Some of the codes.
     ///
     /// # Panics
     /// When there are no such rows.
+    #[track_caller]
     pub fn slice(&self, rows: Range<usize>) -> Self {
         let (start, end) = (rows.start, rows.end);
         assert!(start <= end && end <= self.rows, "rows {rows:?} of {} codes", self.rows);
@@ -193,6 +215,10 @@ impl<'a> CodesMut<'a> {
 /// let codes = Codes::from_dense(MatRef::new(&b, 2, 3)?)?;
 /// assert_eq!(codes.to_bytes()?, [0b101, 0b100]);
 /// assert_eq!(codes.to_dense::<f32>()?, b);
+///
+/// let mut more = codes.clone();
+/// more.extend(codes.slice(1..2))?;
+/// assert_eq!(more.iter().collect::<Vec<_>>(), [codes.row(0), codes.row(1), codes.row(1)]);
 /// # Ok::<(), bihalf::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -216,7 +242,7 @@ impl Codes {
     /// # Errors
     /// As [`sign`](crate::ops::sign).
     pub fn from_dense<T: Element>(dense: MatRef<'_, T>) -> Result<Self> {
-        crate::ops::sign::forward_packed(dense)
+        crate::ops::sign::forward_packed(dense, None)
     }
 
     /// Codes from rows of `bits.div_ceil(8)` bytes, as [`CodesRef::to_bytes`] writes them.
@@ -244,9 +270,69 @@ impl Codes {
         Ok(codes)
     }
 
-    /// All words, row by row.
-    pub(crate) fn into_words(self) -> Vec<u64> {
+    /// Codes from their words, as [`into_words`](Self::into_words) gives them.
+    ///
+    /// # Errors
+    /// [`Error::BufferLength`] when there are not `rows * words_per_row(bits)` words,
+    /// [`Error::PadBits`] when a pad bit is set, [`Error::TooLarge`].
+    pub fn from_words(words: Vec<u64>, rows: usize, bits: usize) -> Result<Self> {
+        CodesRef::new(&words, rows, bits)?;
+        Ok(Self { words, rows, bits })
+    }
+
+    /// All words, row by row, without a copy.
+    pub fn into_words(self) -> Vec<u64> {
         self.words
+    }
+
+    /// All words, row by row. See the [module](self).
+    pub fn words(&self) -> &[u64] {
+        &self.words
+    }
+
+    /// The words of row `i`.
+    ///
+    /// # Panics
+    /// When there is no row `i`.
+    #[track_caller]
+    pub fn row(&self, i: usize) -> &[u64] {
+        self.as_ref().row(i)
+    }
+
+    /// The words of each row in turn.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &[u64]> + use<'_> {
+        self.as_ref().iter()
+    }
+
+    /// Some of the codes.
+    ///
+    /// # Panics
+    /// When there are no such rows.
+    #[track_caller]
+    pub fn slice(&self, rows: Range<usize>) -> CodesRef<'_> {
+        self.as_ref().slice(rows)
+    }
+
+    /// Appends codes of as many bits.
+    ///
+    /// # Errors
+    /// [`Error::Length`] when their number of bits is another, [`Error::TooLarge`] when there is no
+    /// memory for them; nothing is appended then.
+    pub fn extend<'a>(&mut self, codes: impl Into<CodesRef<'a>>) -> Result<()> {
+        let codes = codes.into();
+        check_length(
+            "a code to append",
+            "its bits: as many as the others have",
+            self.bits,
+            codes.bits,
+        )?;
+        let (rows, cols) = (self.rows.saturating_add(codes.rows), words_per_row(self.bits));
+        let too_large = || Error::TooLarge { rows, cols, row_stride: cols, col_stride: 1 };
+        checked_words(rows, self.bits)?;
+        self.words.try_reserve(codes.words().len()).map_err(|_| too_large())?;
+        self.words.extend_from_slice(codes.words());
+        self.rows = rows;
+        Ok(())
     }
 
     /// Number of codes.
@@ -299,9 +385,35 @@ impl Codes {
     }
 }
 
+impl<'a> From<&'a Codes> for CodesRef<'a> {
+    fn from(codes: &'a Codes) -> Self {
+        codes.as_ref()
+    }
+}
+
+impl<'a> From<&'a mut Codes> for CodesMut<'a> {
+    fn from(codes: &'a mut Codes) -> Self {
+        codes.as_mut()
+    }
+}
+
 /// Bit `j` of a row of words.
 fn bit(row: &[u64], j: usize) -> bool {
     u64::from_le(row[j / WORD_BITS]) >> (j % WORD_BITS) & 1 == 1
+}
+
+/// Refuses rows of words with a bit behind the last one.
+fn check_pads(words: &[u64], bits: usize) -> Result<()> {
+    let used = bits % WORD_BITS;
+    if used == 0 {
+        return Ok(());
+    }
+    let width = words_per_row(bits);
+    let last_words = words.iter().skip(width - 1).step_by(width);
+    match last_words.map(|&word| u64::from_le(word) >> used).position(|pads| pads != 0) {
+        Some(row) => Err(Error::PadBits { row, bits }),
+        None => Ok(()),
+    }
 }
 
 fn checked_words(rows: usize, bits: usize) -> Result<usize> {

@@ -17,6 +17,11 @@ use std::ops::{Add, Div, Mul, Neg, Sub};
 pub trait Scalar:
     sealed::Sealed + Copy + Default + Debug + PartialEq + Send + Sync + 'static
 {
+    /// Words as they are, and nothing of other types.
+    #[doc(hidden)]
+    fn as_words(_: &[Self]) -> Option<&[u64]> {
+        None
+    }
 }
 
 /// Types of the real matrices: `f32`, `f64`, [`struct@f16`] and [`bf16`].
@@ -476,7 +481,15 @@ macro_rules! scalars {
     )*};
 }
 
-scalars!(f32, f64, f16, bf16, i8, u32, u64);
+scalars!(f32, f64, f16, bf16, i8, u32);
+
+impl sealed::Sealed for u64 {}
+
+impl Scalar for u64 {
+    fn as_words(words: &[u64]) -> Option<&[u64]> {
+        Some(words)
+    }
+}
 
 macro_rules! elements {
     ($($element:ident: $dtype:ident, $to:expr, $from:expr;)*) => {$(

@@ -27,6 +27,22 @@ pub enum Error {
         got: usize,
     },
 
+    /// A buffer does not have as many elements as a dense matrix.
+    #[error(
+        "a {rows} x {cols} matrix has {expected} elements, but its buffer holds {got}; check rows and \
+         columns, or pass the start of a longer buffer to `prefix`"
+    )]
+    BufferLength {
+        /// Rows of the matrix.
+        rows: usize,
+        /// Columns of the matrix; words of a row of packed codes.
+        cols: usize,
+        /// Elements of the matrix.
+        expected: usize,
+        /// Elements in the buffer.
+        got: usize,
+    },
+
     /// The instruction set that the environment asks for is unknown, or this machine lacks it.
     #[error(
         "the environment variable {variable} is {value:?}; it can be {known} if the machine has the \
@@ -97,6 +113,15 @@ pub enum Error {
         expected: usize,
         /// Elements given.
         got: usize,
+    },
+
+    /// An output was asked for that an operation does not have.
+    #[error("{of} has no {what} to write; leave it out of the outputs")]
+    NotAnOutput {
+        /// The output.
+        what: &'static str,
+        /// The operation.
+        of: &'static str,
     },
 
     /// More rows than a 32-bit rank can number.
@@ -188,11 +213,14 @@ pub enum Error {
 
     /// CUDA was asked for where no driver is installed.
     #[error(
-        "no CUDA driver: none of {names:?} can be loaded; install NVIDIA's driver, or run on the CPU"
+        "no CUDA driver: none of {names:?} can be loaded; install NVIDIA's driver, or run on the CPU{}",
+        if *has_kernels { "" } else { ". This binary has no GPU kernels either: it was built without nvcc" }
     )]
     NoDriverLibrary {
         /// The libraries that were looked for.
         names: &'static [&'static str],
+        /// Whether the binary has GPU kernels, that is, whether there was an nvcc to build them.
+        has_kernels: bool,
     },
 
     /// There is no device of this number.
@@ -207,7 +235,7 @@ pub enum Error {
     },
 
     /// The crate was built without feature `cuda` or without nvcc, so there are no GPU kernels in this
-    /// binary.
+    /// binary. It comes when kernels are loaded, so only where there is a driver and a device.
     #[error(
         "this binary has no GPU kernels: it was built without feature `cuda` or without nvcc; install \
          the CUDA toolkit, set NVCC or CUDA_HOME, and build with the feature"
@@ -293,4 +321,17 @@ pub enum Error {
     /// Reading or writing failed.
     #[error(transparent)]
     Io(#[from] std::io::Error),
+}
+
+impl Error {
+    /// Whether there is no CUDA to run on, for whatever reason: no driver, no such device, a binary
+    /// without kernels, or a device that they were not compiled for. A program may go on with the CPU
+    /// then, as [`cuda_or_cpu!`](crate::cuda_or_cpu) does.
+    pub fn is_cuda_unavailable(&self) -> bool {
+        #[cfg(feature = "cuda")]
+        if matches!(self, Self::KernelsDoNotFit { .. }) {
+            return true;
+        }
+        matches!(self, Self::NoDriverLibrary { .. } | Self::NoDevice { .. } | Self::KernelsNotBuilt)
+    }
 }

@@ -7,27 +7,27 @@
 //! layers and losses that it is compared with, packed codes, and the measures of retrieval.
 //!
 //! ```
-//! use bihalf::{MatRef, Ones, Pull, Signs, ops};
+//! use bihalf::{MatRef, Ones, ops};
 //!
 //! // In training: a batch of 4 items and 2 bits, row-major.
 //! let u = [0.9f32, -3.0, 0.1, -1.0, 0.5, -2.0, 0.7, -4.0];
 //! let u = MatRef::new(&u, 4, 2)?;
-//! let b = ops::bihalf::forward(u, Ones::Half)?; // each column: two +1, two -1
+//! let b = ops::bi_half::forward(u, Ones::Half)?; // each column: two +1, two -1
 //! # let db = [0.0; 8];
 //! // ... the loss on b gives db, its gradient; back through the layer:
 //! let (b, db) = (MatRef::new(&b, 4, 2)?, MatRef::new(&db, 4, 2)?);
-//! let du = ops::bihalf::backward(u, Signs::Dense(b), db, Pull::new(6.0))?;
+//! let du = ops::bi_half::backward(u, b, 6.0, db)?;
 //! assert_eq!(du.len(), 8);
 //!
 //! // At inference: sign(U), one bit a bit.
-//! let codes = ops::sign::forward_packed(u)?;
+//! let codes = ops::sign::forward_packed(u, None)?;
 //! assert_eq!(codes.to_bytes()?, [0b01, 0b01, 0b01, 0b01]);
 //! # Ok::<(), bihalf::Error>(())
 //! ```
 //!
 //! | page | operation |
 //! |---|---|
-//! | [`ops::bihalf`] | Bi-half: forward (any ratio), backward |
+//! | [`ops::bi_half`] | Bi-half: forward (any ratio), backward |
 //! | [`ops::sign`] | sign with a per-column shift, straight-through backward |
 //! | [`ops::relax`] | `tanh(beta u)`, its gradient, a schedule for beta |
 //! | [`ops::threshold`] | batch medians and their moving average |
@@ -65,6 +65,8 @@ pub mod ops;
 pub mod plan;
 mod workspace;
 
+#[doc(hidden)]
+pub use backend::__private;
 pub use backend::{Backend, Operation};
 pub use codes::{Codes, CodesMut, CodesRef, PackedCodes};
 pub use cpu::Cpu;
@@ -74,7 +76,7 @@ pub use element::{Element, Scalar};
 pub use error::{Error, Result};
 pub use half;
 pub use matrix::{Layout, MatMut, MatRef, Matrix, ReadStorage, Storage};
-pub use ops::bihalf::Ones;
+pub use ops::bi_half::Ones;
 pub use ops::rank::Order;
-pub use ops::{Outputs, Pull, Signs};
+pub use ops::{CodeMatrix, Gamma, Outputs, PerColumn};
 pub use workspace::Workspace;

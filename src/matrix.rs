@@ -1,6 +1,7 @@
 //! Borrowed matrix views: a buffer, a shape and strides. Lengths, overflow and overlap are
 //! checked here, once; past a constructor a view is right.
 
+use crate::element::Scalar;
 use crate::memory::allocate;
 use crate::{Error, Result};
 
@@ -13,16 +14,26 @@ pub trait Storage {
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
+
+    /// The words of the host that are read as packed codes.
+    #[doc(hidden)]
+    fn host_words(&self) -> Option<&[u64]> {
+        None
+    }
 }
 
 /// Storage that is only read, so that several elements of a matrix may share one place.
 pub trait ReadStorage: Storage {}
 
-impl<T> ReadStorage for &[T] {}
+impl<T: Scalar> ReadStorage for &[T] {}
 
-impl<T> Storage for &[T] {
+impl<T: Scalar> Storage for &[T] {
     fn len(&self) -> usize {
         <[T]>::len(self)
+    }
+
+    fn host_words(&self) -> Option<&[u64]> {
+        T::as_words(self)
     }
 }
 
@@ -113,6 +124,16 @@ impl Layout {
         last_row.checked_add(last_col)?.checked_add(1)
     }
 
+    #[track_caller]
+    fn assert_row(&self, i: usize) {
+        assert!(i < self.rows, "row {i} of a {} x {} matrix", self.rows, self.cols);
+    }
+
+    #[track_caller]
+    fn assert_col(&self, j: usize) {
+        assert!(j < self.cols, "column {j} of a {} x {} matrix", self.rows, self.cols);
+    }
+
     #[inline]
     fn checked_against(self, got: usize) -> Result<Self> {
         let Self { rows, cols, row_stride, col_stride } = self;
@@ -132,7 +153,7 @@ impl Layout {
 /// let data = [1.0f32, 2.0, 9.0, 3.0, 4.0, 9.0];
 /// let u = MatRef::with_row_stride(&data, 2, 2, 3)?; // rows 1 2 and 3 4, nines between
 /// assert_eq!(u.get(1, 0), 3.0);
-/// assert!(MatRef::new(&data, 4, 2).is_err()); // needs 8 elements
+/// assert!(MatRef::new(&data, 2, 2).is_err()); // there are 6 elements, not 4
 /// # Ok::<(), bihalf::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug)]
@@ -149,15 +170,27 @@ pub type MatRef<'a, T> = Matrix<&'a [T]>;
 pub type MatMut<'a, T> = Matrix<&'a mut [T]>;
 
 impl<S: Storage> Matrix<S> {
-    /// A dense row-major matrix. The buffer may be longer than the matrix.
+    /// A dense row-major matrix of exactly the elements of the buffer.
+    ///
+    /// # Errors
+    /// [`Error::BufferLength`] when there are not `rows * cols` elements, [`Error::TooLarge`].
+    pub fn new(data: S, rows: usize, cols: usize) -> Result<Self> {
+        let layout = Layout::new(rows, cols, cols, 1)?;
+        match (layout.span(), data.len()) {
+            (expected, got) if expected == got => Ok(Self { data, layout }),
+            (expected, got) => Err(Error::BufferLength { rows, cols, expected, got }),
+        }
+    }
+
+    /// A dense row-major matrix at the start of a buffer that may be longer.
     ///
     /// # Errors
     /// [`Error::BufferTooShort`], [`Error::TooLarge`].
-    pub fn new(data: S, rows: usize, cols: usize) -> Result<Self> {
+    pub fn prefix(data: S, rows: usize, cols: usize) -> Result<Self> {
         Self::with_row_stride(data, rows, cols, cols)
     }
 
-    /// A row-major matrix whose rows start `row_stride` elements apart.
+    /// A row-major matrix whose rows start `row_stride` elements apart. The buffer may be longer.
     ///
     /// # Errors
     /// [`Error::OverlappingRows`] when `row_stride < cols` and there are two rows or more,
@@ -171,7 +204,9 @@ impl<S: Storage> Matrix<S> {
         let layout = Layout::new(rows, cols, row_stride, 1)?.checked_against(data.len())?;
         Ok(Self { data, layout })
     }
+}
 
+impl<S> Matrix<S> {
     /// Shape and strides.
     pub fn layout(&self) -> Layout {
         self.layout
@@ -205,7 +240,8 @@ impl<S: Storage> Matrix<S> {
 
 impl<S: ReadStorage> Matrix<S> {
     /// A matrix with any strides, for inputs: element `(i, j)` is
-    /// `data[i * row_stride + j * col_stride]`.
+    /// `data[i * row_stride + j * col_stride]`. The buffer may be longer. A column-major matrix has
+    /// `row_stride` 1 and `col_stride` rows.
     ///
     /// # Errors
     /// [`Error::BufferTooShort`], [`Error::TooLarge`].
@@ -226,20 +262,33 @@ impl<'a, T: Copy> MatRef<'a, T> {
     /// Element of row `i` and column `j`.
     ///
     /// # Panics
-    /// When the position is behind the end of the buffer, as a slice does.
+    /// When there is no such element.
+    #[track_caller]
     pub fn get(&self, i: usize, j: usize) -> T {
+        self.layout.assert_row(i);
+        self.layout.assert_col(j);
         self.data[i * self.layout.row_stride + j * self.layout.col_stride]
     }
 
     /// Row `i` from left to right.
+    ///
+    /// # Panics
+    /// When there is no such row.
+    #[track_caller]
     pub fn row(&self, i: usize) -> impl Iterator<Item = T> + use<'a, T> {
         let Self { data, layout } = *self;
+        layout.assert_row(i);
         (0..layout.cols).map(move |j| data[i * layout.row_stride + j * layout.col_stride])
     }
 
     /// Column `j` from top to bottom.
+    ///
+    /// # Panics
+    /// When there is no such column.
+    #[track_caller]
     pub fn col(&self, j: usize) -> impl Iterator<Item = T> + use<'a, T> {
         let Self { data, layout } = *self;
+        layout.assert_col(j);
         (0..layout.rows).map(move |i| data[i * layout.row_stride + j * layout.col_stride])
     }
 

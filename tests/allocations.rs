@@ -4,7 +4,7 @@
 //! other thread takes part.
 
 use bihalf::ops::{self, search};
-use bihalf::{Backend, Codes, Cpu, MatMut, MatRef, Ones, Order, Outputs, Pull, Signs, Workspace};
+use bihalf::{Backend, Codes, Cpu, Gamma, MatMut, MatRef, Ones, Order, Outputs, Workspace};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
@@ -53,23 +53,23 @@ fn refusals_come_before_allocations() {
     let small = MatRef::with_strides(&[1.0f32], 1 << 12, 1 << 12, 0, 0).unwrap();
     let tall = MatRef::with_strides(&[1.0f32], 1 << 33, 2, 0, 0).unwrap();
     let zero = MatRef::<f32>::new(&[], 0, 1 << 12).unwrap();
-    let pull = Pull::new(f64::NAN);
-    ops::bihalf::forward(zero, Ones::Half).unwrap(); // reads the environment, once
+    let pull = Gamma::new(f64::NAN);
+    ops::bi_half::forward(zero, Ones::Half).unwrap(); // reads the environment, once
     assert_allocates_nothing("refusals", || {
-        assert!(ops::bihalf::forward(u, Ones::Half).is_err());
-        assert!(ops::bihalf::forward_packed(u, Ones::Half).is_err());
-        assert!(ops::bihalf::forward(small, Ones::Count(1 << 13)).is_err());
-        assert!(ops::bihalf::forward(small, Ones::Fraction(2.0)).is_err());
-        assert!(ops::bihalf::backward(small, Signs::Dense(small), small, pull).is_err());
+        assert!(ops::bi_half::forward(u, Ones::Half).is_err());
+        assert!(ops::bi_half::forward_packed(u, Ones::Half).is_err());
+        assert!(ops::bi_half::forward(small, Ones::Count(1 << 13)).is_err());
+        assert!(ops::bi_half::forward(small, Ones::Fraction(2.0)).is_err());
+        assert!(ops::bi_half::backward(small, small, pull, small).is_err());
         assert!(ops::stats::transport_cost(u).is_err());
         assert!(ops::threshold::median(u).is_err());
         assert!(ops::threshold::median(zero).is_err());
         assert!(ops::rank::rank(tall, Order::Ascending).is_err());
         assert!(ops::rank::argsort(tall, Order::Ascending).is_err());
-        assert!(ops::sign::forward(tall).is_err());
-        assert!(ops::sign::forward_packed(tall).is_err());
-        assert!(ops::sign::forward_shifted(small, &[0.0]).is_err());
-        assert!(ops::sign::backward(small, None, small, pull).is_err());
+        assert!(ops::sign::forward(tall, None).is_err());
+        assert!(ops::sign::forward_packed(tall, None).is_err());
+        assert!(ops::sign::forward(small, Some(&[0.0])).is_err());
+        assert!(ops::sign::backward(small, None, pull, small).is_err());
         assert!(ops::relax::forward(small, -1.0).is_err());
         assert!(ops::relax::backward(small, -1.0, small).is_err());
         assert!(ops::loss::entropy_penalty_with_grad(small, f64::NAN).is_err());
@@ -79,7 +79,7 @@ fn refusals_come_before_allocations() {
     assert_allocates_nothing("refusals of a backend", || {
         assert!(Cpu.bihalf_forward(small, half).is_err());
         assert!(Cpu.bihalf_forward_packed(tall, Ones::Half).is_err());
-        assert!(Cpu.bihalf_backward(small, Signs::Dense(small), small, pull).is_err());
+        assert!(Cpu.bihalf_backward(small, small, pull, small).is_err());
         assert!(Cpu.sign_forward(small, Some(&[0.0])).is_err());
         assert!(Cpu.sign_forward_packed(tall, None).is_err());
         assert!(Cpu.relax_forward(small, -1.0).is_err());
@@ -100,7 +100,7 @@ fn into_and_in_place_forms_allocate_nothing() {
     let mut cut = vec![0.0f32; K];
     let mut codes = Codes::zeros(M, K).unwrap();
     let mut pairs = vec![0u32; M * M];
-    let mut slopes = vec![0.0f64; ops::loss::slopes_len(M)];
+    let mut pair_grads = vec![0.0f64; ops::loss::pair_grads_len(M)];
     let mut ws = Workspace::for_shape::<f32>(M, K).unwrap();
 
     assert_allocates_nothing("bihalf forward", || {
@@ -108,7 +108,7 @@ fn into_and_in_place_forms_allocate_nothing() {
             .dense(MatMut::new(&mut dense, M, K).unwrap())
             .codes(codes.as_mut())
             .counts(&mut counts[..]);
-        ops::bihalf::forward_into(u, Ones::Half, out, Some(&mut cut), &mut ws).unwrap();
+        ops::bi_half::forward_into(u, Ones::Half, out.threshold(&mut cut), &mut ws).unwrap();
     });
     assert_allocates_nothing("rank", || {
         let out = MatMut::new(&mut ranks, M, K).unwrap();
@@ -122,8 +122,8 @@ fn into_and_in_place_forms_allocate_nothing() {
     let mut tall_ws = Workspace::for_shape::<f64>(600, 2).unwrap();
     assert_allocates_nothing("rank of more rows, then of less", || {
         for (rows, cols) in [(600, 2), (321, 2), (320, 2), (320, 1)] {
-            let tall = MatRef::new(&tall, rows, cols).unwrap();
-            let out = MatMut::new(&mut tall_ranks, rows, cols).unwrap();
+            let tall = MatRef::prefix(&tall, rows, cols).unwrap();
+            let out = MatMut::prefix(&mut tall_ranks, rows, cols).unwrap();
             ops::rank::rank_into(tall, Order::Ascending, out, &mut tall_ws).unwrap();
         }
     });
@@ -137,10 +137,10 @@ fn into_and_in_place_forms_allocate_nothing() {
     let packed = codes.clone();
     assert_allocates_nothing("backward", || {
         let grad = MatMut::new(&mut dense, M, K).unwrap();
-        let b = Signs::Packed(packed.as_ref());
-        ops::bihalf::backward_in_place(u, b, grad, Pull::new(1.0)).unwrap();
+        let b = packed.as_ref();
+        ops::bi_half::backward_in_place(u, b, 1.0, grad).unwrap();
         let grad = MatMut::new(&mut dense, M, K).unwrap();
-        ops::sign::backward_in_place(u, None, grad, Pull::new(1.0)).unwrap();
+        ops::sign::backward_in_place(u, None, 1.0, grad).unwrap();
     });
     assert_allocates_nothing("relax", || {
         ops::relax::forward_into(u, 2.0, MatMut::new(&mut dense, M, K).unwrap()).unwrap();
@@ -152,11 +152,11 @@ fn into_and_in_place_forms_allocate_nothing() {
         let grad = MatMut::new(&mut dense, M, K).unwrap();
         ops::loss::entropy_penalty_with_grad_into(u, 1.0, grad).unwrap();
         let codes = packed.as_ref();
-        ops::loss::cosine_packed_into(u, codes, &mut slopes).unwrap();
-        let (du, pull) = (MatMut::new(&mut dense, M, K).unwrap(), Pull::new(1.0));
-        ops::loss::cosine_packed_backward_into(u, codes, &slopes, du, pull).unwrap();
+        ops::loss::cosine_packed_into(u, codes, &mut pair_grads).unwrap();
+        let (du, pull) = (MatMut::new(&mut dense, M, K).unwrap(), 1.0);
+        ops::loss::cosine_packed_backward_into(u, codes, &pair_grads, pull, du).unwrap();
         let du = MatMut::new(&mut dense, M, K).unwrap();
-        ops::loss::cosine_packed_backward_in_place(du, codes, &slopes, pull).unwrap();
+        ops::loss::cosine_packed_backward_in_place(codes, &pair_grads, pull, du).unwrap();
     });
     assert_allocates_nothing("codes", || {
         ops::codes::unpack_into(packed.as_ref(), MatMut::new(&mut dense, M, K).unwrap()).unwrap();

@@ -1,4 +1,4 @@
-//! Promises of `ops::bihalf`.
+//! Promises of `ops::bi_half`.
 
 use crate::common::patterns::{ALL, Pattern};
 use crate::common::*;
@@ -7,7 +7,8 @@ use bihalf::cuda::Cuda;
 #[cfg(feature = "cuda")]
 use bihalf::half::{bf16, f16};
 use bihalf::{
-    Backend, Codes, Element, Error, MatMut, MatRef, Ones, Outputs, Pull, Signs, Workspace, ops,
+    Backend, CodeMatrix, Codes, Element, Error, Gamma, MatMut, MatRef, Ones, Outputs, Workspace,
+    ops,
 };
 
 /// The value of the k-th largest element of a column, canonical; NaN for k = 0.
@@ -54,13 +55,12 @@ fn forward_equals_the_oracle<T: Element + Guard, B: Backend>(backend: &B) {
             let mut cut = guarded_row::<B, T>(backend, cols);
             let mut out = Outputs::none().dense(dense.view());
             if !alone {
-                out = out.dense_i8(dense_i8.view()).counts(counts.vector());
+                out = out.dense_i8(dense_i8.view()).counts(counts.vector()).threshold(cut.vector());
             }
             if packed {
                 out = out.codes(codes.view());
             }
-            let cut_view = (!alone).then(|| cut.vector());
-            backend.bihalf_forward_into(input.view(), ones, out, cut_view, &mut ws).unwrap();
+            backend.bihalf_forward_into(input.view(), ones, out, &mut ws).unwrap();
 
             let as_f64: Vec<f64> = dense.take(backend).into_iter().map(T::to_f64).collect();
             assert_eq!(as_f64, expected);
@@ -91,7 +91,7 @@ fn forward_matches_the_oracle_in_every_form() {
 #[test]
 fn forward_matches_the_oracle_as_on_a_full_device() {
     let Some(cuda) = device::cuda() else { return };
-    let full = Cuda::new(&cuda.kernels().with_multiprocessors(0), cuda.stream()).unwrap();
+    let full = Cuda::on_stream(&cuda.kernels().with_multiprocessors(0), cuda.stream()).unwrap();
     forward_equals_the_oracle::<f32, _>(&full);
     forward_equals_the_oracle::<f64, _>(&full);
     forward_equals_the_oracle::<f16, _>(&full);
@@ -112,9 +112,11 @@ fn nearly_all_ones_equal_the_oracle<T: Element + Guard>(cuda: &Cuda) {
             let mut dense = Guarded::<Cuda, T>::new(cuda, (rows, 1));
             let mut dense_i8 = Guarded::<Cuda, i8>::new(cuda, (rows, 1));
             let mut cut = guarded_row::<Cuda, T>(cuda, 1);
-            let out = Outputs::none().dense(dense.view()).dense_i8(dense_i8.view());
-            let (ones, cut_view) = (Ones::Count(k), Some(cut.vector()));
-            cuda.bihalf_forward_into(input.view(), ones, out, cut_view, &mut ws).unwrap();
+            let out = Outputs::none()
+                .dense(dense.view())
+                .dense_i8(dense_i8.view())
+                .threshold(cut.vector());
+            cuda.bihalf_forward_into(input.view(), Ones::Count(k), out, &mut ws).unwrap();
             let expected = naive::bihalf(&u, rows, 1, k);
             let as_f64: Vec<f64> = dense.take(cuda).into_iter().map(T::to_f64).collect();
             assert_eq!(as_f64, expected);
@@ -154,7 +156,7 @@ fn full_tiles_equal_the_oracle<T: Element + Guard>(cuda: &Cuda) {
 #[test]
 fn full_tiles_match_the_oracle() {
     let Some(cuda) = device::cuda() else { return };
-    let full = Cuda::new(&cuda.kernels().with_multiprocessors(0), cuda.stream()).unwrap();
+    let full = Cuda::on_stream(&cuda.kernels().with_multiprocessors(0), cuda.stream()).unwrap();
     full_tiles_equal_the_oracle::<f32>(&full);
     full_tiles_equal_the_oracle::<f64>(&full);
     full_tiles_equal_the_oracle::<f16>(&full);
@@ -174,7 +176,7 @@ fn pairs_equal_the_oracle<T: Element + Guard>(cuda: &Cuda) {
             let mut b = Guarded::<Cuda, T>::aligned(cuda, &vec![T::GUARD; rows * cols], shape);
             let mut ws = cuda.workspace::<T>(rows, cols).unwrap();
             let out = Outputs::none().dense(b.view());
-            cuda.bihalf_forward_into(input.view(), Ones::Count(k), out, None, &mut ws).unwrap();
+            cuda.bihalf_forward_into(input.view(), Ones::Count(k), out, &mut ws).unwrap();
             let b: Vec<f64> = b.take(cuda).into_iter().map(T::to_f64).collect();
             assert_eq!(b, naive::bihalf(&u, rows, cols, k));
         }
@@ -189,7 +191,7 @@ fn two_columns_of_a_lane_match_the_oracle() {
         device::say("two_columns_of_a_lane: SKIPPED: the device is older than capability 9.0");
         return;
     }
-    let full = Cuda::new(&cuda.kernels().with_multiprocessors(0), cuda.stream()).unwrap();
+    let full = Cuda::on_stream(&cuda.kernels().with_multiprocessors(0), cuda.stream()).unwrap();
     pairs_equal_the_oracle::<f16>(&full);
     pairs_equal_the_oracle::<bf16>(&full);
 }
@@ -215,10 +217,9 @@ fn tall_equals_the_oracle<T: Element + Guard>(
             let mut ws = cuda.workspace::<T>(rows, cols).unwrap();
             let mut out = Outputs::none().dense(dense.view());
             if !dense_alone {
-                out = out.codes(codes.view());
+                out = out.codes(codes.view()).threshold(cut.vector());
             }
-            let cut_view = (!dense_alone).then(|| cut.vector());
-            cuda.bihalf_forward_into(input.view(), Ones::Count(k), out, cut_view, &mut ws).unwrap();
+            cuda.bihalf_forward_into(input.view(), Ones::Count(k), out, &mut ws).unwrap();
             let dense: Vec<f64> = dense.take(cuda).into_iter().map(T::to_f64).collect();
             assert!(dense == expected, "dense");
             if dense_alone {
@@ -238,11 +239,11 @@ fn tall_equals_the_oracle<T: Element + Guard>(
 fn thousands_of_rows_match_the_oracle() {
     let Some(cuda) = device::cuda() else { return };
     let kernels = cuda.kernels().without_clusters();
-    let full = Cuda::new(&kernels.with_multiprocessors(0), cuda.stream()).unwrap();
+    let full = Cuda::on_stream(&kernels.with_multiprocessors(0), cuda.stream()).unwrap();
     tall_equals_the_oracle::<f32>(&full, &[(4097, 5), (8192, 4), (8191, 3)], true);
     tall_equals_the_oracle::<f32>(&full, &[(1024, 8), (2047, 9), (2048, 8)], false);
     // A device on which few columns are neither many nor few.
-    let one = Cuda::new(&kernels.with_multiprocessors(1), cuda.stream()).unwrap();
+    let one = Cuda::on_stream(&kernels.with_multiprocessors(1), cuda.stream()).unwrap();
     tall_equals_the_oracle::<f32>(&one, &[(1024, 24)], false);
 }
 
@@ -260,7 +261,7 @@ fn clusters_of_blocks_match_the_oracle() {
         }
         return;
     }
-    let with = |n| Cuda::new(&cuda.kernels().with_multiprocessors(n), cuda.stream()).unwrap();
+    let with = |n| Cuda::on_stream(&cuda.kernels().with_multiprocessors(n), cuda.stream()).unwrap();
     // Many multiprocessors take histograms up to 4096 rows, a full device takes slices.
     let (many, full) = (with(1 << 20), with(0));
     let shapes = [(300, 9), (1024, 8), (1025, 3), (4000, 2), (4096, 8)];
@@ -354,13 +355,12 @@ fn each_output_alone_is_the_same<T: Element + Guard, B: Backend>(backend: &B) {
 
     let mut codes = GuardedCodes::new(backend, shape);
     let out = Outputs::none().codes(codes.view());
-    backend.bihalf_forward_into(input.view(), Ones::Half, out, None, &mut ws).unwrap();
+    backend.bihalf_forward_into(input.view(), Ones::Half, out, &mut ws).unwrap();
     assert_eq!(codes.take(backend), naive::pack(&expected, 33, 65));
 
     let mut cut = guarded_row::<B, T>(backend, 65);
-    let out = Outputs::none();
-    let cut_view = Some(cut.vector());
-    backend.bihalf_forward_into(input.view(), Ones::Half, out, cut_view, &mut ws).unwrap();
+    let out = Outputs::none().threshold(cut.vector());
+    backend.bihalf_forward_into(input.view(), Ones::Half, out, &mut ws).unwrap();
     assert_same_bits(cut.take(backend)[64].to_f64(), threshold(&u, &expected, 65, 64), 64);
 }
 
@@ -386,30 +386,30 @@ fn backward_equals_the_formula<T: Element + Guard, B: Backend>(backend: &B) {
             let signs: Vec<T> = b.iter().map(|&b| T::from_f64(b)).collect();
             let dense = Input::new(backend, &signs, shape, lay);
             let mut du = Guarded::of(backend, &grad, shape);
-            let b_dense = Signs::Dense(dense.view());
-            backend.bihalf_backward_in_place(input.view(), b_dense, du.view(), pull).unwrap();
+            let b_dense = dense.view();
+            backend.bihalf_backward_in_place(input.view(), b_dense, pull, du.view()).unwrap();
             assert_same(&du.take(backend), &expected);
 
             let packed = InputCodes::new(backend, &b, shape);
             let mut du = Guarded::of(backend, &grad, shape);
-            let b_packed = Signs::Packed(packed.view());
-            backend.bihalf_backward_in_place(input.view(), b_packed, du.view(), pull).unwrap();
+            let b_packed = packed.view();
+            backend.bihalf_backward_in_place(input.view(), b_packed, pull, du.view()).unwrap();
             assert_same(&du.take(backend), &expected);
 
             // Where all rows are aligned, vectors may be read and written.
             let aligned = |m: &[T]| Input::new(backend, m, shape, Lay::Aligned);
             let (u_aligned, b_aligned) = (aligned(&u), aligned(&signs));
-            for b in [Signs::Dense(b_aligned.view()), Signs::Packed(packed.view())] {
+            for b in [b_aligned.view().into(), CodeMatrix::Packed(packed.view())] {
                 let mut du = Guarded::aligned(backend, &grad, shape);
-                backend.bihalf_backward_in_place(u_aligned.view(), b, du.view(), pull).unwrap();
+                backend.bihalf_backward_in_place(u_aligned.view(), b, pull, du.view()).unwrap();
                 assert_same(&du.take(backend), &expected);
             }
 
             let grad = Input::new(backend, &grad, shape, LAYS[(n + 1) % LAYS.len()]);
             let mut du = Guarded::<B, T>::new(backend, shape);
-            let b_dense = Signs::Dense(dense.view());
+            let b_dense = dense.view();
             backend
-                .bihalf_backward_into(input.view(), b_dense, grad.view(), du.view(), pull)
+                .bihalf_backward_into(input.view(), b_dense, pull, grad.view(), du.view())
                 .unwrap();
             assert_same(&du.take(backend), &expected);
         }
@@ -429,13 +429,13 @@ fn forms_that_allocate_equal_the_forms_that_do_not() {
     let view = MatRef::new(&u, 33, 7).unwrap();
     let expected = naive::bihalf(&u, 33, 7, 16);
 
-    let b = ops::bihalf::forward(view, Ones::Half).unwrap();
+    let b = ops::bi_half::forward(view, Ones::Half).unwrap();
     assert_eq!(b.iter().map(|&b| f64::from(b)).collect::<Vec<_>>(), expected);
-    let codes = ops::bihalf::forward_packed(view, Ones::Half).unwrap();
+    let codes = ops::bi_half::forward_packed(view, Ones::Half).unwrap();
     assert_eq!(codes.as_ref().words(), naive::pack(&expected, 33, 7));
 
     let (b, g) = (MatRef::new(&b, 33, 7).unwrap(), MatRef::new(&grad, 33, 7).unwrap());
-    let du = ops::bihalf::backward(view, Signs::Dense(b), g, Pull::new(3.0)).unwrap();
+    let du = ops::bi_half::backward(view, b, 3.0, g).unwrap();
     assert_same(&du, &naive::pull(&u, &expected, &grad, 3.0 / 231.0));
 }
 
@@ -459,9 +459,8 @@ fn refusals_leave_outputs_untouched<B: Backend>(backend: &B) {
         let mut dense = Guarded::<B, T>::new(backend, shape);
         let mut codes = GuardedCodes::new(backend, wrong_codes);
         let mut cut = guarded_row::<B, T>(backend, wrong_cut);
-        let out = Outputs::none().dense(dense.view()).codes(codes.view());
-        let cut_view = Some(cut.vector());
-        let result = backend.bihalf_forward_into(input.view(), ones, out, cut_view, &mut ws);
+        let out = Outputs::none().dense(dense.view()).codes(codes.view()).threshold(cut.vector());
+        let result = backend.bihalf_forward_into(input.view(), ones, out, &mut ws);
         dense.assert_untouched(backend);
         codes.assert_untouched(backend);
         cut.assert_untouched(backend);
@@ -478,23 +477,23 @@ fn refusals_leave_outputs_untouched<B: Backend>(backend: &B) {
     let error = forward(Ones::Half, shape, 2);
     assert!(matches!(error, Error::Length { expected: 3, got: 2, .. }), "{error}");
 
-    let backward = |b_shape: (usize, usize), pull| {
+    let backward = |b_shape: (usize, usize), gamma: Gamma| {
         let b = vec![1.0; b_shape.0 * b_shape.1];
         let b: Input<B, T> = Input::new(backend, &b, b_shape, Lay::Dense);
         let mut grad = Guarded::<B, T>::new(backend, shape);
-        let b = Signs::Dense(b.view());
-        let result = backend.bihalf_backward_in_place(input.view(), b, grad.view(), pull);
+        let b = b.view();
+        let result = backend.bihalf_backward_in_place(input.view(), b, gamma, grad.view());
         grad.assert_untouched(backend);
         result.unwrap_err()
     };
-    let error = backward((3, 4), Pull::new(1.0));
+    let error = backward((3, 4), Gamma::new(1.0));
     assert!(matches!(error, Error::Shape { what: "B", .. }), "{error}");
     for pull in [
-        Pull::new(f64::NAN),
-        Pull::new(f64::INFINITY),
-        Pull::new(1.0).over(0.0),
-        Pull::new(1.0).over(-2.0),
-        Pull::new(1.0).over(f64::NAN),
+        Gamma::new(f64::NAN),
+        Gamma::new(f64::INFINITY),
+        Gamma::new(1.0).with_divisor(0.0),
+        Gamma::new(1.0).with_divisor(-2.0),
+        Gamma::new(1.0).with_divisor(f64::NAN),
     ] {
         let error = backward(shape, pull);
         assert!(matches!(error, Error::Parameter { .. }), "{error}");
@@ -516,10 +515,10 @@ fn a_workspace_serves_any_shape_and_type_in_turn() {
         let mut dense = vec![0.0; rows * cols];
         let u = MatRef::new(&wide, rows, cols).unwrap();
         let out = Outputs::none().codes(codes.as_mut());
-        ops::bihalf::forward_into(u, Ones::Half, out, None, &mut ws).unwrap();
+        ops::bi_half::forward_into(u, Ones::Half, out, &mut ws).unwrap();
         let u = MatRef::new(&narrow, rows, cols).unwrap();
         let out = Outputs::none().dense(MatMut::new(&mut dense, rows, cols).unwrap());
-        ops::bihalf::forward_into(u, Ones::Half, out, None, &mut ws).unwrap();
+        ops::bi_half::forward_into(u, Ones::Half, out, &mut ws).unwrap();
 
         let expected = naive::bihalf(&wide, rows, cols, rows / 2);
         assert_eq!(codes.as_ref().words(), naive::pack(&expected, rows, cols));

@@ -1,8 +1,8 @@
 //! Promises of `codes` and `ops::codes`.
 
-use crate::common::patterns::{ALL, Pattern};
+use crate::common::patterns::{ALL, Pattern, Rng};
 use crate::common::*;
-use bihalf::{Backend, Codes, CodesRef, Element, Error, MatRef, PackedCodes};
+use bihalf::{Backend, Codes, CodesMut, CodesRef, Element, Error, MatRef, PackedCodes};
 
 fn packing_equals_the_oracle<T: Element + Guard, B: Backend>(backend: &B) {
     for (seed, shape) in (1..).zip(shapes()) {
@@ -52,6 +52,47 @@ fn bit_j_is_bit_j_mod_8_of_byte_j_div_8_and_pad_bits_are_zero() {
 }
 
 #[test]
+fn foreign_words_are_checked() {
+    let words = [1u64 << 4, 1 << 5].map(u64::to_le);
+    assert!(CodesRef::new(&words, 2, 6).is_ok());
+    let error = CodesRef::new(&words, 2, 5).unwrap_err();
+    assert!(matches!(error, Error::PadBits { row: 1, bits: 5 }), "{error}");
+    let error = CodesRef::prefix(&words, 2, 5).unwrap_err();
+    assert!(matches!(error, Error::PadBits { row: 1, bits: 5 }), "{error}");
+    assert_eq!(CodesRef::prefix(&words, 1, 5).unwrap().rows(), 1);
+    let error = Codes::from_words(words.to_vec(), 2, 5).unwrap_err();
+    assert!(matches!(error, Error::PadBits { row: 1, bits: 5 }), "{error}");
+    let error = Codes::from_words(words.to_vec(), 1, 64).unwrap_err();
+    assert!(matches!(error, Error::BufferLength { expected: 1, got: 2, .. }), "{error}");
+    assert!(Codes::from_words(words.to_vec(), 2, 64).is_ok());
+    // What is to be written may hold anything.
+    assert!(CodesMut::new(&mut [u64::MAX; 2], 2, 5).is_ok());
+}
+
+#[test]
+fn codes_are_a_container() {
+    let mut dice = Rng::new(3);
+    for bits in [0, 1, 63, 64, 65, 200] {
+        let mut all = Codes::zeros(0, bits).unwrap();
+        let mut rows: Vec<Vec<u64>> = Vec::new();
+        for n in [0, 1, 5, 3] {
+            let dense: Vec<f32> = (0..n * bits).map(|_| dice.below(2) as f32 - 0.5).collect();
+            let part = Codes::from_dense(MatRef::new(&dense, n, bits).unwrap()).unwrap();
+            all.extend(&part).unwrap();
+            rows.extend(part.iter().map(<[u64]>::to_vec));
+        }
+        assert_eq!(all.iter().collect::<Vec<_>>(), rows);
+        assert_eq!(all.words(), rows.concat());
+        assert_eq!(all.slice(2..7).iter().collect::<Vec<_>>(), rows[2..7]);
+        assert_eq!(Codes::from_words(all.clone().into_words(), 9, bits).unwrap(), all);
+        let before = all.clone();
+        let error = all.extend(&Codes::zeros(2, bits + 1).unwrap()).unwrap_err();
+        assert!(matches!(error, Error::Length { .. }), "{error}");
+        assert_eq!(all, before);
+    }
+}
+
+#[test]
 fn bytes_come_back() {
     for (rows, bits) in [(0, 5), (3, 0), (1, 1), (4, 8), (5, 63), (5, 64), (5, 65), (2, 257)] {
         let dense: Vec<f32> = Pattern::Random.fill((rows, bits), 1);
@@ -75,8 +116,10 @@ fn sizes_that_do_not_fit_are_errors() {
     let error = Codes::zeros(usize::MAX, 1).unwrap_err();
     assert!(matches!(error, Error::TooLarge { .. }), "{error}");
     let error = CodesRef::new(&[0; 3], 2, 65).unwrap_err();
+    assert!(matches!(error, Error::BufferLength { expected: 4, got: 3, .. }), "{error}");
+    let error = CodesRef::prefix(&[0; 3], 2, 65).unwrap_err();
     assert!(matches!(error, Error::BufferTooShort { needed: 4, got: 3, .. }), "{error}");
-    assert_eq!(PackedCodes::new(&[7u64, 0, 9][..], 2, 64).unwrap().words(), [7, 0]);
+    assert_eq!(PackedCodes::prefix(&[7u64, 0, 9][..], 2, 64).unwrap().words(), [7, 0]);
 }
 
 fn unpack_refuses_a_wrong_shape<B: Backend>(backend: &B) {

@@ -11,7 +11,8 @@ use bihalf::cudarc::driver::{CudaContext, DevicePtr, DevicePtrMut};
 use bihalf::ops::retrieval::{ClassLabels, LabelledCodes};
 use bihalf::plan::Kernel;
 use bihalf::{
-    Backend, Element, Error, Matrix, Ones, Order, Outputs, PackedCodes, Pull, Signs, Storage, ops,
+    Backend, CodeMatrix, Element, Error, Gamma, Matrix, Ones, Order, Outputs, PackedCodes, Storage,
+    cuda_or_cpu, ops,
 };
 use std::sync::Arc;
 
@@ -37,8 +38,8 @@ fn readme_shows_the_example_of_the_module() {
     let documented: Vec<&str> =
         documented.map(|line| line.strip_prefix(' ').unwrap_or(line)).collect();
     let example = documented.split(|line| line.starts_with("```")).nth(1).unwrap().join("\n");
-    assert!(example.contains("Cuda::device(0)"), "{example}");
-    let shown = format!("```rust,ignore\n{example}\n```");
+    assert!(example.contains("cuda_or_cpu!(0"), "{example}");
+    let shown = format!("```rust\n{example}\n```");
     assert!(include_str!("../README.md").contains(&shown), "README's example is not\n{shown}");
 }
 
@@ -57,9 +58,10 @@ fn forms_that_allocate_equal_the_oracle() {
         let words = cuda.bihalf_forward_packed(view(), Ones::Half).unwrap();
         assert_eq!(cuda.download(&words).unwrap(), naive::pack(&expected, rows, cols));
 
-        let b = Signs::Dense(Matrix::new(DeviceRef::from(&b), rows, cols).unwrap());
+        let b = CodeMatrix::Dense(Matrix::new(DeviceRef::from(&b), rows, cols).unwrap());
         let grad_view = Matrix::new(DeviceRef::from(&grad_in), rows, cols).unwrap();
-        let du = cuda.bihalf_backward(view(), b, grad_view, Pull::new(0.5).over(8.0)).unwrap();
+        let du =
+            cuda.bihalf_backward(view(), b, Gamma::new(0.5).with_divisor(8.0), grad_view).unwrap();
         let pulled = naive::pull(&u, &expected, &grad, 0.5 / 8.0);
         assert_same(&cuda.download(&du).unwrap(), &pulled);
 
@@ -120,7 +122,7 @@ fn slices_views_and_raw_addresses_are_the_same_memory() {
     let mut of_view = cuda.zeros::<f32>(40 * 33).unwrap();
     let out = Matrix::new(DeviceMut::from(of_view.slice_mut(..)), 40, 33).unwrap();
     let view = shape.matrix(DeviceRef::from(u.slice(Padded::OFFSET..)));
-    cuda.bihalf_forward_into(view, Ones::Half, Outputs::none().dense(out), None, &mut ws).unwrap();
+    cuda.bihalf_forward_into(view, Ones::Half, Outputs::none().dense(out), &mut ws).unwrap();
     assert_eq!(as_f64(cuda.download(&of_view).unwrap()), expected);
 
     let mut of_raw = cuda.zeros::<f32>(40 * 33).unwrap();
@@ -134,7 +136,7 @@ fn slices_views_and_raw_addresses_are_the_same_memory() {
         };
         let out = Outputs::none().dense(Matrix::new(to, 40, 33).unwrap());
         let view = shape.matrix(from);
-        cuda.bihalf_forward_into(view, Ones::Half, out, None, &mut ws).unwrap();
+        cuda.bihalf_forward_into(view, Ones::Half, out, &mut ws).unwrap();
     }
     assert_eq!(as_f64(cuda.download(&of_raw).unwrap()), expected);
 }
@@ -156,11 +158,11 @@ fn work_on_two_streams_keeps_the_order_of_its_buffers() {
 
         // The second stream reads what the first one writes, and the first one then overwrites it.
         let out = Outputs::none().dense(Matrix::new(DeviceMut::from(&mut b), rows, cols).unwrap());
-        first.bihalf_forward_into(view(), Ones::Half, out, None, &mut ws).unwrap();
-        let signs = Signs::Dense(Matrix::new(DeviceRef::from(&b), rows, cols).unwrap());
+        first.bihalf_forward_into(view(), Ones::Half, out, &mut ws).unwrap();
+        let signs = CodeMatrix::Dense(Matrix::new(DeviceRef::from(&b), rows, cols).unwrap());
         let grad_view = Matrix::new(DeviceMut::from(&mut du), rows, cols).unwrap();
         second
-            .bihalf_backward_in_place(view(), signs, grad_view, Pull::new(1.0).over(4.0))
+            .bihalf_backward_in_place(view(), signs, Gamma::new(1.0).with_divisor(4.0), grad_view)
             .unwrap();
         let out = Outputs::none().dense(Matrix::new(DeviceMut::from(&mut b), rows, cols).unwrap());
         first.sign_forward_into(view(), None, out).unwrap();
@@ -183,7 +185,7 @@ fn one_workspace_serves_every_operation_and_a_small_one_is_refused() {
         assert_eq!(ranks.take(&cuda), naive::rank(&u, rows, cols, false));
         let mut codes = GuardedCodes::new(&cuda, (rows, cols));
         let out = Outputs::none().codes(codes.view());
-        cuda.bihalf_forward_into(input.view(), Ones::Half, out, None, &mut ws).unwrap();
+        cuda.bihalf_forward_into(input.view(), Ones::Half, out, &mut ws).unwrap();
         let expected = naive::bihalf(&u, rows, cols, rows / 2);
         assert_eq!(codes.take(&cuda), naive::pack(&expected, rows, cols));
     }
@@ -235,10 +237,11 @@ fn a_captured_graph_replays_on_new_data() {
     let out = Outputs::none()
         .dense(Matrix::new(DeviceMut::from(&mut b), rows, cols).unwrap())
         .counts(DeviceMut::from(&mut counts));
-    cuda.bihalf_forward_into(view(), Ones::Fraction(0.3), out, None, &mut ws).unwrap();
-    let signs = Signs::Dense(Matrix::new(DeviceRef::from(&b), rows, cols).unwrap());
+    cuda.bihalf_forward_into(view(), Ones::Fraction(0.3), out, &mut ws).unwrap();
+    let signs = CodeMatrix::Dense(Matrix::new(DeviceRef::from(&b), rows, cols).unwrap());
     let out = Matrix::new(DeviceMut::from(&mut du), rows, cols).unwrap();
-    cuda.bihalf_backward_into(view(), signs, view(), out, Pull::new(1.0).over(2.0)).unwrap();
+    cuda.bihalf_backward_into(view(), signs, Gamma::new(1.0).with_divisor(2.0), view(), out)
+        .unwrap();
     let out = Matrix::new(DeviceMut::from(&mut ranks), rows, cols).unwrap();
     cuda.rank_into(view(), Order::Ascending, out, &mut ws).unwrap();
     let graph = stream.end_capture(CUgraphInstantiate_flags(0)).unwrap().expect("a graph");
@@ -300,7 +303,7 @@ struct Step {
     u: Buffer<f32>,
     x: Buffer<f32>,
     words: Buffer<u64>,
-    slopes: Buffer<f64>,
+    pair_grads: Buffer<f64>,
     loss: Buffer<f64>,
     du: Buffer<f32>,
     ws: Workspace,
@@ -317,7 +320,7 @@ impl Step {
             u: cuda.zeros(m * k).unwrap(),
             x: cuda.zeros(m * Self::DIMS).unwrap(),
             words: cuda.zeros(m * k.div_ceil(64)).unwrap(),
-            slopes: cuda.zeros(ops::loss::slopes_len(m)).unwrap(),
+            pair_grads: cuda.zeros(ops::loss::pair_grads_len(m)).unwrap(),
             loss: cuda.zeros(1).unwrap(),
             du: cuda.zeros(m * k).unwrap(),
             ws: cuda.workspace::<f32>(m, k).unwrap(),
@@ -342,14 +345,14 @@ impl Step {
         let x = Matrix::new(DeviceRef::from(&self.x), m, Self::DIMS).unwrap();
         let codes = PackedCodes::new(DeviceMut::from(&mut self.words), m, k).unwrap();
         let out = Outputs::none().codes(codes);
-        cuda.bihalf_forward_into(u(), Ones::Half, out, None, &mut self.ws).unwrap();
+        cuda.bihalf_forward_into(u(), Ones::Half, out, &mut self.ws).unwrap();
         let codes = || PackedCodes::new(DeviceRef::from(&self.words), m, k).unwrap();
         let loss = DeviceMut::from(&mut self.loss);
-        let slopes = DeviceMut::from(&mut self.slopes);
-        cuda.cosine_packed_into(x, codes(), loss, slopes, &mut self.ws).unwrap();
-        let slopes = DeviceRef::from(&self.slopes);
+        let pair_grads = DeviceMut::from(&mut self.pair_grads);
+        cuda.cosine_packed_into(x, codes(), loss, pair_grads, &mut self.ws).unwrap();
+        let pair_grads = DeviceRef::from(&self.pair_grads);
         let du = Matrix::new(DeviceMut::from(&mut self.du), m, k).unwrap();
-        cuda.cosine_packed_backward_into(u(), codes(), slopes, du, Pull::new(6.0)).unwrap();
+        cuda.cosine_packed_backward_into(u(), codes(), pair_grads, 6.0, du).unwrap();
     }
 
     /// Against the host, whose sums have another order.
@@ -363,8 +366,8 @@ impl Step {
             naive::cosine_loss(&naive::rows_of(&x, m, Self::DIMS), &naive::rows_of(&b, m, k));
         let loss = cuda.download(&self.loss).unwrap()[0];
         assert!((loss - expected).abs() <= 1e-12 * expected, "{loss}, expected {expected}");
-        let slopes = cuda.download(&self.slopes).unwrap();
-        let grad = naive::of_slopes(&b, &slopes, m, k);
+        let pair_grads = cuda.download(&self.pair_grads).unwrap();
+        let grad = naive::of_slopes(&b, &pair_grads, m, k);
         let expected = naive::pull(&u, &b, &grad, 6.0 / (m * k) as f64);
         assert_same(&cuda.download(&self.du).unwrap(), &expected);
     }
@@ -496,7 +499,7 @@ fn two_contexts_each_have_their_kernels_and_keep_their_buffers() {
     let context = another_context(first.kernels().context());
     // Its handle is that of the default stream of every context.
     let stream = context.default_stream();
-    let second = Cuda::new(&Kernels::new(&context).unwrap(), &stream).unwrap();
+    let second = Cuda::on_stream(&Kernels::new(&context).unwrap(), &stream).unwrap();
 
     let u: Vec<f32> = Pattern::Random.fill((33, 5), 1);
     for cuda in [&first, &second, &first] {
@@ -510,7 +513,7 @@ fn two_contexts_each_have_their_kernels_and_keep_their_buffers() {
     let error = first.pack_into(foreign.view(), codes.view()).unwrap_err();
     assert!(matches!(error, Error::OtherContext { what: "U", .. }), "{error}");
     codes.assert_untouched(&first);
-    let error = Cuda::new(first.kernels(), second.stream()).unwrap_err();
+    let error = Cuda::on_stream(first.kernels(), second.stream()).unwrap_err();
     assert!(matches!(error, Error::OtherContext { what: "the stream", .. }), "{error}");
 }
 
@@ -560,7 +563,7 @@ fn launch_forwards<T: Element + Guard>(cuda: &Cuda) {
         ways.extend([0, 1 << 20].map(|n| (kernels.with_multiprocessors(n), all.clone())));
     }
     for (kernels, shapes) in ways {
-        let cuda = Cuda::new(&kernels, cuda.stream()).unwrap();
+        let cuda = Cuda::on_stream(&kernels, cuda.stream()).unwrap();
         for (rows, cols) in shapes {
             let u: Vec<T> = Pattern::Random.fill((rows, cols), 1);
             let input = Input::new(&cuda, &u, (rows, cols), Lay::Dense);
@@ -599,12 +602,12 @@ fn launch_everything<T: Element + Guard>() {
                 Matrix::new(DeviceMut::from(&mut grad), rows, cols).unwrap()
             };
         }
-        let dense = Signs::Dense(input.view());
-        cuda.bihalf_backward_in_place(input.view(), dense, du!(), Pull::new(1.0)).unwrap();
-        let packed = Signs::Packed(codes());
-        cuda.bihalf_backward_in_place(input.view(), packed, du!(), Pull::new(1.0)).unwrap();
+        let dense = input.view();
+        cuda.bihalf_backward_in_place(input.view(), dense, 1.0, du!()).unwrap();
+        let packed = codes();
+        cuda.bihalf_backward_in_place(input.view(), packed, 1.0, du!()).unwrap();
         cuda.sign_forward(input.view(), None).unwrap();
-        cuda.sign_backward_in_place(input.view(), None, du!(), Pull::new(1.0)).unwrap();
+        cuda.sign_backward_in_place(input.view(), None, 1.0, du!()).unwrap();
         cuda.relax_forward(input.view(), 1.0).unwrap();
         cuda.relax_backward_in_place(input.view(), 1.0, du!()).unwrap();
         cuda.unpack_into(codes(), du!()).unwrap();
@@ -625,11 +628,11 @@ fn launch_everything<T: Element + Guard>() {
         let loss = DeviceMut::from(&mut value);
         cuda.cosine_with_grad_into(input.view(), input.view(), loss, du!(), &mut ws).unwrap();
         let loss = DeviceMut::from(&mut value);
-        let mut slopes = cuda.zeros::<f64>(ops::loss::slopes_len(rows)).unwrap();
-        let into = DeviceMut::from(&mut slopes);
+        let mut pair_grads = cuda.zeros::<f64>(ops::loss::pair_grads_len(rows)).unwrap();
+        let into = DeviceMut::from(&mut pair_grads);
         cuda.cosine_packed_into(input.view(), codes(), loss, into, &mut ws).unwrap();
-        let (slopes, pull) = (DeviceRef::from(&slopes), Pull::new(1.0));
-        cuda.cosine_packed_backward_in_place(du!(), codes(), slopes, pull).unwrap();
+        let (pair_grads, pull) = (DeviceRef::from(&pair_grads), 1.0);
+        cuda.cosine_packed_backward_in_place(codes(), pair_grads, pull, du!()).unwrap();
         let loss = DeviceMut::from(&mut value);
         cuda.entropy_penalty_with_grad_into(input.view(), 1.0, loss, du!(), &mut ws).unwrap();
         cuda.stream().synchronize().unwrap();
@@ -642,9 +645,13 @@ fn without_a_driver_asking_for_a_device_is_an_error_that_says_so() {
     if device::is_child() {
         match cuda::context(0) {
             Err(error @ Error::NoDriverLibrary { .. }) => println!("{error}"),
-            Ok(_) | Err(_) => println!("there is a driver"),
+            Ok(_) | Err(_) => return println!("there is a driver"),
         }
-        return;
+        let name = cuda_or_cpu!(0, |backend, reason| {
+            println!("{}", reason.unwrap());
+            Ok::<_, Error>(backend.name())
+        });
+        return assert_eq!(name.unwrap(), "cpu");
     }
     let said =
         device::child("cuda::without_a_driver_asking_for_a_device_is_an_error_that_says_so", &[]);
@@ -660,4 +667,13 @@ fn a_device_that_is_not_there_is_an_error_that_says_so() {
     let _ = need_cuda!();
     let error = cuda::context(99).unwrap_err();
     assert!(matches!(error, Error::NoDevice { ordinal: 99, count: 1.. }), "{error}");
+    assert!(error.is_cuda_unavailable());
+    let name = |ordinal| {
+        cuda_or_cpu!(ordinal, |backend, reason| {
+            assert_eq!(reason.is_some(), ordinal == 99);
+            Ok::<_, Error>(backend.name())
+        })
+    };
+    assert_eq!(name(99).unwrap(), "cpu");
+    assert!(name(0).unwrap().starts_with("cuda:0"));
 }

@@ -79,10 +79,11 @@ fn memory_is_freed_and_overwritten_after_all_readers() {
     // cudarc knows of no stream of this object: its events order nothing.
     let context = CudaContext::new(owner.kernels().context().ordinal()).unwrap();
     let kernels = Kernels::new(&context).unwrap();
-    let default = Cuda::new(&kernels, &context.default_stream()).unwrap();
+    let default = Cuda::on_stream(&kernels, &context.default_stream()).unwrap();
     readers_come_first([&default, &first, &second]);
     readers_come_first([&first, &default, &second]);
-    let [wrapped, also] = [(); 2].map(|()| Cuda::new(&kernels, &unknown_stream(&context)).unwrap());
+    let [wrapped, also] =
+        [(); 2].map(|()| Cuda::on_stream(&kernels, &unknown_stream(&context)).unwrap());
     readers_come_first([&default, &wrapped, &also]);
     readers_come_first([&wrapped, &also, &default]);
 }
@@ -107,7 +108,7 @@ fn the_order_outlives_the_last_stream_that_was_made() {
     }
     let Some(last) = device::cuda() else { return };
     let context = Arc::clone(last.kernels().context());
-    let default = Cuda::new(last.kernels(), &context.default_stream()).unwrap();
+    let default = Cuda::on_stream(last.kernels(), &context.default_stream()).unwrap();
     let mut out = zeros(&default);
     let u = default.upload(&values(1)).unwrap();
     sign(&last, &u, &mut out);
@@ -123,7 +124,7 @@ fn the_order_outlives_the_last_stream_that_was_made() {
 fn the_default_stream_of_a_thread_is_refused() {
     let Some(cuda) = device::cuda() else { return };
     let stream = cuda.kernels().context().per_thread_stream();
-    let error = Cuda::new(cuda.kernels(), &stream).unwrap_err();
+    let error = Cuda::on_stream(cuda.kernels(), &stream).unwrap_err();
     assert!(matches!(error, Error::PerThreadStream { what: "the stream" }), "{error}");
     let error = Workspace::new(&stream, 8).unwrap_err();
     assert!(matches!(error, Error::PerThreadStream { .. }), "{error}");
@@ -139,7 +140,7 @@ fn the_default_stream_of_a_thread_serves_that_thread() {
     let Some(other) = device::cuda() else { return };
     let stream = other.kernels().context().per_thread_stream();
     // SAFETY: one thread.
-    let cuda = unsafe { Cuda::new_unchecked(other.kernels(), &stream) }.unwrap();
+    let cuda = unsafe { Cuda::on_stream_unchecked(other.kernels(), &stream) }.unwrap();
     let (u, mut out) = (cuda.upload(&values(1)).unwrap(), zeros(&cuda));
     sign(&cuda, &u, &mut out);
     assert_is_sign(&cuda, &out, &values(1));
@@ -163,7 +164,7 @@ fn any_thread_may_drop_a_buffer() {
     }
     let Some(cuda) = device::cuda() else { return };
     let context = Arc::clone(cuda.kernels().context());
-    let default = Cuda::new(cuda.kernels(), &context.default_stream()).unwrap();
+    let default = Cuda::on_stream(cuda.kernels(), &context.default_stream()).unwrap();
     drop(cuda);
     let free = || {
         context.synchronize().unwrap();
@@ -224,7 +225,7 @@ fn calls_during_a_capture_are_refused_unless_they_are_to_be_recorded() {
     for seed in [3, 4] {
         stream.memcpy_htod(&values(seed), &mut *u).unwrap();
         graph.launch().unwrap();
-        let cuda = Cuda::new(&Kernels::new(stream.context()).unwrap(), &stream).unwrap();
+        let cuda = Cuda::on_stream(&Kernels::new(stream.context()).unwrap(), &stream).unwrap();
         assert_is_sign(&cuda, &out, &values(seed));
     }
 }
@@ -239,7 +240,7 @@ fn kernels_are_loaded_once_for_a_context() {
     let [first, again] = [&a, &b].map(|context| format!("{:?}", Kernels::new(context).unwrap()));
     assert_eq!(first, again);
     // A stream that can be captured.
-    let device = Cuda::device(ordinal).unwrap();
+    let device = Cuda::new(ordinal).unwrap();
     assert_ne!(device.stream().cu_stream(), std::ptr::null_mut());
 }
 
@@ -260,7 +261,7 @@ fn two_devices_keep_to_themselves() {
     // The handle of both default streams is the same.
     let devices = [0, 1].map(|n: usize| {
         let kernels = Kernels::new(&contexts[n]).unwrap();
-        Cuda::new(&kernels, &contexts[n].default_stream()).unwrap()
+        Cuda::on_stream(&kernels, &contexts[n].default_stream()).unwrap()
     });
     let free = || {
         contexts.each_ref().map(|context| {

@@ -9,7 +9,7 @@ use bihalf::ops::search;
 use bihalf::ops::stats::{self, Histogram};
 use bihalf::ops::threshold::{self, Threshold};
 use bihalf::ops::{self, loss, relax, sign};
-use bihalf::{Backend, Codes, Element, Error, MatMut, MatRef, Ones, Order, Pull, Signs, Workspace};
+use bihalf::{Backend, Codes, Element, Error, Gamma, MatMut, MatRef, Ones, Order, Workspace};
 use std::fmt::Debug;
 
 #[track_caller]
@@ -45,18 +45,18 @@ fn what_fits_in_no_memory_is_an_error_in_every_op() {
     let u = huge(1 << 31, 1 << 30); // rows that most ops can number
     let tall = huge(1 << 40, 1 << 20);
     for u in [u, tall] {
-        assert_too_large("bihalf", ops::bihalf::forward(u, Ones::Half));
-        assert_too_large("bihalf", ops::bihalf::forward_packed(u, Ones::Half));
-        assert_too_large("sign", sign::forward(u));
-        assert_too_large("sign", sign::forward_packed(u));
+        assert_too_large("bihalf", ops::bi_half::forward(u, Ones::Half));
+        assert_too_large("bihalf", ops::bi_half::forward_packed(u, Ones::Half));
+        assert_too_large("sign", sign::forward(u, None));
+        assert_too_large("sign", sign::forward_packed(u, None));
         assert_too_large("codes", Codes::from_dense(u));
         assert_too_large("relax", relax::forward(u, 1.0));
         assert_too_large("relax", relax::backward(u, 1.0, u));
         assert_too_large("rank", ops::rank::rank(u, Order::Ascending));
         assert_too_large("argsort", ops::rank::argsort(u, Order::Ascending));
-        assert_too_large("sign", sign::backward(u, None, u, Pull::new(0.0)));
-        let b = Signs::Dense(u);
-        assert_too_large("backward", ops::bihalf::backward(u, b, u, Pull::new(0.0)));
+        assert_too_large("sign", sign::backward(u, None, 0.0, u));
+        let b = u;
+        assert_too_large("backward", ops::bi_half::backward(u, b, 0.0, u));
         assert_too_large("elements", u.to_vec());
     }
     let columns = huge(2, usize::MAX / 4);
@@ -91,12 +91,12 @@ fn empty_matrices_of_huge_sides_take_no_time_and_no_memory() {
         ops::rank::rank_into(u, Order::Ascending, out, &mut ws).unwrap();
         let out = MatMut::new(&mut ranks, rows, cols).unwrap();
         ops::rank::argsort_into(u, Order::Descending, out, &mut ws).unwrap();
-        assert_eq!(ops::bihalf::forward(u, Ones::Half).unwrap(), []);
-        assert_eq!(ops::bihalf::forward_packed(u, Ones::Half).unwrap().as_bytes(), []);
-        assert_eq!(sign::forward(u).unwrap(), []);
+        assert_eq!(ops::bi_half::forward(u, Ones::Half).unwrap(), []);
+        assert_eq!(ops::bi_half::forward_packed(u, Ones::Half).unwrap().as_bytes(), []);
+        assert_eq!(sign::forward(u, None).unwrap(), []);
         assert_eq!(relax::forward(u, 1.0).unwrap(), []);
-        let b = Signs::Dense(u);
-        assert_eq!(ops::bihalf::backward(u, b, u, Pull::new(1.0)).unwrap(), []);
+        let b = u;
+        assert_eq!(ops::bi_half::backward(u, b, 1.0, u).unwrap(), []);
         assert_eq!(loss::entropy_penalty(u, 1.0).unwrap(), 0.0);
         if cols == 0 {
             assert_eq!(stats::transport_cost(u).unwrap(), []);
@@ -173,12 +173,12 @@ fn refuses_what_the_type_cannot_hold<T: Element + Guard, B: Backend>(backend: &B
         let result = backend.relax_backward_into(u.view(), beta, u.view(), out.view());
         assert_eq!(result.is_ok(), double, "{beta}: {result:?}");
     }
-    for pull in [Pull::new(2e39), Pull::new(-2e39), Pull::new(1.0).over(1e-300)] {
-        let b = Signs::Dense(u.view());
-        let result = backend.bihalf_backward_into(u.view(), b, u.view(), out.view(), pull);
-        assert_eq!(result.is_ok(), double, "{pull:?}: {result:?}");
-        let result = backend.sign_backward_into(u.view(), None, u.view(), out.view(), pull);
-        assert_eq!(result.is_ok(), double, "{pull:?}: {result:?}");
+    for gamma in [2e39.into(), (-2e39).into(), Gamma::new(1.0).with_divisor(1e-300)] {
+        let b = u.view();
+        let result = backend.bihalf_backward_into(u.view(), b, gamma, u.view(), out.view());
+        assert_eq!(result.is_ok(), double, "{gamma:?}: {result:?}");
+        let result = backend.sign_backward_into(u.view(), None, gamma, u.view(), out.view());
+        assert_eq!(result.is_ok(), double, "{gamma:?}: {result:?}");
     }
 }
 

@@ -10,7 +10,7 @@ use crate::common::patterns::{ALL, Rng};
 use crate::common::*;
 use bihalf::half::{bf16, f16};
 use bihalf::{
-    CodesMut, CodesRef, Element, MatMut, MatRef, Ones, Order, Outputs, Pull, Signs, Workspace, ops,
+    CodeMatrix, CodesMut, CodesRef, Element, MatMut, MatRef, Ones, Order, Outputs, Workspace, ops,
 };
 use std::ptr::{null_mut, slice_from_raw_parts_mut};
 
@@ -161,15 +161,17 @@ fn case<T: Element>(seed: u64, (rows, cols): (usize, usize)) {
         out = out.dense_i8(b_i8.view());
     }
     out = out.codes(CodesMut::new(codes.get_mut(), rows, cols).unwrap()).counts(counts.get_mut());
-    let cut = dice.flip().then(|| cut.get_mut());
-    ops::bihalf::forward_into(u.view(), Ones::Count(k), out, cut, ws).unwrap();
+    if dice.flip() {
+        out = out.threshold(cut.get_mut());
+    }
+    ops::bi_half::forward_into(u.view(), Ones::Count(k), out, ws).unwrap();
     assert_eq!(codes.get(), words);
     let signs: Vec<T> = expected.iter().map(|&b| T::from_f64(b)).collect();
     let signs = dice.input(&signs, shape);
     let mut out = dice.output(T::from_f64(0.0), shape);
     let packed = || CodesRef::new(codes.get(), rows, cols).unwrap();
-    for b in [Signs::Dense(signs.view()), Signs::Packed(packed())] {
-        ops::bihalf::backward_into(u.view(), b, u.view(), out.view(), Pull::new(1.0)).unwrap();
+    for b in [signs.view().into(), CodeMatrix::Packed(packed())] {
+        ops::bi_half::backward_into(u.view(), b, 1.0, u.view(), out.view()).unwrap();
     }
 
     let mut ranks = dice.output(0u32, shape);
@@ -186,15 +188,16 @@ fn case<T: Element>(seed: u64, (rows, cols): (usize, usize)) {
         .codes(CodesMut::new(of_sign.get_mut(), rows, cols).unwrap())
         .counts(counts.get_mut());
     ops::sign::forward_into(u.view(), shift, into).unwrap();
-    ops::sign::backward_into(u.view(), shift, u.view(), out.view(), Pull::new(1.0)).unwrap();
+    ops::sign::backward_into(u.view(), shift, 1.0, u.view(), out.view()).unwrap();
     ops::relax::forward_into(u.view(), 1.5, out.view()).unwrap();
     ops::relax::backward_into(u.view(), 1.5, u.view(), out.view()).unwrap();
     ops::codes::unpack_into(packed(), out.view()).unwrap();
-    let mut slopes = dice.fenced(&vec![0.0; ops::loss::slopes_len(rows)]);
+    let mut pair_grads = dice.fenced(&vec![0.0; ops::loss::pair_grads_len(rows)]);
     ops::loss::cosine_with_grad_into(u.view(), signs.view(), out.view()).unwrap();
-    ops::loss::cosine_packed_into(u.view(), packed(), slopes.get_mut()).unwrap();
-    let (slopes, pull) = (slopes.get(), Pull::new(1.0));
-    ops::loss::cosine_packed_backward_into(u.view(), packed(), slopes, out.view(), pull).unwrap();
+    ops::loss::cosine_packed_into(u.view(), packed(), pair_grads.get_mut()).unwrap();
+    let (pair_grads, pull) = (pair_grads.get(), 1.0);
+    ops::loss::cosine_packed_backward_into(u.view(), packed(), pair_grads, pull, out.view())
+        .unwrap();
     ops::loss::entropy_penalty_with_grad_into(u.view(), 1.0, out.view()).unwrap();
     ops::stats::ones_into(packed(), counts.get_mut()).unwrap();
     let mut costs = dice.fenced(&vec![0.0; cols]);

@@ -92,7 +92,7 @@ fn neon_keeps_all_promises() {
 /// What a process does that is asked for an instruction set that nobody knows.
 #[test]
 fn refuses_if_the_variable_says_nonsense() {
-    let result = ops::bihalf::forward(MatRef::new(&[1.0f32, 2.0], 2, 1).unwrap(), Ones::Half);
+    let result = ops::bi_half::forward(MatRef::new(&[1.0f32, 2.0], 2, 1).unwrap(), Ones::Half);
     if std::env::var(VARIABLE).is_ok_and(|isa| isa == "nonsense") {
         let error = result.unwrap_err();
         assert!(matches!(error, Error::InstructionSet { .. }), "{error}");
@@ -125,7 +125,7 @@ fn sizes_of<T: Element>(turn: usize, shape: (usize, usize)) {
     let out =
         Outputs::none().dense(MatMut::new(&mut dense, rows, cols).unwrap()).codes(codes.as_mut());
     let ws = &mut Workspace::new();
-    ops::bihalf::forward_into(input.view(), Ones::Count(k), out, None, ws).unwrap();
+    ops::bi_half::forward_into(input.view(), Ones::Count(k), out, ws).unwrap();
     let dense: Vec<f64> = dense.into_iter().map(T::to_f64).collect();
     assert_eq!(dense, expected);
     assert_eq!(codes.as_ref().words(), naive::pack(&expected, rows, cols));
@@ -197,7 +197,8 @@ fn matches_the_oracle<T: Element>(u: &[T], shape: (usize, usize), lay: Lay, k: u
         .dense_i8(MatMut::new(&mut dense_i8, rows, cols).unwrap())
         .codes(codes.as_mut());
     let ws = &mut Workspace::new();
-    ops::bihalf::forward_into(input.view(), Ones::Count(k), out, Some(&mut threshold), ws).unwrap();
+    ops::bi_half::forward_into(input.view(), Ones::Count(k), out.threshold(&mut threshold), ws)
+        .unwrap();
     let dense: Vec<f64> = dense.iter().map(|&b| b.to_f64()).collect();
     assert!(dense == expected);
     assert!(dense_i8.into_iter().map(f64::from).collect::<Vec<_>>() == expected);

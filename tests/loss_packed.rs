@@ -1,12 +1,12 @@
-//! Promises of `ops::loss` for packed codes: the loss, its slopes, and back through Bi-half.
+//! Promises of `ops::loss` for packed codes: the loss, its pair_grads, and back through Bi-half.
 
 use crate::common::patterns::{ALL, FINITE, Pattern};
 use crate::common::*;
 use crate::loss::{cosine_with_grad, differences};
 use approx::assert_relative_eq;
-use bihalf::{Backend, Codes, Element, Error, MatRef, Pull, Signs, ops::loss};
+use bihalf::{Backend, CodeMatrix, Codes, Element, Error, Gamma, MatRef, ops::loss};
 
-/// The loss of packed codes and the slopes, features of `T` against the quotient rule.
+/// The loss of packed codes and the pair_grads, features of `T` against the quotient rule.
 fn packed_losses_equal_the_oracle<T: Element + Guard, B: Backend>(backend: &B) {
     for (seed, shape) in (1..).zip(shapes()) {
         let (rows, cols) = shape;
@@ -19,13 +19,13 @@ fn packed_losses_equal_the_oracle<T: Element + Guard, B: Backend>(backend: &B) {
             let features_in = Input::new(backend, &features, (rows, 9), lay);
             let codes = InputCodes::new(backend, &b, shape);
             let mut value = guarded_row::<B, f64>(backend, 1);
-            let mut slopes = guarded_row::<B, f64>(backend, loss::slopes_len(rows));
+            let mut pair_grads = guarded_row::<B, f64>(backend, loss::pair_grads_len(rows));
             backend
                 .cosine_packed_into(
                     features_in.view(),
                     codes.view(),
                     value.vector(),
-                    slopes.vector(),
+                    pair_grads.vector(),
                     &mut ws,
                 )
                 .unwrap();
@@ -38,9 +38,9 @@ fn packed_losses_equal_the_oracle<T: Element + Guard, B: Backend>(backend: &B) {
                 max_relative = 1e-10,
                 epsilon = 1e-20
             );
-            let slopes = slopes.take(backend);
-            assert_eq!(slopes.len(), rows / 2 * 2);
-            let got = naive::of_slopes::<f64>(&b, &slopes, rows, cols);
+            let pair_grads = pair_grads.take(backend);
+            assert_eq!(pair_grads.len(), rows / 2 * 2);
+            let got = naive::of_slopes::<f64>(&b, &pair_grads, rows, cols);
             let expected = (0..rows).flat_map(|i| naive::cosine_gradient(&x, &dense, i));
             for (got, expected) in got.into_iter().zip(expected) {
                 assert_relative_eq!(got, expected, max_relative = 1e-10, epsilon = 1e-12);
@@ -50,11 +50,11 @@ fn packed_losses_equal_the_oracle<T: Element + Guard, B: Backend>(backend: &B) {
 }
 
 #[test]
-fn packed_losses_and_slopes_match_the_oracle() {
+fn packed_losses_and_pair_grads_match_the_oracle() {
     on_each_backend_and_type!(packed_losses_equal_the_oracle);
 }
 
-/// From any slopes at all: those of a loss, large and small ones, zeros of both signs, NaN.
+/// From any pair gradients at all: those of a loss, large and small ones, zeros of both signs, NaN.
 fn packed_backward_equals_the_formula<T: Element + Guard, B: Backend>(backend: &B) {
     for (seed, shape) in (1..).zip(shapes()) {
         let (rows, cols) = shape;
@@ -63,32 +63,37 @@ fn packed_backward_equals_the_formula<T: Element + Guard, B: Backend>(backend: &
         let of_slopes =
             [Pattern::Random, Pattern::Denormals, Pattern::SignedZeros, Pattern::WithNan];
         for (n, pattern) in cases::<T, _>(backend, &ALL, shape, seed) {
-            let (pull, c) = pulls[n % pulls.len()];
-            let _context = Context::new::<T, B>(backend, (shape, pattern, seed, pull, lay));
+            let (gamma, c) = pulls[n % pulls.len()];
+            let _context = Context::new::<T, B>(backend, (shape, pattern, seed, gamma, lay));
             let u: Vec<T> = lay.fill(pattern, shape, seed);
             let b = naive::sign(&Pattern::Random.fill::<f32>(shape, seed + 1), cols, None);
-            let pairs = (1, loss::slopes_len(rows));
-            let slopes: Vec<f64> = of_slopes[n % of_slopes.len()].fill(pairs, seed + 2);
-            let grad: Vec<T> = naive::of_slopes(&b, &slopes, rows, cols);
+            let pairs = (1, loss::pair_grads_len(rows));
+            let pair_grads: Vec<f64> = of_slopes[n % of_slopes.len()].fill(pairs, seed + 2);
+            let grad: Vec<T> = naive::of_slopes(&b, &pair_grads, rows, cols);
             let expected = naive::pull(&u, &b, &grad, c);
 
             let input = Input::new(backend, &u, shape, lay);
             let codes = InputCodes::new(backend, &b, shape);
-            let slopes = backend.upload(&slopes).unwrap();
+            let pair_grads = backend.upload(&pair_grads).unwrap();
             let mut du = Guarded::<B, T>::new(backend, shape);
             backend
                 .cosine_packed_backward_into(
                     input.view(),
                     codes.view(),
-                    B::slice(&slopes),
+                    B::slice(&pair_grads),
+                    gamma,
                     du.view(),
-                    pull,
                 )
                 .unwrap();
             assert_same(&du.take(backend), &expected);
             let mut du = Guarded::of(backend, &u, shape);
             backend
-                .cosine_packed_backward_in_place(du.view(), codes.view(), B::slice(&slopes), pull)
+                .cosine_packed_backward_in_place(
+                    codes.view(),
+                    B::slice(&pair_grads),
+                    gamma,
+                    du.view(),
+                )
                 .unwrap();
             assert_same(&du.take(backend), &expected);
         }
@@ -105,9 +110,9 @@ fn both_ways<T: Element + Guard, B: Backend>(
     backend: &B,
     (rows, cols): (usize, usize),
     (x, u, b): (&[T], &[T], &[f64]),
-    pull: Pull,
+    gamma: impl Into<Gamma>,
 ) -> [(f64, Vec<T>); 2] {
-    let shape = (rows, cols);
+    let (shape, gamma) = ((rows, cols), gamma.into());
     let x = Input::new(backend, x, (rows, x.len() / rows), Lay::Dense);
     let u = Input::new(backend, u, shape, Lay::Dense);
     let codes = InputCodes::new(backend, b, shape);
@@ -117,44 +122,44 @@ fn both_ways<T: Element + Guard, B: Backend>(
     let mut value = guarded_row::<B, f64>(backend, 1);
 
     let mut du = Guarded::<B, T>::new(backend, shape);
-    let mut slopes = backend.zeros(loss::slopes_len(rows)).unwrap();
+    let mut pair_grads = backend.zeros(loss::pair_grads_len(rows)).unwrap();
     backend
         .cosine_packed_into(
             x.view(),
             codes.view(),
             value.vector(),
-            B::slice_mut(&mut slopes),
+            B::slice_mut(&mut pair_grads),
             &mut ws,
         )
         .unwrap();
-    let from = B::slice(&slopes);
-    backend.cosine_packed_backward_into(u.view(), codes.view(), from, du.view(), pull).unwrap();
+    let from = B::slice(&pair_grads);
+    backend.cosine_packed_backward_into(u.view(), codes.view(), from, gamma, du.view()).unwrap();
     let short = (value.take(backend)[0], du.take(backend));
 
     let mut du = Guarded::<B, T>::new(backend, shape);
     backend
         .cosine_with_grad_into(x.view(), dense.view(), value.vector(), du.view(), &mut ws)
         .unwrap();
-    let signs = Signs::Packed(codes.view());
-    backend.bihalf_backward_in_place(u.view(), signs, du.view(), pull).unwrap();
+    let signs = codes.view();
+    backend.bihalf_backward_in_place(u.view(), signs, gamma, du.view()).unwrap();
     [short, (value.take(backend)[0], du.take(backend))]
 }
 
 fn packed_is_the_same_as_dense<T: Element + Guard, B: Backend>(backend: &B) {
     for (seed, shape) in (1..).zip([(1, 3), (2, 1), (2, 64), (5, 7), (6, 32), (9, 65), (33, 100)]) {
         for (n, pattern) in cases::<T, _>(backend, &ALL, shape, seed) {
-            let pull = [Pull::new(6.0), Pull::new(0.0)][n % 2];
-            let _context = Context::new::<T, B>(backend, (shape, pattern, seed, pull));
+            let gamma = [6.0, 0.0][n % 2];
+            let _context = Context::new::<T, B>(backend, (shape, pattern, seed, gamma));
             let x: Vec<T> = pattern.fill((shape.0, 6), seed);
             let u: Vec<T> = pattern.fill(shape, seed + 1);
             // The codes of U themselves, so that U - B may be 0, and some equal codes.
             let b = naive::sign(&u, shape.1, None);
-            let [short, long] = both_ways(backend, shape, (&x, &u, &b), pull);
+            let [short, long] = both_ways(backend, shape, (&x, &u, &b), gamma);
             assert!(same(short.0, long.0), "loss {} {}", short.0, long.0);
             assert_same(&short.1, &long.1);
             // +1 and -1 as activations.
             let u: Vec<T> = b.iter().map(|&b| T::from_f64(b)).collect();
-            let [short, long] = both_ways(backend, shape, (&x, &u, &b), pull);
+            let [short, long] = both_ways(backend, shape, (&x, &u, &b), gamma);
             assert_same(&short.1, &long.1);
         }
     }
@@ -171,7 +176,7 @@ fn nan_stays_in_its_pair<B: Backend>(backend: &B) {
     x[4 * 5] = f32::NAN; // of the pair (1, 4)
     let u: Vec<f32> = Pattern::Random.fill(shape, 2);
     let b = naive::sign(&u, 4, None);
-    for (value, du) in both_ways(backend, shape, (&x, &u, &b), Pull::new(1.0)) {
+    for (value, du) in both_ways(backend, shape, (&x, &u, &b), 1.0) {
         assert!(value.is_nan());
         for (n, du) in du.into_iter().enumerate() {
             assert_eq!(du.is_nan(), [1, 4].contains(&(n / 4)), "element {n}");
@@ -185,29 +190,29 @@ fn nan_in_the_features_of_a_pair_reaches_its_gradients_alone() {
 }
 
 /// Hand-checked: codes of 4 bits with one that differs have the cosine 1/2, the features 0.
-fn slopes_by_hand<B: Backend>(backend: &B) {
+fn pair_grads_by_hand<B: Backend>(backend: &B) {
     let x = Input::<B, f32>::new(backend, &[1.0, 0.0, 0.0, 1.0], (2, 2), Lay::Dense);
     let b = [1.0, 1.0, -1.0, 1.0, 1.0, 1.0, -1.0, -1.0];
     let codes = InputCodes::new(backend, &b, (2, 4));
     let mut ws = backend.workspace::<f32>(2, 4).unwrap();
     let mut value = guarded_row::<B, f64>(backend, 1);
-    let mut slopes = guarded_row::<B, f64>(backend, 2);
+    let mut pair_grads = guarded_row::<B, f64>(backend, 2);
     backend
-        .cosine_packed_into(x.view(), codes.view(), value.vector(), slopes.vector(), &mut ws)
+        .cosine_packed_into(x.view(), codes.view(), value.vector(), pair_grads.vector(), &mut ws)
         .unwrap();
     assert_eq!(value.take(backend), [0.25]);
     // 2 (1/2 - 0) (1 - 1/2) / 4 and -2 (1/2 - 0) (1 + 1/2) / 4.
-    assert_eq!(slopes.take(backend), [0.125, -0.375]);
+    assert_eq!(pair_grads.take(backend), [0.125, -0.375]);
     let u = Input::<B, f32>::new(backend, &[0.0; 8], (2, 4), Lay::Dense);
     let mut du = Guarded::<B, f32>::new(backend, (2, 4));
-    let slopes = backend.upload(&[0.125, -0.375]).unwrap();
+    let pair_grads = backend.upload(&[0.125, -0.375]).unwrap();
     backend
         .cosine_packed_backward_into(
             u.view(),
             codes.view(),
-            B::slice(&slopes),
+            B::slice(&pair_grads),
+            8.0, // dU = dB - B
             du.view(),
-            Pull::new(8.0), // dU = dB - B
         )
         .unwrap();
     let expected = [-0.875, -0.875, 0.875, -1.375, -0.875, -0.875, 0.875, 1.375];
@@ -215,22 +220,22 @@ fn slopes_by_hand<B: Backend>(backend: &B) {
 }
 
 #[test]
-fn slopes_of_a_small_pair_are_as_by_hand() {
-    on_each_backend!(slopes_by_hand);
+fn pair_grads_of_a_small_pair_are_as_by_hand() {
+    on_each_backend!(pair_grads_by_hand);
 }
 
 fn refusals_of_packed<B: Backend>(backend: &B) {
     let codes = InputCodes::new(backend, &[1.0; 12], (4, 3));
     let mut ws = backend.workspace::<f32>(4, 3).unwrap();
-    let mut forward = |rows: usize, losses: usize, slopes_len: usize| {
+    let mut forward = |rows: usize, losses: usize, pair_grads_len: usize| {
         let x = Input::<B, f32>::new(backend, &vec![1.0; 2 * rows], (rows, 2), Lay::Dense);
         let mut value = guarded_row::<B, f64>(backend, losses);
-        let mut slopes = guarded_row::<B, f64>(backend, slopes_len);
-        let (value_out, slopes_out) = (value.vector(), slopes.vector());
+        let mut pair_grads = guarded_row::<B, f64>(backend, pair_grads_len);
+        let (value_out, pair_grads_out) = (value.vector(), pair_grads.vector());
         let result =
-            backend.cosine_packed_into(x.view(), codes.view(), value_out, slopes_out, &mut ws);
+            backend.cosine_packed_into(x.view(), codes.view(), value_out, pair_grads_out, &mut ws);
         value.assert_untouched(backend);
-        slopes.assert_untouched(backend);
+        pair_grads.assert_untouched(backend);
         result.unwrap_err()
     };
     let error = forward(5, 1, 4);
@@ -239,40 +244,40 @@ fn refusals_of_packed<B: Backend>(backend: &B) {
     assert!(matches!(error, Error::Length { expected: 1, got: 2, .. }), "{error}");
     for wrong in [3, 5, 8] {
         let error = forward(4, 1, wrong);
-        assert!(matches!(error, Error::Length { what: "slopes", expected: 4, .. }), "{error}");
+        assert!(matches!(error, Error::Length { what: "pair_grads", expected: 4, .. }), "{error}");
     }
 
-    let backward = |shape: (usize, usize), slopes: usize, out: (usize, usize), pull| {
+    let backward = |shape: (usize, usize), pair_grads: usize, out: (usize, usize), gamma: Gamma| {
         let u = vec![1.0; shape.0 * shape.1];
         let u_in = Input::<B, f32>::new(backend, &u, shape, Lay::Dense);
-        let slopes = backend.zeros::<f64>(slopes).unwrap();
+        let pair_grads = backend.zeros::<f64>(pair_grads).unwrap();
         let mut du = Guarded::<B, f32>::new(backend, out);
         let result = backend.cosine_packed_backward_into(
             u_in.view(),
             codes.view(),
-            B::slice(&slopes),
+            B::slice(&pair_grads),
+            gamma,
             du.view(),
-            pull,
         );
         du.assert_untouched(backend);
         if out == shape {
             let mut du = Guarded::<B, f32>::new(backend, shape);
-            let slopes = B::slice(&slopes);
+            let pair_grads = B::slice(&pair_grads);
             backend
-                .cosine_packed_backward_in_place(du.view(), codes.view(), slopes, pull)
+                .cosine_packed_backward_in_place(codes.view(), pair_grads, gamma, du.view())
                 .unwrap_err();
             du.assert_untouched(backend);
         }
         result.unwrap_err()
     };
-    let error = backward((3, 4), 4, (3, 4), Pull::new(1.0));
+    let error = backward((3, 4), 4, (3, 4), Gamma::new(1.0));
     assert!(matches!(error, Error::Shape { what: "the codes", .. }), "{error}");
-    let error = backward((4, 3), 4, (3, 3), Pull::new(1.0));
+    let error = backward((4, 3), 4, (3, 3), Gamma::new(1.0));
     assert!(matches!(error, Error::Shape { what: "the output", .. }), "{error}");
-    let error = backward((4, 3), 2, (4, 3), Pull::new(1.0));
-    assert!(matches!(error, Error::Length { what: "slopes", got: 2, .. }), "{error}");
-    for pull in [Pull::new(f64::NAN), Pull::new(1.0).over(0.0)] {
-        let error = backward((4, 3), 4, (4, 3), pull);
+    let error = backward((4, 3), 2, (4, 3), Gamma::new(1.0));
+    assert!(matches!(error, Error::Length { what: "pair_grads", got: 2, .. }), "{error}");
+    for gamma in [Gamma::new(f64::NAN), Gamma::new(1.0).with_divisor(0.0)] {
+        let error = backward((4, 3), 4, (4, 3), gamma);
         assert!(matches!(error, Error::Parameter { .. }), "{error}");
     }
 }
@@ -290,8 +295,8 @@ fn packed_and_dense_codes_give_the_same_loss() {
         let dense: Vec<f32> = Pattern::Random.fill((rows, bits), 2);
         let codes = Codes::from_dense(MatRef::new(&dense, rows, bits).unwrap()).unwrap();
         let dense: Vec<f32> = codes.to_dense().unwrap();
-        let of_dense = loss::cosine(x, Signs::Dense(MatRef::new(&dense, rows, bits).unwrap()));
-        let of_codes = loss::cosine::<_, f32>(x, Signs::Packed(codes.as_ref()));
+        let of_dense = loss::cosine(x, CodeMatrix::Dense(MatRef::new(&dense, rows, bits).unwrap()));
+        let of_codes = loss::cosine::<_, f32>(x, codes.as_ref());
         let of_dense = of_dense.unwrap();
         assert_eq!(of_dense, of_codes.unwrap(), "{rows} x {bits}");
         assert_eq!(of_dense, loss::cosine_packed(x, codes.as_ref()).unwrap().0, "{rows} x {bits}");
@@ -305,7 +310,7 @@ fn finite_differences<B: Backend>(backend: &B) {
         let u: Vec<f64> = Pattern::Random.fill((rows, 4), 2);
         let b = naive::sign(&u, 4, None);
         let loss = |b: &[f64]| cosine_with_grad(backend, rows, &x, b).0;
-        let [(_, grad), _] = both_ways(backend, (rows, 4), (&x, &u, &b), Pull::new(0.0));
+        let [(_, grad), _] = both_ways(backend, (rows, 4), (&x, &u, &b), 0.0);
         for (grad, expected) in grad.into_iter().zip(differences(&b, loss)) {
             assert_relative_eq!(grad, expected, max_relative = 1e-6, epsilon = 1e-9);
         }
@@ -313,6 +318,6 @@ fn finite_differences<B: Backend>(backend: &B) {
 }
 
 #[test]
-fn slopes_match_finite_differences() {
+fn pair_grads_match_finite_differences() {
     on_each_backend!(finite_differences);
 }

@@ -3,11 +3,25 @@
 use bihalf::{Error, Layout, MatMut, MatRef};
 
 #[test]
-fn buffers_that_are_too_short_are_refused() {
+fn buffers_of_another_length_are_refused() {
     let data = [0.0f32; 10];
     assert!(MatRef::new(&data, 5, 2).is_ok());
-    assert!(MatRef::new(&data, 2, 2).is_ok(), "a longer buffer is fine");
-    let error = MatRef::new(&data, 3, 4).unwrap_err();
+    for (rows, cols, expected) in [(2, 2, 4), (3, 4, 12), (0, 7, 0)] {
+        let error = MatRef::new(&data, rows, cols).unwrap_err();
+        let is_right =
+            matches!(error, Error::BufferLength { expected: e, got: 10, .. } if e == expected);
+        assert!(is_right, "{error}");
+    }
+    let error = MatRef::new(&data, 2, 3).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "a 2 x 3 matrix has 6 elements, but its buffer holds 10; check rows and columns, or pass the \
+         start of a longer buffer to `prefix`"
+    );
+    assert!(MatMut::new(&mut [0.0f32; 7], 2, 3).is_err());
+
+    assert_eq!(MatRef::prefix(&data, 2, 2).unwrap().to_vec().unwrap(), [0.0; 4]);
+    let error = MatRef::prefix(&data, 3, 4).unwrap_err();
     assert!(matches!(error, Error::BufferTooShort { needed: 12, got: 10, .. }), "{error}");
     // The last row needs no room behind it.
     assert!(MatRef::with_row_stride(&data, 3, 2, 4).is_ok());
@@ -27,6 +41,23 @@ fn rows_of_outputs_may_not_overlap() {
     assert!(matches!(error, Error::OverlappingRows { cols: 4, row_stride: 3 }), "{error}");
     assert!(MatMut::with_row_stride(&mut data, 1, 4, 0).is_ok(), "one row overlaps no other");
     assert!(MatMut::with_row_stride(&mut data, 0, 4, 0).is_ok());
+}
+
+/// A column that there is not would be an element of the next row.
+#[test]
+fn accessors_check_both_coordinates() {
+    let data: Vec<f32> = (0..12).map(|n| n as f32).collect();
+    let m = MatRef::new(&data, 4, 3).unwrap();
+    let message = |access: &dyn Fn()| {
+        let access = std::panic::AssertUnwindSafe(access);
+        let panic = std::panic::catch_unwind(access).expect_err("a panic");
+        *panic.downcast::<String>().unwrap()
+    };
+    assert_eq!(message(&|| _ = m.get(0, 5)), "column 5 of a 4 x 3 matrix");
+    assert_eq!(message(&|| _ = m.get(9, 0)), "row 9 of a 4 x 3 matrix");
+    assert_eq!(message(&|| drop(m.row(4))), "row 4 of a 4 x 3 matrix");
+    assert_eq!(message(&|| drop(m.col(3))), "column 3 of a 4 x 3 matrix");
+    assert_eq!((m.get(3, 2), m.row(3).count(), m.col(2).count()), (11.0, 3, 4));
 }
 
 #[test]

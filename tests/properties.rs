@@ -1,7 +1,7 @@
 //! Properties that hold for any input, found by random search with shrinking.
 
 use crate::common::*;
-use bihalf::{Backend, Codes, MatRef, Ones, Order, PackedCodes, Pull, Signs, ops};
+use bihalf::{Backend, Codes, MatRef, Ones, Order, PackedCodes, ops};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 
@@ -92,9 +92,9 @@ fn a_code_is_a_fixed_point<B: Backend>(backend: &B) {
         prop_assert_eq!(backend.download(&again).unwrap(), host);
         // There the pull of the backward pass is zero.
         let mut du = Guarded::<B, f32>::of(backend, &vec![0.0; rows * cols], shape);
-        let signs = Signs::Dense(b.view());
-        let pull = Pull::new(6.0);
-        backend.bihalf_backward_in_place(b.view(), signs, du.view(), pull).unwrap();
+        let signs = b.view();
+        let pull = 6.0;
+        backend.bihalf_backward_in_place(b.view(), signs, pull, du.view()).unwrap();
         prop_assert_eq!(du.take(backend), vec![0.0; rows * cols]);
         Ok(())
     });

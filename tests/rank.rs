@@ -265,7 +265,12 @@ fn too_many_rows<B: Backend>(backend: &B) {
     let error = backend.median_into(u(), of_columns.vector(), &mut ws).unwrap_err();
     assert!(matches!(error, Error::TooManyRows { .. }), "{error}");
     let error = backend
-        .bihalf_forward_into(u(), Ones::Half, Outputs::none(), Some(of_columns.vector()), &mut ws)
+        .bihalf_forward_into(
+            u(),
+            Ones::Half,
+            Outputs::none().threshold(of_columns.vector()),
+            &mut ws,
+        )
         .unwrap_err();
     assert!(matches!(error, Error::TooManyRows { .. }), "{error}");
     let error = backend.sign_forward_into(u(), None, Outputs::none()).unwrap_err();
@@ -287,7 +292,7 @@ fn more_rows_than_the_host_counts_are_refused() {
     let message = "2147483648 rows are more than the 2147483647 that 32-bit row numbers reach";
     assert!(error.to_string().starts_with(message), "{error}");
     let out = Outputs::none();
-    let error = ops::bihalf::forward_into(u, Ones::Half, out, Some(&mut of_columns), &mut ws);
+    let error = ops::bi_half::forward_into(u, Ones::Half, out.threshold(&mut of_columns), &mut ws);
     assert!(error.unwrap_err().to_string().starts_with(message));
     assert_eq!(of_columns, [7.0]);
 }

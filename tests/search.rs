@@ -336,7 +336,7 @@ fn cuda_searches_match_the_oracle() {
 fn cuda_searches_refuse_what_others_do() {
     let Some(cuda) = device::cuda() else { return };
     let words = cuda.upload(&[0u64; 8]).unwrap();
-    let codes = |rows, bits| PackedCodes::new(DeviceRef::from(&words), rows, bits).unwrap();
+    let codes = |rows, bits| PackedCodes::prefix(DeviceRef::from(&words), rows, bits).unwrap();
     let mut ws = cuda.search_workspace(0, 0, 8, 0).unwrap();
     let five = &mut cuda.zeros::<u32>(5).unwrap();
     let mut distances = |q, d| cuda.distances_into(q, d, (&mut *five).into(), &mut ws).unwrap_err();

@@ -3,7 +3,7 @@
 use crate::common::patterns::{ALL, Pattern};
 use crate::common::*;
 use bihalf::half::{bf16, f16};
-use bihalf::{Backend, Cpu, Element, Error, Outputs, Pull, ops};
+use bihalf::{Backend, Cpu, Element, Error, Gamma, Outputs, ops};
 
 fn sign_equals_the_oracle<T: Element + Guard, B: Backend>(backend: &B) {
     for (seed, shape) in (1..).zip(shapes()) {
@@ -42,9 +42,9 @@ fn sign_equals_the_oracle<T: Element + Guard, B: Backend>(backend: &B) {
                 assert_eq!(counts.take(backend), (0..cols).map(count).collect::<Vec<_>>());
 
                 let mut du = Guarded::of(backend, &grad, shape);
-                let pull = Pull::new(0.2).over(5.0);
+                let pull = Gamma::new(0.2).with_divisor(5.0);
                 backend
-                    .sign_backward_in_place(input.view(), device_shift(), du.view(), pull)
+                    .sign_backward_in_place(input.view(), device_shift(), pull, du.view())
                     .unwrap();
                 let expected = naive::pull(&u, &expected, &grad, 0.2 / 5.0);
                 assert_same(&du.take(backend), &expected);
@@ -52,7 +52,7 @@ fn sign_equals_the_oracle<T: Element + Guard, B: Backend>(backend: &B) {
                 let grad = Input::new(backend, &grad, shape, LAYS[n % LAYS.len()]);
                 let mut du = Guarded::<B, T>::new(backend, shape);
                 backend
-                    .sign_backward_into(input.view(), device_shift(), grad.view(), du.view(), pull)
+                    .sign_backward_into(input.view(), device_shift(), pull, grad.view(), du.view())
                     .unwrap();
                 assert_same(&du.take(backend), &expected);
             }
@@ -102,16 +102,15 @@ fn wrong_shapes<B: Backend>(backend: &B) {
     let error = backend.sign_forward(u.view(), Some(B::slice(&shift))).err().unwrap();
     assert!(matches!(error, Error::Length { expected: 3, got: 2, .. }), "{error}");
     let mut grad = Guarded::of(backend, &[0.0f32; 6], (3, 2));
-    let error =
-        backend.sign_backward_in_place(u.view(), None, grad.view(), Pull::new(1.0)).unwrap_err();
+    let error = backend.sign_backward_in_place(u.view(), None, 1.0, grad.view()).unwrap_err();
     assert!(matches!(error, Error::Shape { .. }), "{error}");
     let mut grad = Guarded::of(backend, &[0.5f32; 6], (2, 3));
     let error = backend
-        .sign_backward_in_place(u.view(), None, grad.view(), Pull::new(f64::NAN))
+        .sign_backward_in_place(u.view(), None, Gamma::new(f64::NAN), grad.view())
         .unwrap_err();
     assert!(matches!(error, Error::Parameter { name: "gamma", .. }), "{error}");
     assert_eq!(grad.take(backend), [0.5; 6]);
-    backend.sign_backward_in_place(u.view(), None, grad.view(), Pull::new(6.0)).unwrap();
+    backend.sign_backward_in_place(u.view(), None, 6.0, grad.view()).unwrap();
     assert_eq!(grad.take(backend), [0.5; 6], "no pull where U is already B");
 }
 
@@ -126,7 +125,7 @@ fn a_new_matrix_equals_the_oracle<T: Element>() {
         let _context = Context::new::<T, Cpu>(&Cpu, (shape, lay));
         let u: Vec<T> = lay.fill(ALL[seed as usize % ALL.len()], shape, seed);
         let input = Input::new(&Cpu, &u, shape, lay);
-        let b = ops::sign::forward(input.view()).unwrap();
+        let b = ops::sign::forward(input.view(), None).unwrap();
         let expected = naive::sign(&u, shape.1, None);
         assert!(b.into_iter().map(T::to_f64).eq(expected));
     }

@@ -4,7 +4,7 @@
 
 use crate::common::patterns::Pattern;
 use bihalf::ops::retrieval::{Evaluation, Labelled, Labels, Options, evaluate};
-use bihalf::{Codes, MatMut, MatRef, Ones, Order, Outputs, Pull, Signs, Workspace, ops};
+use bihalf::{CodeMatrix, Codes, MatMut, MatRef, Ones, Order, Outputs, Workspace, ops};
 
 const ROWS: usize = 1025;
 const COLS: usize = 65;
@@ -29,17 +29,17 @@ fn compute() -> Results {
     let mut codes = Codes::zeros(ROWS, COLS).unwrap();
     let out =
         Outputs::none().dense(MatMut::new(&mut dense, ROWS, COLS).unwrap()).codes(codes.as_mut());
-    ops::bihalf::forward_into(u, Ones::Half, out, None, &mut Workspace::new()).unwrap();
+    ops::bi_half::forward_into(u, Ones::Half, out, &mut Workspace::new()).unwrap();
     let b = MatRef::new(&dense, ROWS, COLS).unwrap();
     let (cosine, cosine_grad) = ops::loss::cosine_with_grad(x, x).unwrap();
     let (penalty, penalty_grad) = ops::loss::entropy_penalty_with_grad(x, 1.0).unwrap();
-    let (packed, slopes) = ops::loss::cosine_packed(x, codes.as_ref()).unwrap();
+    let (packed, pair_grads) = ops::loss::cosine_packed(x, codes.as_ref()).unwrap();
     let back = ops::loss::cosine_packed_backward;
     let gradients = [
-        ops::bihalf::backward(u, Signs::Dense(b), x, Pull::new(3.0)).unwrap(),
+        ops::bi_half::backward(u, b, 3.0, x).unwrap(),
         ops::relax::backward(x, 0.7, x).unwrap(),
         cosine_grad,
-        back(u, codes.as_ref(), &slopes, Pull::new(3.0)).unwrap(),
+        back(u, codes.as_ref(), &pair_grads, 3.0).unwrap(),
         penalty_grad,
     ];
     let labels: Vec<u32> = (0..ROWS as u32).map(|i| i % 7).collect();
@@ -74,9 +74,9 @@ fn bihalf_is_the_same_on_one_and_four_threads() {
     let on = |threads: usize| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| {
-            let codes = ops::bihalf::forward_packed(u, Ones::Half).unwrap();
-            let dense = ops::bihalf::forward(u, Ones::Half).unwrap();
-            let back = ops::bihalf::backward(u, Signs::Packed(codes.as_ref()), u, Pull::new(3.0));
+            let codes = ops::bi_half::forward_packed(u, Ones::Half).unwrap();
+            let dense = ops::bi_half::forward(u, Ones::Half).unwrap();
+            let back = ops::bi_half::backward(u, codes.as_ref(), 3.0, u);
             (dense, back.unwrap(), codes)
         })
     };
@@ -118,10 +118,10 @@ fn operations_need_little_stack() {
         let work = move || {
             let (u, d) = (MatRef::new(&u, rows, cols).unwrap(), MatRef::new(&doubles, rows, cols));
             let d = d.unwrap();
-            let b = ops::bihalf::forward(u, Ones::Half).unwrap();
-            let codes = ops::bihalf::forward_packed(d, Ones::Half).unwrap();
-            let b = Signs::Dense(MatRef::new(&b, rows, cols).unwrap());
-            ops::bihalf::backward(u, b, u, Pull::new(1.0)).unwrap();
+            let b = ops::bi_half::forward(u, Ones::Half).unwrap();
+            let codes = ops::bi_half::forward_packed(d, Ones::Half).unwrap();
+            let b = CodeMatrix::Dense(MatRef::new(&b, rows, cols).unwrap());
+            ops::bi_half::backward(u, b, 1.0, u).unwrap();
             ops::threshold::median(u).unwrap();
             ops::stats::transport_cost(u).unwrap();
             ops::rank::rank(u, Order::Ascending).unwrap();
@@ -129,7 +129,7 @@ fn operations_need_little_stack() {
             ops::loss::cosine_with_grad(u, d).unwrap();
             ops::loss::entropy_penalty_with_grad(u, 1.0).unwrap();
             ops::loss::cosine_packed(u, codes.as_ref()).unwrap();
-            ops::sign::forward_packed(u).unwrap();
+            ops::sign::forward_packed(u, None).unwrap();
             ops::relax::forward(u, 1.0).unwrap();
         };
         // In a pool of one thread, so that all is done on it.

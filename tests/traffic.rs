@@ -10,7 +10,7 @@ use crate::common::{device, naive, say};
 use crate::machine_code::{assert_table, is_of_this_nvcc, release};
 use bihalf::cuda::{Cuda, DeviceMut, DeviceRef};
 use bihalf::half::f16;
-use bihalf::{Backend, Element, Matrix, Ones, Order, Outputs, PackedCodes, Pull, Signs};
+use bihalf::{Backend, CodeMatrix, Element, Matrix, Ones, Order, Outputs, PackedCodes};
 use std::fmt::Write;
 
 const FILE: &str = "kernels/traffic.txt";
@@ -100,7 +100,7 @@ impl Meter {
     ) -> Counts {
         let multiprocessors = if device == "narrow" { 0 } else { 1 << 20 };
         let kernels = self.cuda.kernels().with_multiprocessors(multiprocessors);
-        let cuda = Cuda::new(&kernels, self.cuda.stream()).unwrap();
+        let cuda = Cuda::on_stream(&kernels, self.cuda.stream()).unwrap();
         let u: Vec<T> = Pattern::Random.fill((rows, cols), 1);
         let u = cuda.upload(&u).unwrap();
         let mut dense = cuda.zeros::<T>(rows * cols).unwrap();
@@ -116,7 +116,7 @@ impl Meter {
             } else {
                 Outputs::none().dense(Matrix::new(DeviceMut::from(&mut dense), rows, cols).unwrap())
             };
-            cuda.bihalf_forward_into(u, Ones::Half, out, None, &mut ws).unwrap();
+            cuda.bihalf_forward_into(u, Ones::Half, out, &mut ws).unwrap();
         })
     }
 
@@ -131,12 +131,14 @@ impl Meter {
             self.count(&name, |cuda| {
                 let view = || Matrix::new(DeviceRef::from(&u), rows, cols).unwrap();
                 let b = if packed {
-                    Signs::Packed(PackedCodes::new(DeviceRef::from(&words), rows, cols).unwrap())
+                    CodeMatrix::Packed(
+                        PackedCodes::new(DeviceRef::from(&words), rows, cols).unwrap(),
+                    )
                 } else {
-                    Signs::Dense(view())
+                    view().into()
                 };
                 let du = Matrix::new(DeviceMut::from(&mut du), rows, cols).unwrap();
-                cuda.bihalf_backward_in_place(view(), b, du, Pull::new(6.0)).unwrap();
+                cuda.bihalf_backward_in_place(view(), b, 6.0, du).unwrap();
             })
         })
     }
@@ -222,7 +224,8 @@ fn measure(meter: &mut Meter) {
     // One row less than a tile.
     meter.forward::<f32>("narrow", (4095, 64), false);
 
-    let without = Cuda::new(&meter.cuda.kernels().without_clusters(), meter.cuda.stream()).unwrap();
+    let without =
+        Cuda::on_stream(&meter.cuda.kernels().without_clusters(), meter.cuda.stream()).unwrap();
     let with = std::mem::replace(&mut meter.cuda, without);
     for shape in [(1024, 32), (4096, 32), (8192, 32)] {
         meter.forward::<f32>("wide without clusters", shape, false);

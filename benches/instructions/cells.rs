@@ -7,7 +7,7 @@ use bihalf::ops::retrieval::{Labelled, Labels, Options, evaluate};
 use bihalf::ops::search;
 use bihalf::ops::stats::Histogram;
 use bihalf::ops::threshold::Threshold;
-use bihalf::{Codes, Element, MatMut, MatRef, Ones, Order, Outputs, Pull, Result, Signs};
+use bihalf::{Codes, Element, MatMut, MatRef, Ones, Order, Outputs, Result};
 use bihalf::{Workspace, ops};
 
 /// An operation on a shape.
@@ -99,7 +99,7 @@ fn forward_of<T: Element>(u: &[T], (rows, cols): (usize, usize)) {
     let mut ws = Workspace::for_shape::<T>(rows, cols).unwrap();
     counted(|| {
         let out = Outputs::none().dense(MatMut::new(&mut b, rows, cols).unwrap());
-        ops::bihalf::forward_into(u, Ones::Half, out, None, &mut ws).unwrap();
+        ops::bi_half::forward_into(u, Ones::Half, out, &mut ws).unwrap();
     });
 }
 
@@ -117,19 +117,19 @@ fn forward_packed(rows: usize, cols: usize) {
     let mut codes = Codes::zeros(rows, cols).unwrap();
     let mut ws = Workspace::for_shape::<f32>(rows, cols).unwrap();
     counted(|| {
-        let out = Outputs::none().codes(codes.as_mut());
-        ops::bihalf::forward_into(u, Ones::Half, out, None, &mut ws).unwrap();
+        let out = Outputs::none().codes(&mut codes);
+        ops::bi_half::forward_into(u, Ones::Half, out, &mut ws).unwrap();
     });
 }
 
 fn backward(rows: usize, cols: usize) {
     let (data, mut grad) = (random::<f32>(rows * cols), random::<f32>(rows * cols));
     let u = MatRef::new(&data, rows, cols).unwrap();
-    let codes = ops::bihalf::forward_packed(u, Ones::Half).unwrap();
+    let codes = ops::bi_half::forward_packed(u, Ones::Half).unwrap();
     counted(|| {
         let grad = MatMut::new(&mut grad, rows, cols).unwrap();
-        let b = Signs::Packed(codes.as_ref());
-        ops::bihalf::backward_in_place(u, b, grad, Pull::new(6.0)).unwrap();
+        let b = codes.as_ref();
+        ops::bi_half::backward_in_place(u, b, 6.0, grad).unwrap();
     });
 }
 
@@ -180,7 +180,7 @@ fn sign_backward(rows: usize, cols: usize) {
     let u = MatRef::new(&data, rows, cols).unwrap();
     counted(|| {
         let grad = matrix(&mut grad, rows, cols);
-        ops::sign::backward_in_place(u, None, grad, Pull::new(6.0)).unwrap();
+        ops::sign::backward_in_place(u, None, 6.0, grad).unwrap();
     });
 }
 

@@ -1,14 +1,14 @@
 //! Bi-half: forward and backward as candle ops.
 
 use crate::storage::{TensorStorage, matrix, with_float};
-use bihalf::{Backend, Ones, Pull, Signs};
+use bihalf::{Backend, CodeMatrix, Gamma, Ones};
 #[cfg(feature = "cuda")]
 use candle_core::CudaStorage;
 use candle_core::{CpuStorage, CustomOp1, CustomOp3, Error, Layout, Result, Shape, Tensor};
 
 pub(crate) struct Bihalf {
     pub(crate) ones: Ones,
-    pub(crate) pull: Pull,
+    pub(crate) gamma: Gamma,
 }
 
 impl Bihalf {
@@ -38,13 +38,13 @@ impl CustomOp1 for Bihalf {
     }
 
     fn bwd(&self, u: &Tensor, b: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
-        u.apply_op3_no_bwd(b, grad, &Backward { pull: self.pull }).map(Some)
+        u.apply_op3_no_bwd(b, grad, &Backward { gamma: self.gamma }).map(Some)
     }
 }
 
 /// `dU = dB + gamma / divisor * (U - B)` of `(U, B, dB)`.
 struct Backward {
-    pull: Pull,
+    gamma: Gamma,
 }
 
 impl Backward {
@@ -52,10 +52,10 @@ impl Backward {
         let (storage, layout) = u;
         let grad = with_float!(storage.dtype(), self.name(), T => {
             let u = matrix::<S, T>(self.name(), u)?;
-            let b = Signs::Dense(matrix::<S, T>(self.name(), b)?);
+            let b = CodeMatrix::Dense(matrix::<S, T>(self.name(), b)?);
             let grad = matrix::<S, T>(self.name(), grad)?;
             let backend = storage.backend()?;
-            let grad = backend.bihalf_backward(u, b, grad, self.pull).map_err(Error::wrap)?;
+            let grad = backend.bihalf_backward(u, b, self.gamma, grad).map_err(Error::wrap)?;
             Ok(storage.wrap(grad))
         })?;
         Ok((grad, layout.shape().clone()))

@@ -1,9 +1,10 @@
 //! candle's CPU storage: slices, on the threads of the current rayon pool.
 
 use crate::storage::{Float, TensorStorage};
-use bihalf::{Backend, Cpu, Element, MatMut, MatRef, Ones, Outputs, Signs, Workspace, ops};
-use candle_core::{CpuStorage, Error, Result};
+use bihalf::{Backend, Cpu, Element, MatMut, MatRef, Ones, Outputs, Workspace, ops};
+use candle_core::{CpuStorage, Error, Result, Storage};
 use std::cell::RefCell;
+use std::ops::Range;
 
 impl TensorStorage for CpuStorage {
     type Backend = Cpu;
@@ -12,8 +13,14 @@ impl TensorStorage for CpuStorage {
         Ok(Cpu)
     }
 
-    fn elements<T: Float>(&self, offset: usize) -> Result<&[T]> {
-        Ok(self.as_slice::<T>()?.get(offset..).unwrap_or_default())
+    fn of(storage: &Storage) -> Option<&Self> {
+        if let Storage::Cpu(storage) = storage { Some(storage) } else { None }
+    }
+
+    fn elements<T: Float>(&self, range: Range<usize>) -> Result<&[T]> {
+        let all = self.as_slice::<T>()?;
+        let end = range.end.min(all.len());
+        Ok(&all[range.start.min(end)..end])
     }
 
     fn bihalf_forward<T: Float>(&self, u: MatRef<'_, T>, ones: Ones) -> Result<Vec<T>> {
@@ -27,7 +34,7 @@ impl TensorStorage for CpuStorage {
         let out = Outputs::none().dense(out);
         // Taken, not borrowed: while it waits for others, this thread may run another such call.
         let mut ws = WORKSPACE.take();
-        let done = ops::bihalf::forward_into(u, ones, out, None, &mut ws);
+        let done = ops::bi_half::forward_into(u, ones, out, &mut ws);
         WORKSPACE.set(ws);
         done.map(|()| b).map_err(Error::wrap)
     }
@@ -46,7 +53,7 @@ impl TensorStorage for CpuStorage {
             let (loss, slope) = ops::loss::cosine_with_grad(x, b).map_err(Error::wrap)?;
             (loss, Some(self.wrap(slope)))
         } else {
-            (ops::loss::cosine(x, Signs::Dense(b)).map_err(Error::wrap)?, None)
+            (ops::loss::cosine(x, b).map_err(Error::wrap)?, None)
         };
         Ok((self.wrap(vec![<T as Element>::from_f64(loss)]), slope))
     }

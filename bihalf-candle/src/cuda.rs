@@ -22,7 +22,10 @@ use crate::storage::{Float, TensorStorage, View};
 use bihalf::cuda::{Buffer, Cuda, DeviceRef, Kernels};
 use bihalf::{Backend, Ones};
 use candle_core::backend::BackendStorage;
-use candle_core::{CudaDevice, CudaStorage, DType, Device, Error, Layout, Result, WithDType};
+use candle_core::{
+    CudaDevice, CudaStorage, DType, Device, Error, Layout, Result, Storage, WithDType,
+};
+use std::ops::Range;
 
 /// Loads the kernels for a CUDA device, so that no op has to. For other devices there are none.
 ///
@@ -50,7 +53,7 @@ pub fn load(device: &Device) -> Result<()> {
 /// `Device::new_cuda` has: `Device::new_cuda_with_stream` has one that all threads can use.
 pub fn backend(device: &CudaDevice) -> Result<Cuda> {
     let stream = device.cuda_stream();
-    Cuda::new(&kernels(device)?, &stream).map_err(Error::wrap)
+    Cuda::on_stream(&kernels(device)?, &stream).map_err(Error::wrap)
 }
 
 fn kernels(device: &CudaDevice) -> Result<Kernels> {
@@ -63,7 +66,7 @@ fn backend_of_ops(device: &CudaDevice) -> Result<Cuda> {
     let (kernels, stream) = (kernels(device)?, device.cuda_stream());
     // SAFETY: what candle's own ops ask for: a thread's device serves that thread, and whoever
     // captures a graph keeps the tensors that it uses.
-    let cuda = unsafe { Cuda::new_unchecked(&kernels, &stream).map(|cuda| cuda.recording()) };
+    let cuda = unsafe { Cuda::on_stream_unchecked(&kernels, &stream).map(|cuda| cuda.recording()) };
     cuda.map_err(Error::wrap)
 }
 
@@ -74,9 +77,14 @@ impl TensorStorage for CudaStorage {
         backend_of_ops(self.device())
     }
 
-    fn elements<T: Float>(&self, offset: usize) -> Result<DeviceRef<'_, T>> {
-        let slice = self.as_cuda_slice::<T>()?;
-        Ok(slice.slice(offset.min(slice.len())..).into())
+    fn of(storage: &Storage) -> Option<&Self> {
+        if let Storage::Cuda(storage) = storage { Some(storage) } else { None }
+    }
+
+    fn elements<T: Float>(&self, range: Range<usize>) -> Result<DeviceRef<'_, T>> {
+        let all = self.as_cuda_slice::<T>()?;
+        let end = range.end.min(all.len());
+        Ok(all.slice(range.start.min(end)..end).into())
     }
 
     fn wrap<T: Float>(&self, buffer: Buffer<T>) -> Self {

@@ -3,7 +3,7 @@
 //! | op | forward | gradient |
 //! |---|---|---|
 //! | [`bihalf`](BihalfExt::bihalf), [`bihalf_with`](BihalfExt::bihalf_with) | in each column, the upper half becomes +1, the rest -1 | `dU = dB + gamma / (M K) * (U - B)` |
-//! | [`sign_ste`](BihalfExt::sign_ste) | +1 above 0, else -1 | the same |
+//! | [`sign_ste`](BihalfExt::sign_ste), [`sign_ste_with`](BihalfExt::sign_ste_with) | +1 above 0, or above a threshold of the column; else -1 | the same |
 //! | [`tanh_relax`](BihalfExt::tanh_relax) | `tanh(beta * u)` | `dU = dB * beta * (1 - B^2)` |
 //! | [`cosine_loss`] | mean over pairs of rows of `(cos(x1, x2) - cos(b1, b2))^2` | for `B` alone |
 //! | [`to_codes`](BihalfExt::to_codes) | packed [`Codes`] of the signs, for search | none |
@@ -93,7 +93,7 @@ mod relax;
 mod sign;
 mod storage;
 
-pub use ::bihalf::{Codes, Ones, Pull};
+pub use ::bihalf::{Codes, Gamma, Ones};
 pub use loss::cosine_loss;
 
 use candle_core::{Result, Tensor};
@@ -129,12 +129,12 @@ pub trait BihalfExt {
     /// batches split over devices).
     ///
     /// ```
-    /// use bihalf_candle::{BihalfExt, Ones, Pull};
+    /// use bihalf_candle::{BihalfExt, Ones};
     /// use candle_core::{Device, Tensor};
     ///
     /// # fn main() -> candle_core::Result<()> {
     /// let u = Tensor::new(&[[4f32], [3.0], [2.0], [1.0]], &Device::Cpu)?;
-    /// let b = u.bihalf_with(Ones::Count(3), Pull::new(1.0))?;
+    /// let b = u.bihalf_with(Ones::Count(3), 1.0)?;
     /// assert_eq!(b.sum_all()?.to_scalar::<f32>()?, 2.0);
     /// # Ok(())
     /// # }
@@ -142,7 +142,7 @@ pub trait BihalfExt {
     ///
     /// # Errors
     /// Also where `ones` asks for more rows than there are, or is no number.
-    fn bihalf_with(&self, ones: Ones, pull: Pull) -> Result<Tensor>;
+    fn bihalf_with(&self, ones: Ones, gamma: impl Into<Gamma>) -> Result<Tensor>;
 
     /// Sign with a straight-through gradient: +1 above 0, else -1, so also for 0 and NaN.
     ///
@@ -163,6 +163,32 @@ pub trait BihalfExt {
     /// # }
     /// ```
     fn sign_ste(&self, gamma: f64) -> Result<Tensor>;
+
+    /// [`sign_ste`](Self::sign_ste) of `u + t`, `t` being a number for each column, as
+    /// [`Threshold::shift`](::bihalf::ops::threshold::Threshold::shift) gives it; or with a divisor of
+    /// its own.
+    ///
+    /// The gradient is `dU = dB + gamma / divisor * (U - B)`, as without `t`: it pulls `u`, where
+    /// `sign_ste` of the sum would pull `u + t`. None goes to `t`.
+    ///
+    /// ```
+    /// use bihalf_candle::BihalfExt;
+    /// use candle_core::{Device, Tensor, Var};
+    ///
+    /// # fn main() -> candle_core::Result<()> {
+    /// let u = Var::new(&[[3f64, 0.0]], &Device::Cpu)?;
+    /// let t = Tensor::new(&[-4f64, 1.0], &Device::Cpu)?;
+    /// let b = u.sign_ste_with(Some(&t), 0.5)?;
+    /// assert_eq!(b.to_vec2::<f64>()?, [[-1.0, 1.0]]);
+    /// let grads = b.sum_all()?.backward()?; // dB = 1
+    /// assert_eq!(grads.get(&u).unwrap().to_vec2::<f64>()?, [[2.0, 0.75]]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Also where `t` is not `[cols]`, of another dtype or on another device.
+    fn sign_ste_with(&self, shift: Option<&Tensor>, gamma: impl Into<Gamma>) -> Result<Tensor>;
 
     /// `tanh(beta * u)`, the relaxation of sign that sharpens as `beta` grows, as in HashNet;
     /// [`Continuation`](::bihalf::ops::relax::Continuation) plans `beta` over a training run.
@@ -200,15 +226,20 @@ pub trait BihalfExt {
 
 impl BihalfExt for Tensor {
     fn bihalf(&self, gamma: f64) -> Result<Tensor> {
-        self.bihalf_with(Ones::Half, Pull::new(gamma))
+        self.bihalf_with(Ones::Half, gamma)
     }
 
-    fn bihalf_with(&self, ones: Ones, pull: Pull) -> Result<Tensor> {
-        self.apply_op1(bihalf::Bihalf { ones, pull })
+    fn bihalf_with(&self, ones: Ones, gamma: impl Into<Gamma>) -> Result<Tensor> {
+        self.apply_op1(bihalf::Bihalf { ones, gamma: gamma.into() })
     }
 
     fn sign_ste(&self, gamma: f64) -> Result<Tensor> {
-        self.apply_op1(sign::SignSte { pull: Pull::new(gamma) })
+        self.sign_ste_with(None, gamma)
+    }
+
+    fn sign_ste_with(&self, shift: Option<&Tensor>, gamma: impl Into<Gamma>) -> Result<Tensor> {
+        let shift = shift.map(|shift| sign::Shift::new(self, shift)).transpose()?;
+        self.apply_op1(sign::SignSte { shift, gamma: gamma.into() })
     }
 
     fn tanh_relax(&self, beta: f64) -> Result<Tensor> {

@@ -1,13 +1,56 @@
 //! Sign with a straight-through gradient: forward and backward as candle ops.
 
-use crate::storage::{TensorStorage, matrix, with_float};
-use bihalf::{Backend, Pull};
+use crate::storage::{Float, Slice, TensorStorage, matrix, with_float};
+use bihalf::{Backend, Gamma};
 #[cfg(feature = "cuda")]
 use candle_core::CudaStorage;
-use candle_core::{CpuStorage, CustomOp1, CustomOp2, Error, Layout, Result, Shape, Tensor};
+use candle_core::{
+    CpuStorage, CustomOp1, CustomOp2, Error, Layout, Result, Shape, Storage, Tensor, bail,
+};
+use std::ops::Deref;
 
 pub(crate) struct SignSte {
-    pub(crate) pull: Pull,
+    pub(crate) shift: Option<Shift>,
+    pub(crate) gamma: Gamma,
+}
+
+/// A number for each column, which gets no gradient.
+#[derive(Clone)]
+pub(crate) struct Shift(Tensor);
+
+impl Shift {
+    pub(crate) fn new(u: &Tensor, shift: &Tensor) -> Result<Self> {
+        if shift.rank() != 1 || shift.dims().last() != u.dims().last() {
+            bail!(
+                "the shift has shape {:?}, but one number for each column of {:?} is needed",
+                shift.dims(),
+                u.dims()
+            )
+        }
+        if shift.dtype() != u.dtype() || !shift.device().same_device(u.device()) {
+            bail!(
+                "the shift is {:?} on {:?}, but U is {:?} on {:?}; convert it",
+                shift.dtype(),
+                shift.device().location(),
+                u.dtype(),
+                u.device().location()
+            )
+        }
+        Ok(Self(shift.detach().contiguous()?))
+    }
+
+    fn storage(&self) -> impl Deref<Target = Storage> + '_ {
+        self.0.storage_and_layout().0
+    }
+
+    fn elements<'a, S: TensorStorage + 'a, T: Float>(
+        &self,
+        storage: &'a Storage,
+    ) -> Result<Slice<'a, S, T>> {
+        let Some(storage) = S::of(storage) else { bail!("the shift is on another device than U") };
+        let start = self.0.layout().start_offset();
+        storage.elements::<T>(start..start + self.0.elem_count())
+    }
 }
 
 impl SignSte {
@@ -15,7 +58,10 @@ impl SignSte {
         let (storage, layout) = u;
         let b = with_float!(storage.dtype(), self.name(), T => {
             let u = matrix::<S, T>(self.name(), u)?;
-            let b = storage.backend()?.sign_forward(u, None).map_err(Error::wrap)?;
+            let lock = self.shift.as_ref().map(Shift::storage);
+            let shift = self.shift.as_ref().zip(lock.as_deref());
+            let shift = shift.map(|(shift, storage)| shift.elements::<S, T>(storage)).transpose()?;
+            let b = storage.backend()?.sign_forward(u, shift).map_err(Error::wrap)?;
             Ok(storage.wrap(b))
         })?;
         Ok((b, layout.shape().clone()))
@@ -37,13 +83,15 @@ impl CustomOp1 for SignSte {
     }
 
     fn bwd(&self, u: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
-        u.apply_op2_no_bwd(grad, &Backward { pull: self.pull }).map(Some)
+        let (shift, gamma) = (self.shift.clone(), self.gamma);
+        u.apply_op2_no_bwd(grad, &Backward { shift, gamma }).map(Some)
     }
 }
 
-/// `dU = dB + gamma / divisor * (U - sign(U))` of `(U, dB)`.
+/// `dU = dB + gamma / divisor * (U - B)` of `(U, dB)`.
 struct Backward {
-    pull: Pull,
+    shift: Option<Shift>,
+    gamma: Gamma,
 }
 
 impl Backward {
@@ -52,8 +100,11 @@ impl Backward {
         let grad = with_float!(storage.dtype(), self.name(), T => {
             let u = matrix::<S, T>(self.name(), u)?;
             let grad = matrix::<S, T>(self.name(), grad)?;
-            let backend = storage.backend()?;
-            let grad = backend.new_matrix(u.shape(), |out| backend.sign_backward_into(u, None, grad, out, self.pull));
+            let lock = self.shift.as_ref().map(Shift::storage);
+            let shift = self.shift.as_ref().zip(lock.as_deref());
+            let shift = shift.map(|(shift, storage)| shift.elements::<S, T>(storage)).transpose()?;
+            let (backend, gamma) = (storage.backend()?, self.gamma);
+            let grad = backend.new_matrix(u.shape(), |out| backend.sign_backward_into(u, shift, gamma, grad, out));
             Ok(storage.wrap(grad.map_err(Error::wrap)?))
         })?;
         Ok((grad, layout.shape().clone()))

@@ -4,7 +4,8 @@ use bihalf::{Backend, Element, Matrix, Ones};
 use candle_core::backend::BackendStorage;
 #[cfg(feature = "cuda")]
 use candle_core::cuda::CudaDType;
-use candle_core::{Error, Layout, Result, WithDType, bail};
+use candle_core::{Error, Layout, Result, Storage, WithDType, bail};
+use std::ops::Range;
 
 /// A dtype that both crates know.
 #[cfg(not(feature = "cuda"))]
@@ -51,8 +52,11 @@ pub(crate) trait TensorStorage: BackendStorage {
 
     fn backend(&self) -> Result<Self::Backend>;
 
-    /// The elements from `offset` on; none where it lies past the end.
-    fn elements<T: Float>(&self, offset: usize) -> Result<Slice<'_, Self, T>>;
+    /// The storage of a tensor, if it is one of this kind.
+    fn of(storage: &Storage) -> Option<&Self>;
+
+    /// Some elements, as far as there are any.
+    fn elements<T: Float>(&self, range: Range<usize>) -> Result<Slice<'_, Self, T>>;
 
     /// Bi-half's forward, in whatever scratch memory is at hand.
     fn bihalf_forward<T: Float>(&self, u: View<'_, Self, T>, ones: Ones)
@@ -71,7 +75,7 @@ pub(crate) trait TensorStorage: BackendStorage {
     ) -> Result<(Self, Option<Self>)>;
 }
 
-type Slice<'a, S, T> = <<S as TensorStorage>::Backend as Backend>::Slice<'a, T>;
+pub(crate) type Slice<'a, S, T> = <<S as TensorStorage>::Backend as Backend>::Slice<'a, T>;
 pub(crate) type Buffer<S, T> = <<S as TensorStorage>::Backend as Backend>::Buffer<T>;
 
 /// A matrix to read in a storage `S`.
@@ -89,7 +93,7 @@ pub(crate) fn matrix<'a, S: TensorStorage, T: Float>(
         )
     };
     // The offset of an empty view may lie past the end.
-    let data = storage.elements::<T>(layout.start_offset())?;
+    let data = storage.elements::<T>(layout.start_offset()..usize::MAX)?;
     let &[row_stride, col_stride] = layout.stride() else {
         bail!("{op}: shape {:?} has strides {:?}", layout.dims(), layout.stride())
     };

@@ -2,7 +2,7 @@
 
 mod common;
 
-use bihalf_candle::{BihalfExt, Ones, Pull};
+use bihalf_candle::{BihalfExt, Gamma, Ones};
 use candle_core::{DType, Device, Result, Tensor, Var};
 use common::*;
 
@@ -103,7 +103,7 @@ fn share_of_ones_and_divisor_of_the_pull_can_be_chosen() -> Result<()> {
     on_each_device(|device| {
         let u = var(8, 3, 0, DType::F64, device)?;
         for (ones, count) in [(Ones::Half, 4), (Ones::Count(3), 3), (Ones::Fraction(0.8), 6)] {
-            let b = u.bihalf_with(ones, Pull::new(6.0).over(100.0))?;
+            let b = u.bihalf_with(ones, Gamma::new(6.0).with_divisor(100.0))?;
             assert_eq!(rows(&b)?, plain_forward(&rows(&u)?, count), "{ones:?}");
             let grads = b.sum_all()?.backward()?;
             let expected = zip_with(&rows(&u)?, &rows(&b)?, |u, b| 1.0 + 0.06 * (u - b));
@@ -124,7 +124,7 @@ fn other_ranks_and_dtypes_are_errors_that_say_so() -> Result<()> {
 fn more_ones_than_rows_is_an_error_with_both_numbers() -> Result<()> {
     on_each_device(|device| {
         let u = values(4, 2, 0, DType::F32, device)?;
-        let error = u.bihalf_with(Ones::Count(9), Pull::new(1.0)).unwrap_err().to_string();
+        let error = u.bihalf_with(Ones::Count(9), Gamma::new(1.0)).unwrap_err().to_string();
         assert!(error.contains('9') && error.contains('4'), "{error}");
         Ok(())
     })

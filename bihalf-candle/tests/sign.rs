@@ -2,8 +2,8 @@
 
 mod common;
 
-use bihalf_candle::BihalfExt;
-use candle_core::{Result, Tensor};
+use bihalf_candle::{BihalfExt, Gamma};
+use candle_core::{DType, Result, Tensor};
 use common::*;
 
 fn plain_forward(u: &[Vec<f64>]) -> Vec<Vec<f64>> {
@@ -31,6 +31,54 @@ fn values_and_gradient_are_the_plain_formula_for_every_dtype_and_size() -> Resul
                 let expected = zip_with(&rows(&weight)?, &pull, |grad, pull| grad + pull);
                 assert_close(&rows(grads.get(&u).unwrap())?, &expected, tolerance, &what);
             }
+        }
+        Ok(())
+    })
+}
+
+/// The shift moves the threshold, not what gamma pulls; it may be a view, and gets no gradient.
+#[test]
+fn a_shift_is_added_to_what_is_cut_alone() -> Result<()> {
+    on_each_device(|device| {
+        for (dtype, tolerance) in DTYPES {
+            let u = var(5, 3, 0, dtype, device)?;
+            let weight = values(5, 3, 1, dtype, device)?;
+            let shifts = var(4, 3, 2, dtype, device)?;
+            let shift = shifts.narrow(0, 2, 1)?.squeeze(0)?;
+            let b = u.sign_ste_with(Some(&shift), Gamma::new(0.6).with_divisor(3.0))?;
+            let t = &rows(&shifts)?[2];
+            let cut = |u: &[f64]| {
+                u.iter().zip(t).map(|(u, t)| if *u > -t { 1.0 } else { -1.0 }).collect()
+            };
+            let expected: Vec<Vec<f64>> = rows(&u)?.iter().map(|u| cut(u)).collect();
+            assert_eq!(rows(&b)?, expected, "{dtype:?}");
+
+            let grads = b.mul(&weight)?.sum_all()?.backward()?;
+            let pull = zip_with(&rows(&u)?, &expected, |u, b| 0.2 * (u - b));
+            let expected = zip_with(&rows(&weight)?, &pull, |grad, pull| grad + pull);
+            assert_close(
+                &rows(grads.get(&u).unwrap())?,
+                &expected,
+                tolerance,
+                &format!("{dtype:?}"),
+            );
+            assert!(grads.get(&shifts).is_none());
+        }
+        Ok(())
+    })
+}
+
+#[test]
+fn wrong_shifts_are_errors() -> Result<()> {
+    on_each_device(|device| {
+        let u = Tensor::zeros((4, 3), DType::F32, device)?;
+        for (shift, said) in [
+            (Tensor::zeros(4, DType::F32, device)?, "one number for each column"),
+            (Tensor::zeros((1, 3), DType::F32, device)?, "one number for each column"),
+            (Tensor::zeros(3, DType::F64, device)?, "convert it"),
+        ] {
+            let error = u.sign_ste_with(Some(&shift), 1.0).unwrap_err().to_string();
+            assert!(error.contains(said), "{error}");
         }
         Ok(())
     })

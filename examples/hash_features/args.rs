@@ -57,11 +57,11 @@ pub struct Args {
     #[arg(long, default_value_t = 0.1, value_parser = positive)]
     pub lr: f32,
 
-    /// Pull of U towards B in the Bi-half layer
+    /// Pull of U towards B (gamma) in the Bi-half layer
     #[arg(long, default_value_t = 6.0, value_parser = not_negative)]
     pub gamma: f64,
 
-    /// Pull of U towards B in the sign layer
+    /// Pull of U towards B (gamma) in the sign layer
     #[arg(long, default_value_t = 0.2, value_parser = not_negative)]
     pub sign_gamma: f64,
 

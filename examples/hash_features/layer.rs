@@ -116,7 +116,7 @@ impl HashLayer {
         for (features, mut u) in chunks.zip(u.axis_chunks_iter_mut(Axis(0), ROWS)) {
             self.project_into(&self.input.transformed(features), &mut u);
         }
-        Ok(ops::sign::forward_packed(view(&u)?)?)
+        Ok(ops::sign::forward_packed(view(&u)?, None)?)
     }
 
     /// Writes `weight`, `bias`, `mean` and `scale`, all f32.

@@ -3,7 +3,7 @@
 //! Every buffer is made once, in [`Trainer::new`], and used again by every step. (The matrix
 //! products pack their operands into scratch memory of their own.)
 
-use bihalf::{Ones, Outputs, Pull, Signs, Workspace, ops};
+use bihalf::{Gamma, Ones, Outputs, Workspace, ops};
 use ndarray::Array2;
 
 use crate::Result;
@@ -68,9 +68,7 @@ impl Trainer {
         let (x, u) = (view(&self.x)?, view(&self.u)?);
         let out = Outputs::none().dense(view_mut(&mut self.b)?);
         match self.recipe.method {
-            Method::BiHalf => {
-                ops::bihalf::forward_into(u, Ones::Half, out, None, &mut self.workspace)?
-            }
+            Method::BiHalf => ops::bi_half::forward_into(u, Ones::Half, out, &mut self.workspace)?,
             Method::Sign => ops::sign::forward_into(u, None, out)?,
         }
 
@@ -78,8 +76,8 @@ impl Trainer {
         let b = view(&self.b)?;
         let cosine = ops::loss::cosine_with_grad_into(x, b, view_mut(&mut self.grad)?)?;
         let gap = mean_squared_gap(&self.u, &self.b);
-        let pull = Pull::new(self.recipe.gamma);
-        ops::bihalf::backward_in_place(u, Signs::Dense(b), view_mut(&mut self.grad)?, pull)?;
+        let pull = Gamma::new(self.recipe.gamma);
+        ops::bi_half::backward_in_place(u, b, pull, view_mut(&mut self.grad)?)?;
 
         self.sgd.step(&mut self.layer, &self.x, &self.grad, lr);
         Ok(Losses { cosine, gap })

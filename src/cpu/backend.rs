@@ -5,8 +5,8 @@ use crate::memory::zeros;
 use crate::ops;
 use crate::ops::retrieval::Labelled;
 use crate::{
-    Backend, CodesMut, CodesRef, Element, MatMut, MatRef, Ones, Operation, Order, Outputs, Pull,
-    Result, Signs, Workspace,
+    Backend, CodeMatrix, CodesMut, CodesRef, Element, Gamma, MatMut, MatRef, Ones, Operation,
+    Order, Outputs, Result, Workspace,
 };
 use std::ops::Range;
 
@@ -92,39 +92,38 @@ impl Backend for Cpu {
         u: MatRef<'_, T>,
         ones: Ones,
         out: Outputs<'_, T>,
-        threshold: Option<&mut [T]>,
         ws: &mut Workspace,
     ) -> Result<()> {
-        ops::bihalf::forward_into(u, ones, out, threshold, ws)
+        ops::bi_half::forward_into(u, ones, out, ws)
     }
 
     fn bihalf_forward<T: Element>(&self, u: MatRef<'_, T>, ones: Ones) -> Result<Vec<T>> {
-        ops::bihalf::forward(u, ones)
+        ops::bi_half::forward(u, ones)
     }
 
     fn bihalf_forward_packed<T: Element>(&self, u: MatRef<'_, T>, ones: Ones) -> Result<Vec<u64>> {
-        Ok(ops::bihalf::forward_packed(u, ones)?.into_words())
+        Ok(ops::bi_half::forward_packed(u, ones)?.into_words())
     }
 
-    fn bihalf_backward_into<T: Element>(
+    fn bihalf_backward_into<'a, T: Element>(
         &self,
         u: MatRef<'_, T>,
-        b: Signs<'_, T>,
+        b: impl Into<CodeMatrix<'a, T>>,
+        gamma: impl Into<Gamma>,
         grad: MatRef<'_, T>,
         out: MatMut<'_, T>,
-        pull: Pull,
     ) -> Result<()> {
-        ops::bihalf::backward_into(u, b, grad, out, pull)
+        ops::bi_half::backward_into(u, b, gamma, grad, out)
     }
 
-    fn bihalf_backward_in_place<T: Element>(
+    fn bihalf_backward_in_place<'a, T: Element>(
         &self,
         u: MatRef<'_, T>,
-        b: Signs<'_, T>,
+        b: impl Into<CodeMatrix<'a, T>>,
+        gamma: impl Into<Gamma>,
         grad: MatMut<'_, T>,
-        pull: Pull,
     ) -> Result<()> {
-        ops::bihalf::backward_in_place(u, b, grad, pull)
+        ops::bi_half::backward_in_place(u, b, gamma, grad)
     }
 
     fn median_into<T: Element>(
@@ -146,31 +145,28 @@ impl Backend for Cpu {
     }
 
     fn sign_forward<T: Element>(&self, u: MatRef<'_, T>, shift: Option<&[T]>) -> Result<Vec<T>> {
-        match shift {
-            None => ops::sign::forward(u),
-            Some(shift) => ops::sign::forward_shifted(u, shift),
-        }
+        ops::sign::forward(u, shift)
     }
 
     fn sign_backward_into<T: Element>(
         &self,
         u: MatRef<'_, T>,
         shift: Option<&[T]>,
+        gamma: impl Into<Gamma>,
         grad: MatRef<'_, T>,
         out: MatMut<'_, T>,
-        pull: Pull,
     ) -> Result<()> {
-        ops::sign::backward_into(u, shift, grad, out, pull)
+        ops::sign::backward_into(u, shift, gamma, grad, out)
     }
 
     fn sign_backward_in_place<T: Element>(
         &self,
         u: MatRef<'_, T>,
         shift: Option<&[T]>,
+        gamma: impl Into<Gamma>,
         grad: MatMut<'_, T>,
-        pull: Pull,
     ) -> Result<()> {
-        ops::sign::backward_in_place(u, shift, grad, pull)
+        ops::sign::backward_in_place(u, shift, gamma, grad)
     }
 
     fn relax_forward_into<T: Element>(
@@ -267,11 +263,11 @@ impl Backend for Cpu {
         x: MatRef<'_, X>,
         codes: CodesRef<'_>,
         loss: &mut [f64],
-        slopes: &mut [f64],
+        pair_grads: &mut [f64],
         _: &mut Workspace,
     ) -> Result<()> {
         ops::check_length("loss", "one value", 1, loss.len())?;
-        loss[0] = ops::loss::cosine_packed_into(x, codes, slopes)?;
+        loss[0] = ops::loss::cosine_packed_into(x, codes, pair_grads)?;
         Ok(())
     }
 
@@ -279,21 +275,21 @@ impl Backend for Cpu {
         &self,
         u: MatRef<'_, T>,
         codes: CodesRef<'_>,
-        slopes: &[f64],
+        pair_grads: &[f64],
+        gamma: impl Into<Gamma>,
         out: MatMut<'_, T>,
-        pull: Pull,
     ) -> Result<()> {
-        ops::loss::cosine_packed_backward_into(u, codes, slopes, out, pull)
+        ops::loss::cosine_packed_backward_into(u, codes, pair_grads, gamma, out)
     }
 
     fn cosine_packed_backward_in_place<T: Element>(
         &self,
-        u: MatMut<'_, T>,
         codes: CodesRef<'_>,
-        slopes: &[f64],
-        pull: Pull,
+        pair_grads: &[f64],
+        gamma: impl Into<Gamma>,
+        u: MatMut<'_, T>,
     ) -> Result<()> {
-        ops::loss::cosine_packed_backward_in_place(u, codes, slopes, pull)
+        ops::loss::cosine_packed_backward_in_place(codes, pair_grads, gamma, u)
     }
 
     fn entropy_penalty_with_grad_into<T: Element>(

@@ -17,11 +17,10 @@ pub(crate) fn forward<T: Element>(
     u: MatRef<'_, T>,
     ones: usize,
     out: &mut Outputs<'_, T>,
-    threshold: Option<&mut [T]>,
     ws: &mut Workspace,
 ) -> Result<()> {
     let scratch = if has_cut(u, ones) { ws.tiles::<T>(isa, u.shape())? } else { &mut [] };
-    forward_with(isa, u, ones, out, threshold, scratch);
+    forward_with(isa, u, ones, out, scratch);
     Ok(())
 }
 
@@ -37,20 +36,15 @@ fn forward_with<T: Element>(
     u: MatRef<'_, T>,
     ones: usize,
     out: &mut Outputs<'_, T>,
-    threshold: Option<&mut [T]>,
     scratch: &mut [u64],
 ) {
     if let Some(counts) = out.counts.take() {
         counts.fill(ones as u32);
     }
     if !has_cut(u, ones) {
-        fill_with_minus_one(out);
-        if let Some(threshold) = threshold {
-            threshold.fill(T::nan());
-        }
-        return;
+        return fill_without_ones(out);
     }
-    T::select(isa, u, ones, &mut Strip::new(out, threshold, u.cols()), scratch);
+    T::select(isa, u, ones, &mut Strip::new(out, u.cols()), scratch);
 }
 
 /// The value of the `k`-th largest element of each column; `k` is at least 1.
@@ -61,7 +55,7 @@ pub(crate) fn kth_largest<T: Element>(
     out: &mut [T],
     ws: &mut Workspace,
 ) -> Result<()> {
-    forward(isa, u, k, &mut Outputs::none(), Some(out), ws)
+    forward(isa, u, k, &mut Outputs::none().threshold(out), ws)
 }
 
 /// Mean squared distance of each column to its half-half target, in the order of the rows.
@@ -77,16 +71,16 @@ pub(crate) fn transport_cost<T: Element>(
         return Ok(());
     }
     let (tiles, words) = ws.tiles_and_codes::<T>(isa, u.shape())?;
-    let mut codes = CodesMut::new(words, rows, cols)?;
+    let mut codes = CodesMut::prefix(words, rows, cols)?;
     let mut packed = Outputs::none().codes(codes.reborrow());
-    forward_with(isa, u, rows / 2, &mut packed, None, tiles);
+    forward_with(isa, u, rows / 2, &mut packed, tiles);
     out.fill(0.0);
     T::add_distances(isa, u, codes.as_ref(), out);
     out.iter_mut().for_each(|cost| *cost /= rows as f64);
     Ok(())
 }
 
-fn fill_with_minus_one<T: Element>(out: &mut Outputs<'_, T>) {
+fn fill_without_ones<T: Element>(out: &mut Outputs<'_, T>) {
     if let Some(dense) = &mut out.dense {
         dense.rows_mut().for_each(|row| row.fill(T::plus_or_minus_one(false)));
     }
@@ -95,5 +89,8 @@ fn fill_with_minus_one<T: Element>(out: &mut Outputs<'_, T>) {
     }
     if let Some(codes) = &mut out.codes {
         codes.reborrow().into_words().fill(0);
+    }
+    if let Some(threshold) = &mut out.threshold {
+        threshold.fill(T::nan());
     }
 }

@@ -2,7 +2,7 @@
 
 use super::simd::{Columns, Rows};
 use super::threads;
-use crate::{Element, MatMut, MatRef};
+use crate::{Element, MatMut, MatRef, Scalar};
 use bytemuck::Pod;
 use std::ops::Range;
 
@@ -74,7 +74,7 @@ pub(super) fn side_by_side<T>(matrix: MatRef<'_, T>) -> Rows<'_, T> {
 }
 
 /// Some rows of a matrix.
-pub(super) fn rows_of<T>(u: MatRef<'_, T>, rows: Range<usize>) -> MatRef<'_, T> {
+pub(super) fn rows_of<T: Scalar>(u: MatRef<'_, T>, rows: Range<usize>) -> MatRef<'_, T> {
     let layout = u.layout();
     let (row_stride, col_stride) = (layout.row_stride(), layout.col_stride());
     let data = &u.into_data()[(rows.start * row_stride).min(layout.span())..];

@@ -5,7 +5,7 @@
 use super::simd::{self, Detected, Isa, Loops, Ordered, compiled, reals};
 use super::threads::{for_each_band_pair, for_each_quick_item};
 use crate::element::Real;
-use crate::{CodesRef, Element, MatMut, MatRef, Signs};
+use crate::{CodeMatrix, CodesRef, Element, MatMut, MatRef};
 
 /// Pairs whose losses wait on the stack until they are added up in order.
 const TILE: usize = 64;
@@ -40,10 +40,10 @@ impl Products {
         Self { dot, left, right, scales }
     }
 
-    fn of_signs<T: Element>(isa: Detected, b: &Signs<'_, T>, i: usize, k: usize) -> Self {
+    fn of_signs<T: Element>(isa: Detected, b: &CodeMatrix<'_, T>, i: usize, k: usize) -> Self {
         match b {
-            Signs::Dense(b) => Self::of(isa, *b, i, k),
-            Signs::Packed(b) => {
+            CodeMatrix::Dense(b) => Self::of(isa, *b, i, k),
+            CodeMatrix::Packed(b) => {
                 let (left, right) = (b.row(i).iter(), b.row(k).iter());
                 let differ: u32 = left.zip(right).map(|(l, r)| (l ^ r).count_ones()).sum();
                 let norm = b.bits() as f64;
@@ -284,7 +284,7 @@ impl Gradient {
 pub(crate) fn cosine<X: Element, T: Element>(
     isa: Detected,
     x: MatRef<'_, X>,
-    b: Signs<'_, T>,
+    b: CodeMatrix<'_, T>,
 ) -> f64 {
     let half = x.rows() / 2;
     mean_over_pairs(isa, x, b, half, |_, _| ())
@@ -303,7 +303,7 @@ pub(crate) fn cosine_with_grad<X: Element, T: Element>(
     }
     let (upper, lower, stride) = halves(grad);
     let weight = 1.0 / half as f64;
-    mean_over_pairs(isa, x, Signs::Dense(b), half, |first, pairs| {
+    mean_over_pairs(isa, x, CodeMatrix::Dense(b), half, |first, pairs| {
         let (left, right) = (tile_rows(upper, first, stride), tile_rows(lower, first, stride));
         let work = 2 * cols * pairs.len();
         for_each_band_pair(left, right, stride, work, |p, left, right| {
@@ -364,20 +364,20 @@ impl<R: Real> Loops for WriteGradient<'_, R> {
     }
 }
 
-/// The loss; `slopes` get two numbers a pair: the gradient for a bit of +1 where the bits of the
+/// The loss; `pair_grads` get two numbers a pair: the gradient for a bit of +1 where the bits of the
 /// pair agree, and where they differ.
 pub(crate) fn cosine_packed<X: Element>(
     isa: Detected,
     x: MatRef<'_, X>,
     codes: CodesRef<'_>,
-    slopes: &mut [f64],
+    pair_grads: &mut [f64],
 ) -> f64 {
     let half = x.rows() / 2;
     let weight = 1.0 / half as f64;
-    mean_over_pairs(isa, x, Signs::<X>::Packed(codes), half, |first, pairs| {
-        for (slopes, pair) in slopes[2 * first..].chunks_exact_mut(2).zip(pairs) {
-            slopes[0] = pair.of_left(weight).at(1.0, 1.0);
-            slopes[1] = pair.of_left(weight).at(1.0, -1.0);
+    mean_over_pairs(isa, x, CodeMatrix::<X>::Packed(codes), half, |first, pairs| {
+        for (pair_grads, pair) in pair_grads[2 * first..].chunks_exact_mut(2).zip(pairs) {
+            pair_grads[0] = pair.of_left(weight).at(1.0, 1.0);
+            pair_grads[1] = pair.of_left(weight).at(1.0, -1.0);
         }
     })
 }
@@ -386,7 +386,7 @@ pub(crate) fn cosine_packed<X: Element>(
 pub(crate) fn cosine_packed_backward<T: Element>(
     mut u: MatMut<'_, T>,
     codes: CodesRef<'_>,
-    slopes: &[f64],
+    pair_grads: &[f64],
     coefficient: T::Real,
 ) {
     let (rows, cols) = u.shape();
@@ -408,7 +408,7 @@ pub(crate) fn cosine_packed_backward<T: Element>(
     for_each_band_pair(upper, lower, stride, rows * cols, |p, left, right| {
         let bits = codes.row_bits(p).zip(codes.row_bits(p + half));
         let elements = left[..cols].iter_mut().zip(&mut right[..cols]);
-        let gradients = [gradients(slopes[2 * p]), gradients(slopes[2 * p + 1])];
+        let gradients = [gradients(pair_grads[2 * p]), gradients(pair_grads[2 * p + 1])];
         for ((left, right), (l, r)) in elements.zip(bits) {
             let gradients = gradients[usize::from(l != r)];
             one(left, l, gradients);
@@ -438,7 +438,7 @@ fn tile_rows<T>(rows: &mut [T], first: usize, stride: usize) -> &mut [T] {
 fn mean_over_pairs<X: Element, T: Element>(
     isa: Detected,
     x: MatRef<'_, X>,
-    b: Signs<'_, T>,
+    b: CodeMatrix<'_, T>,
     half: usize,
     mut each_tile: impl FnMut(usize, &[Pair]),
 ) -> f64 {

@@ -6,7 +6,7 @@ use super::simd::{self, Cached, Detected, FloatLane, Floats, Isa, Loops, Ordered
 use super::simd::{Vector, compiled};
 use super::threads;
 use crate::element::{Real as _, sealed::Arithmetic};
-use crate::{CodesRef, Element, MatMut, MatRef, Signs};
+use crate::{CodeMatrix, CodesRef, Element, MatMut, MatRef};
 
 /// Columns at a time: two bytes of packed codes.
 const STEP: usize = simd::LANES;
@@ -24,11 +24,11 @@ pub enum Target<'a, T> {
     Shifted(&'a [T]),
 }
 
-impl<'a, T: Element> From<Signs<'a, T>> for Target<'a, T> {
-    fn from(b: Signs<'a, T>) -> Self {
+impl<'a, T: Element> From<CodeMatrix<'a, T>> for Target<'a, T> {
+    fn from(b: CodeMatrix<'a, T>) -> Self {
         match b {
-            Signs::Dense(b) => Self::Dense(b),
-            Signs::Packed(b) => Self::Packed(b),
+            CodeMatrix::Dense(b) => Self::Dense(b),
+            CodeMatrix::Packed(b) => Self::Packed(b),
         }
     }
 }

@@ -23,7 +23,7 @@ pub(crate) fn forward<T: Element>(
     shift: Option<&[T]>,
     out: Outputs<'_, T>,
 ) {
-    let Outputs { dense, dense_i8, codes, counts } = out;
+    let Outputs { dense, dense_i8, codes, counts, threshold: _ } = out;
     if let Some(dense) = dense {
         match shift {
             None => write_dense(isa, u, dense),

@@ -1,18 +1,18 @@
 //! Host side of `kernels/bihalf.cu`.
 #![allow(unsafe_code)]
 
-use super::args::{Codes, InOut, Input, Output, Shape, Signs as SignsArgs, optional};
+use super::args::{Codes, InOut, Input, Output, Shape, Signs, optional};
 use super::memory::{DeviceMut, DeviceRef, Held};
 use super::stream::Cuda;
 use super::workspace::Workspace;
-use crate::ops::{bihalf, threshold};
+use crate::ops::{bi_half, threshold};
 use crate::plan::{self, Asked, Bihalf, BihalfStep, Kernel, VECTOR_BYTES};
-use crate::{Element, Matrix, Ones, Outputs, Pull, Result, Signs, Storage};
+use crate::{CodeMatrix, Element, Gamma, Matrix, Ones, Outputs, Result, Storage};
 
 #[repr(C)]
 struct Forward {
     u: Input,
-    out: SignsArgs,
+    out: Signs,
     threshold: u64,
     shape: Shape,
     k: u32,
@@ -56,7 +56,7 @@ struct Scan {
 #[repr(C)]
 struct Emit {
     u: Input,
-    out: SignsArgs,
+    out: Signs,
     threshold: u64,
     shape: Shape,
     tiles: u32,
@@ -121,12 +121,11 @@ impl Cuda {
         u: Matrix<DeviceRef<'_, T>>,
         ones: Ones,
         out: Outputs<'_, T, Self>,
-        threshold: Option<DeviceMut<'_, T>>,
         ws: &mut Workspace,
     ) -> Result<()> {
-        let k = bihalf::check_forward(u.shape(), ones, &out, threshold.as_ref().map(|t| t.len()))?;
+        let k = bi_half::check_forward(u.shape(), ones, &out)?;
         let shape = Shape::new(u.rows(), u.cols())?;
-        self.select(u, shape, k as u32, out, threshold, ws)
+        self.select(u, shape, k as u32, out, ws)
     }
 
     pub(super) fn median<T: Element>(
@@ -137,7 +136,7 @@ impl Cuda {
     ) -> Result<()> {
         let k = threshold::check_median(u.shape(), out.len())?;
         let shape = Shape::new(u.rows(), u.cols())?;
-        self.select(u, shape, k as u32, Outputs::none(), Some(out), ws)
+        self.select(u, shape, k as u32, Outputs::none().threshold(out), ws)
     }
 
     fn select<T: Element>(
@@ -145,15 +144,15 @@ impl Cuda {
         u: Matrix<DeviceRef<'_, T>>,
         shape: Shape,
         k: u32,
-        out: Outputs<'_, T, Self>,
-        threshold: Option<DeviceMut<'_, T>>,
+        mut out: Outputs<'_, T, Self>,
         ws: &mut Workspace,
     ) -> Result<()> {
         let stream = self.ready()?;
         let (u, _u) = Input::of("U", u, stream)?;
-        let (threshold, _threshold) =
-            optional(threshold, |t| t.hold("the threshold", stream).map(Held::addressed))?;
-        let (out, _out) = SignsArgs::of(out, stream)?;
+        let (threshold, _threshold) = optional(out.threshold.take(), |t| {
+            t.hold("the threshold", stream).map(Held::addressed)
+        })?;
+        let (out, _out) = Signs::of(out, stream)?;
         let dense_alone = threshold == 0 && out.dense_alone();
         let asked = if out.has_codes() {
             Asked::Packed
@@ -241,11 +240,11 @@ impl Cuda {
     pub(super) fn bihalf_gradient<T: Element>(
         &self,
         u: Matrix<DeviceRef<'_, T>>,
-        b: Signs<'_, T, Self>,
+        b: CodeMatrix<'_, T, Self>,
+        gamma: Gamma,
         grad: InOut<'_, T>,
-        pull: Pull,
     ) -> Result<()> {
-        let c = bihalf::check_backward::<T>(u.shape(), b.shape(), grad.shapes(), pull)?;
+        let c = bi_half::check_backward::<T>(u.shape(), b.shape(), gamma, grad.shapes())?;
         let shape = Shape::new(u.rows(), u.cols())?;
         let stream = self.ready()?;
         let (u, _u) = Input::of("U", u, stream)?;
@@ -257,14 +256,14 @@ impl Cuda {
         let aligned = u.by::<T>(vector) && grad.by::<T>(vector) && out.by::<T>(vector);
         let (by_vectors, lanes_log2) = (0, 0);
         match b {
-            Signs::Dense(b) => {
+            CodeMatrix::Dense(b) => {
                 let (b, _b) = Input::of("B", b, stream)?;
                 let aligned = aligned && b.by::<T>(vector);
                 let args = Backward { u, grad, targets: b, out, shape, c, by_vectors, lanes_log2 };
                 // SAFETY: the kernel's argument; views have been checked, and are `Held`.
                 unsafe { self.backward::<T, _>(Kernel::BihalfBackwardDense, args, aligned) }
             }
-            Signs::Packed(b) => {
+            CodeMatrix::Packed(b) => {
                 let (b, _b) = Codes::to_read(b, stream)?;
                 let args = Backward { u, grad, targets: b, out, shape, c, by_vectors, lanes_log2 };
                 // SAFETY: as above.

@@ -3,6 +3,7 @@
 #![allow(unsafe_code)]
 
 use crate::{Error, Result};
+use cudarc::driver::sys::CUresult;
 use cudarc::driver::{CudaContext, CudaStream, DriverError, result};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
@@ -18,9 +19,14 @@ const NAMES: &[&str] =
 /// such device, [`Error::Driver`] when the driver refuses.
 pub fn context(ordinal: usize) -> Result<Arc<CudaContext>> {
     if !driver_is_there() {
-        return Err(Error::NoDriverLibrary { names: NAMES });
+        let has_kernels = super::module::HAS_KERNELS;
+        return Err(Error::NoDriverLibrary { names: NAMES, has_kernels });
     }
-    let count = CudaContext::device_count().map_err(refused("count devices"))?;
+    let count = match CudaContext::device_count() {
+        // Of a machine that has the driver alone.
+        Err(DriverError(CUresult::CUDA_ERROR_NO_DEVICE)) => 0,
+        count => count.map_err(refused("count devices"))?,
+    };
     let count = usize::try_from(count).unwrap_or(0);
     if ordinal >= count {
         return Err(Error::NoDevice { ordinal, count });

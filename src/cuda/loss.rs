@@ -9,7 +9,7 @@ use crate::ops::{check_length, loss};
 use crate::plan;
 #[cfg(test)]
 use crate::plan::Kernel;
-use crate::{Element, Matrix, PackedCodes, Pull, Result, Storage};
+use crate::{Element, Gamma, Matrix, PackedCodes, Result, Storage};
 
 /// Where blocks leave their numbers, and where their sum goes.
 #[repr(C)]
@@ -32,7 +32,7 @@ struct CosineDense {
 struct CosinePacked {
     x: Features,
     codes: Codes,
-    slopes: u64,
+    pair_grads: u64,
     total: Total,
     shape: Shape,
 }
@@ -41,7 +41,7 @@ struct CosinePacked {
 struct CosineBackward {
     u: Input,
     codes: Codes,
-    slopes: u64,
+    pair_grads: u64,
     out: Output,
     shape: Shape,
     c: f64,
@@ -99,11 +99,11 @@ impl Cuda {
         x: Matrix<DeviceRef<'_, X>>,
         codes: PackedCodes<DeviceRef<'_, u64>>,
         loss: DeviceMut<'_, f64>,
-        slopes: DeviceMut<'_, f64>,
+        pair_grads: DeviceMut<'_, f64>,
         ws: &mut Workspace,
     ) -> Result<()> {
         check_length("loss", "one value", 1, loss.len())?;
-        loss::check_cosine_packed(x.rows(), codes.rows(), slopes.len())?;
+        loss::check_cosine_packed(x.rows(), codes.rows(), pair_grads.len())?;
         let shape = Shape::new(codes.rows(), codes.bits())?;
 
         let stream = self.ready()?;
@@ -111,13 +111,13 @@ impl Cuda {
         let (ws, finished) = ws.hold_with_counter(needed, stream)?;
         let (x, _x) = Features::of("X", x, stream)?;
         let (codes, _codes) = Codes::to_read(codes, stream)?;
-        let slopes = slopes.hold("slopes", stream)?;
+        let pair_grads = pair_grads.hold("pair_grads", stream)?;
         let loss = loss.hold("loss", stream)?;
 
         let total = Total { values: ws.address, finished, loss: loss.address };
-        let args = CosinePacked { x, codes, slopes: slopes.address, total, shape };
+        let args = CosinePacked { x, codes, pair_grads: pair_grads.address, total, shape };
         // SAFETY: the kernel's argument; views have been checked against the shapes and are `Held`,
-        // as are the slopes, two a pair, and the workspace, which has a number for each block and a
+        // as are the pair gradients, two a pair, and the workspace, which has a number for each block and a
         // counter that is 0.
         unsafe { self.launch::<X, _>(plan::cosine_packed(shape.rows), &args) }
     }
@@ -126,12 +126,12 @@ impl Cuda {
         &self,
         u: InOut<'_, T>,
         codes: PackedCodes<DeviceRef<'_, u64>>,
-        slopes: DeviceRef<'_, f64>,
-        pull: Pull,
+        pair_grads: DeviceRef<'_, f64>,
+        gamma: Gamma,
     ) -> Result<()> {
         let [u_shape, out_shape] = u.shapes();
-        let len = slopes.len();
-        let c = loss::check_cosine_backward::<T>(u_shape, codes.shape(), len, out_shape, pull)?;
+        let len = pair_grads.len();
+        let c = loss::check_cosine_backward::<T>(u_shape, codes.shape(), len, gamma, out_shape)?;
         let shape = Shape::new(u_shape.0, u_shape.1)?;
         if shape.is_empty() {
             return Ok(());
@@ -140,12 +140,12 @@ impl Cuda {
         let stream = self.ready()?;
         let (u, out, _u) = u.hold("U", stream)?;
         let (codes, _codes) = Codes::to_read(codes, stream)?;
-        let slopes = slopes.hold("slopes", stream)?;
+        let pair_grads = pair_grads.hold("pair_grads", stream)?;
 
         let launch = plan::cosine_backward(shape.rows, shape.cols, self.kernels().limits());
-        let args = CosineBackward { u, codes, slopes: slopes.address, out, shape, c };
+        let args = CosineBackward { u, codes, pair_grads: pair_grads.address, out, shape, c };
         // SAFETY: the kernel's argument; views have been checked against the shape and are `Held`,
-        // as are the slopes, two a pair.
+        // as are the pair gradients, two a pair.
         unsafe { self.launch::<T, _>(launch, &args) }
     }
 

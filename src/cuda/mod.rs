@@ -1,29 +1,23 @@
 //! The CUDA backend: the same operations on device memory.
 //!
 //! ```
-//! use bihalf::cuda::Cuda;
-//! use bihalf::{Backend, Cpu, Error, Matrix, Ones, Outputs};
+//! use bihalf::{Backend, Matrix, Ones, cuda_or_cpu};
 //!
 //! /// Codes of a batch of m items and k bits: the same code, and the same bits, on any backend.
 //! fn codes<B: Backend>(backend: &B, u: &[f32], m: usize, k: usize) -> bihalf::Result<Vec<f32>> {
 //!     let u = backend.upload(u)?;
-//!     let mut b = backend.zeros::<f32>(m * k)?;
-//!     let mut ws = backend.workspace::<f32>(m, k)?;
-//!     let out = Outputs::none().dense(Matrix::new(B::slice_mut(&mut b), m, k)?);
-//!     backend.bihalf_forward_into(Matrix::new(B::slice(&u), m, k)?, Ones::Half, out, None, &mut ws)?;
+//!     let b = backend.bihalf_forward(Matrix::new(B::slice(&u), m, k)?, Ones::Half)?;
 //!     backend.download(&b)
 //! }
 //!
 //! fn main() -> bihalf::Result<()> {
 //!     let u = [0.9f32, -3.0, 0.1, -1.0, 0.5, -2.0, 0.7, -4.0];
-//!     let b = match Cuda::device(0) {
-//!         Ok(cuda) => codes(&cuda, &u, 4, 2)?,
-//!         Err(error @ Error::NoDriverLibrary { .. }) => {
-//!             println!("{error}"); // nothing falls back by itself
-//!             codes(&Cpu, &u, 4, 2)?
+//!     let b = cuda_or_cpu!(0, |backend, reason| {
+//!         if let Some(reason) = reason {
+//!             println!("not on CUDA: {reason}"); // nothing falls back by itself
 //!         }
-//!         Err(error) => return Err(error),
-//!     };
+//!         codes(backend, &u, 4, 2)
+//!     })?;
 //!     println!("{b:?}");
 //!     Ok(())
 //! }
@@ -51,7 +45,7 @@
 //! slice that *they* read on a stream that is not its own (`memcpy_dtoh` to page-locked memory,
 //! say) must not be read by a second stream, ours included, and then freed or overwritten, before
 //! that stream is synchronised. The default stream of a thread is an error, for its handle means
-//! another stream on each thread; [`Cuda::new_unchecked`] takes it.
+//! another stream on each thread; [`Cuda::on_stream_unchecked`] takes it.
 //!
 //! # Graphs
 //! [`Cuda::recording`] gives a backend whose calls may be captured in a CUDA graph; others are

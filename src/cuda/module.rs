@@ -29,6 +29,9 @@ fn image() -> Result<&'static [u8]> {
     Err(Error::KernelsNotBuilt)
 }
 
+/// Whether this binary has kernels.
+pub(super) const HAS_KERNELS: bool = cfg!(bihalf_kernels);
+
 /// The kernels, loaded into a context. They stay there as long as the context, whatever is dropped:
 /// launches may be queued, and graphs may be replayed.
 #[derive(Clone, Debug)]

@@ -6,7 +6,7 @@ use super::memory::{DeviceRef, Held};
 use super::stream::Cuda;
 use crate::ops::sign;
 use crate::plan::{self, Kernel};
-use crate::{Element, Matrix, Outputs, Pull, Result, Storage};
+use crate::{Element, Gamma, Matrix, Outputs, Result, Storage};
 
 #[repr(C)]
 struct Forward {
@@ -63,11 +63,11 @@ impl Cuda {
         &self,
         u: Matrix<DeviceRef<'_, T>>,
         shift: Option<DeviceRef<'_, T>>,
+        gamma: Gamma,
         grad: InOut<'_, T>,
-        pull: Pull,
     ) -> Result<()> {
         let shift_len = shift.as_ref().map(|t| t.len());
-        let c = sign::check_backward::<T>(u.shape(), shift_len, grad.shapes(), pull)?;
+        let c = sign::check_backward::<T>(u.shape(), shift_len, gamma, grad.shapes())?;
         let shape = Shape::new(u.rows(), u.cols())?;
         let stream = self.ready()?;
         let (u, _u) = Input::of("U", u, stream)?;

@@ -12,8 +12,8 @@ use crate::element::Scalar;
 use crate::ops::retrieval::LabelledCodes;
 use crate::plan::{self, Kernel, Launch};
 use crate::{
-    Backend, Element, Error, Matrix, Ones, Operation, Order, Outputs, PackedCodes, Pull, Result,
-    Signs, memory,
+    Backend, CodeMatrix, Element, Error, Gamma, Matrix, Ones, Operation, Order, Outputs,
+    PackedCodes, Result, memory,
 };
 use cudarc::driver::sys::{CUdeviceptr, CUstreamCaptureStatus};
 use cudarc::driver::{CudaStream, result};
@@ -33,16 +33,26 @@ pub struct Cuda {
 }
 
 impl Cuda {
+    /// Operations on a new stream of device `ordinal`: context, kernels and stream in one step.
+    ///
+    /// # Errors
+    /// As [`context`](super::context) and [`Kernels::new`].
+    pub fn new(ordinal: usize) -> Result<Self> {
+        let context = super::context(ordinal)?;
+        let stream = context.new_stream().map_err(refused("make a stream"))?;
+        Self::on_stream(&Kernels::new(&context)?, &stream)
+    }
+
     /// Operations on `stream`, which may be the default stream or a wrapped one.
     ///
     /// # Errors
     /// [`Error::OtherContext`] when the stream is of another context than the kernels;
     /// [`Error::PerThreadStream`] for the default stream of a thread, which stands for another
     /// stream on each.
-    pub fn new(kernels: &Kernels, stream: &Arc<CudaStream>) -> Result<Self> {
+    pub fn on_stream(kernels: &Kernels, stream: &Arc<CudaStream>) -> Result<Self> {
         check_stream("the stream", stream)?;
         // SAFETY: no thread's default stream.
-        unsafe { Self::new_unchecked(kernels, stream) }
+        unsafe { Self::on_stream_unchecked(kernels, stream) }
     }
 
     /// Operations on any stream, also the default stream of a thread, as candle's devices have it.
@@ -53,7 +63,7 @@ impl Cuda {
     /// # Safety
     /// Of a thread's default stream: no buffer or workspace of it is used or dropped by another
     /// thread, unless the stream has been synchronised since.
-    pub unsafe fn new_unchecked(kernels: &Kernels, stream: &Arc<CudaStream>) -> Result<Self> {
+    pub unsafe fn on_stream_unchecked(kernels: &Kernels, stream: &Arc<CudaStream>) -> Result<Self> {
         let (ours, theirs) = (kernels.context(), stream.context());
         if ours.cu_ctx() != theirs.cu_ctx() {
             let (expected, got) = (ours.ordinal(), theirs.ordinal());
@@ -62,23 +72,13 @@ impl Cuda {
         Ok(Self { kernels: kernels.clone(), stream: Arc::clone(stream), records: false })
     }
 
-    /// Operations on a new stream of device `ordinal`: context, kernels and stream in one step.
-    ///
-    /// # Errors
-    /// As [`context`](super::context) and [`Kernels::new`].
-    pub fn device(ordinal: usize) -> Result<Self> {
-        let context = super::context(ordinal)?;
-        let stream = context.new_stream().map_err(refused("make a stream"))?;
-        Self::new(&Kernels::new(&context)?, &stream)
-    }
-
     /// The same backend, whose calls may be captured in a CUDA graph. Others refuse while the
     /// stream is captured.
     ///
     /// A graph keeps the addresses of what was captured, and nothing alive but the kernels. Make
     /// buffers and workspaces before, with cudarc's event tracking off: to wait for an event of
     /// before the capture would break it. What is allocated during a capture is memory of the
-    /// graph. The default stream cannot be captured; [`device`](Self::device) makes another one.
+    /// graph. The default stream cannot be captured; [`new`](Self::new) makes another one.
     ///
     /// # Safety
     /// Until the last replay of a graph is done, every buffer and workspace that a captured call
@@ -269,31 +269,30 @@ impl Backend for Cuda {
         u: Matrix<DeviceRef<'_, T>>,
         ones: Ones,
         out: Outputs<'_, T, Self>,
-        threshold: Option<DeviceMut<'_, T>>,
         ws: &mut Workspace,
     ) -> Result<()> {
-        self.bihalf_outputs(u, ones, out, threshold, ws)
+        self.bihalf_outputs(u, ones, out, ws)
     }
 
-    fn bihalf_backward_into<T: Element>(
+    fn bihalf_backward_into<'a, T: Element>(
         &self,
         u: Matrix<DeviceRef<'_, T>>,
-        b: Signs<'_, T, Self>,
+        b: impl Into<CodeMatrix<'a, T, Self>>,
+        gamma: impl Into<Gamma>,
         grad: Matrix<DeviceRef<'_, T>>,
         out: Matrix<DeviceMut<'_, T>>,
-        pull: Pull,
     ) -> Result<()> {
-        self.bihalf_gradient(u, b, InOut::Into(grad, out), pull)
+        self.bihalf_gradient(u, b.into(), gamma.into(), InOut::Into(grad, out))
     }
 
-    fn bihalf_backward_in_place<T: Element>(
+    fn bihalf_backward_in_place<'a, T: Element>(
         &self,
         u: Matrix<DeviceRef<'_, T>>,
-        b: Signs<'_, T, Self>,
+        b: impl Into<CodeMatrix<'a, T, Self>>,
+        gamma: impl Into<Gamma>,
         grad: Matrix<DeviceMut<'_, T>>,
-        pull: Pull,
     ) -> Result<()> {
-        self.bihalf_gradient(u, b, InOut::InPlace(grad), pull)
+        self.bihalf_gradient(u, b.into(), gamma.into(), InOut::InPlace(grad))
     }
 
     fn median_into<T: Element>(
@@ -318,21 +317,21 @@ impl Backend for Cuda {
         &self,
         u: Matrix<DeviceRef<'_, T>>,
         shift: Option<DeviceRef<'_, T>>,
+        gamma: impl Into<Gamma>,
         grad: Matrix<DeviceRef<'_, T>>,
         out: Matrix<DeviceMut<'_, T>>,
-        pull: Pull,
     ) -> Result<()> {
-        self.sign_gradient(u, shift, InOut::Into(grad, out), pull)
+        self.sign_gradient(u, shift, gamma.into(), InOut::Into(grad, out))
     }
 
     fn sign_backward_in_place<T: Element>(
         &self,
         u: Matrix<DeviceRef<'_, T>>,
         shift: Option<DeviceRef<'_, T>>,
+        gamma: impl Into<Gamma>,
         grad: Matrix<DeviceMut<'_, T>>,
-        pull: Pull,
     ) -> Result<()> {
-        self.sign_gradient(u, shift, InOut::InPlace(grad), pull)
+        self.sign_gradient(u, shift, gamma.into(), InOut::InPlace(grad))
     }
 
     fn relax_forward_into<T: Element>(
@@ -449,31 +448,31 @@ impl Backend for Cuda {
         x: Matrix<DeviceRef<'_, X>>,
         codes: PackedCodes<DeviceRef<'_, u64>>,
         loss: DeviceMut<'_, f64>,
-        slopes: DeviceMut<'_, f64>,
+        pair_grads: DeviceMut<'_, f64>,
         ws: &mut Workspace,
     ) -> Result<()> {
-        self.cosine_packed(x, codes, loss, slopes, ws)
+        self.cosine_packed(x, codes, loss, pair_grads, ws)
     }
 
     fn cosine_packed_backward_into<T: Element>(
         &self,
         u: Matrix<DeviceRef<'_, T>>,
         codes: PackedCodes<DeviceRef<'_, u64>>,
-        slopes: DeviceRef<'_, f64>,
+        pair_grads: DeviceRef<'_, f64>,
+        gamma: impl Into<Gamma>,
         out: Matrix<DeviceMut<'_, T>>,
-        pull: Pull,
     ) -> Result<()> {
-        self.cosine_backward(InOut::Into(u, out), codes, slopes, pull)
+        self.cosine_backward(InOut::Into(u, out), codes, pair_grads, gamma.into())
     }
 
     fn cosine_packed_backward_in_place<T: Element>(
         &self,
-        u: Matrix<DeviceMut<'_, T>>,
         codes: PackedCodes<DeviceRef<'_, u64>>,
-        slopes: DeviceRef<'_, f64>,
-        pull: Pull,
+        pair_grads: DeviceRef<'_, f64>,
+        gamma: impl Into<Gamma>,
+        u: Matrix<DeviceMut<'_, T>>,
     ) -> Result<()> {
-        self.cosine_backward(InOut::InPlace(u), codes, slopes, pull)
+        self.cosine_backward(InOut::InPlace(u), codes, pair_grads, gamma.into())
     }
 
     fn entropy_penalty_with_grad_into<T: Element>(

@@ -10,7 +10,7 @@
 //!   +1, bit 0 becomes -1.
 //! - **On CUDA**: the same bits, by `sign_forward` and `codes_unpack`, one launch each.
 //! - **Sizes**: any. **Errors**: [`Error::Shape`](crate::Error::Shape),
-//!   [`Error::InstructionSet`](crate::Error::InstructionSet), see [`bihalf`](super::bihalf).
+//!   [`Error::InstructionSet`](crate::Error::InstructionSet), see [`bihalf`](super::bi_half).
 //!   **Cost**: O(M K) time, no extra memory.
 //!
 //! ```
@@ -39,7 +39,11 @@ pub fn pack_into<T: Element>(dense: MatRef<'_, T>, codes: CodesMut<'_>) -> Resul
 ///
 /// # Errors
 /// See the [page](self).
-pub fn unpack_into<T: Element>(codes: CodesRef<'_>, dense: MatMut<'_, T>) -> Result<()> {
+pub fn unpack_into<'a, T: Element>(
+    codes: impl Into<CodesRef<'a>>,
+    dense: MatMut<'_, T>,
+) -> Result<()> {
+    let codes = codes.into();
     check_shape("the dense output", "the codes", codes.shape(), dense.shape())?;
     T::unpack(cpu::simd::detected()?, codes, dense);
     Ok(())

@@ -5,8 +5,8 @@
 //!                   dL/dB[p] = 2 / h * (cos_b - cos_x) * (B[p + h] / (|B[p]| |B[p + h]|) - cos_b B[p] / |B[p]|^2)
 //!                   and the same for B[p + h] with the two rows exchanged
 //! packed codes      cos_b = (K - 2 hamming(B[p], B[p + h])) / K
-//!                   slopes[p] = 2 / h * (cos_b - cos_x) * [(1 - cos_b) / K, -(1 + cos_b) / K]
-//!                   dL/dB[i, j] = B[i, j] * slopes[p][0 where B[p, j] = B[p + h, j], else 1],  i = p or p + h
+//!                   pair_grads[p] = 2 / h * (cos_b - cos_x) * [(1 - cos_b) / K, -(1 + cos_b) / K]
+//!                   dL/dB[i, j] = B[i, j] * pair_grads[p][0 where B[p, j] = B[p + h, j], else 1],  i = p or p + h
 //! and back to U     dU = dL/dB + gamma / (M K) * (U - B)
 //! entropy penalty   L = alpha / 2 * mean over j of (mean over i of B[i, j])^2
 //!                   dL/dB[i, j] = alpha / (M K) * mean over i of B[i, j]
@@ -17,14 +17,14 @@
 //! rival of the Bi-half layer: it pushes each bit's mean to 0 through the loss.
 //!
 //! Where the codes are those of the Bi-half layer, they need never be dense: [`cosine_packed_into`]
-//! leaves two slopes a pair, and [`cosine_packed_backward_into`] makes `dU` of them. Both give the
+//! leaves two pair_grads a pair, and [`cosine_packed_backward_into`] makes `dU` of them. Both give the
 //! same bits as [`cosine_with_grad_into`] on +1 and -1 and then
-//! [`bihalf::backward_in_place`](super::bihalf::backward_in_place), without a `dB` in memory.
+//! [`bihalf::backward_in_place`](super::bi_half::backward_in_place), without a `dB` in memory.
 //!
-//! - **Shapes**: features `X [M, D]`, codes `B [M, K]`, gradient `[M, K]`, slopes `[h, 2]`
-//!   ([`slopes_len`] numbers). `B` may be any numbers (a relaxed code too), or packed.
+//! - **Shapes**: features `X [M, D]`, codes `B [M, K]`, gradient `[M, K]`, pair_grads `[h, 2]`
+//!   ([`pair_grads_len`] numbers). `B` may be any numbers (a relaxed code too), or packed.
 //! - **Odd M**: pairs are (i, i + floor(M / 2)); the last row has no partner and gradient 0, so its
-//!   `dU` is the pull alone. **M < 2**: loss 0, gradient 0, no slopes. **K = 0**: codes without a
+//!   `dU` is the pull alone. **M < 2**: loss 0, gradient 0, no pair_grads. **K = 0**: codes without a
 //!   bit are zero vectors. **M = 0 or K = 0**: penalty 0.
 //! - **Zero vectors**, on either side: cosine 0; where one is in `B`, the gradient of both rows of
 //!   the pair is 0. **Equal or opposite codes** sit at an extremum of the cosine: gradient 0. A
@@ -35,7 +35,7 @@
 //!   the gradients those of the pair.
 //! - **Rounding**: products and sums are in `f64`, in a fixed order (products of rows in 16 sums,
 //!   of which each takes every 16th element); the result is rounded to the element type once. `dU`
-//!   is that gradient, rounded, and then the pull as on the page [`bihalf`](super::bihalf).
+//!   is that gradient, rounded, and then the pull as on the page [`bihalf`](super::bi_half).
 //! - **Determinism**: on the CPU the same bits on every processor, for any number of threads, and
 //!   wherever a matrix lies.
 //! - **On CUDA**: one launch each: `cosine_dense`, `cosine_packed`, `cosine_backward`,
@@ -49,24 +49,24 @@
 //! - **Errors**: [`Error::Shape`](crate::Error::Shape), [`Error::Length`](crate::Error::Length);
 //!   [`Error::Parameter`](crate::Error::Parameter) when alpha or gamma is not finite, or the
 //!   arithmetic type cannot hold gamma / (M K);
-//!   [`Error::InstructionSet`](crate::Error::InstructionSet), see [`bihalf`](super::bihalf).
+//!   [`Error::InstructionSet`](crate::Error::InstructionSet), see [`bihalf`](super::bi_half).
 //! - **Cost**: O(M (D + K)) time, no extra memory beyond a few KB of stack. From packed codes, the
 //!   backward pass reads and writes `U` and `dU` and 1 bit an element: 8.2 bytes for `f32`.
 //!
 //! ```
-//! use bihalf::{MatRef, Ones, Pull, Signs, ops, ops::loss};
+//! use bihalf::{MatRef, Ones, ops, ops::loss};
 //!
 //! let x = MatRef::new(&[1.0f32, 0.0, 0.0, 1.0], 2, 2)?; // orthogonal features
 //! let b = MatRef::new(&[1.0f32, 1.0, 1.0, 1.0], 2, 2)?; // equal codes
-//! assert_eq!(loss::cosine(x, Signs::Dense(b))?, 1.0);
+//! assert_eq!(loss::cosine(x, b)?, 1.0);
 //! assert_eq!(loss::entropy_penalty(b, 1.0)?, 0.5); // every bit is always +1
 //!
 //! // A training step from packed codes: forward, loss, backward.
 //! let u = MatRef::new(&[0.5f32, -0.25, 0.125, 2.0], 2, 2)?;
-//! let codes = ops::bihalf::forward_packed(u, Ones::Half)?; // +1 -1 and -1 +1: opposite codes
-//! let (value, slopes) = loss::cosine_packed(x, codes.as_ref())?;
-//! assert_eq!((value, &slopes[..]), (1.0, &[-2.0, 0.0][..])); // no bits agree, an extremum
-//! let du = loss::cosine_packed_backward(u, codes.as_ref(), &slopes, Pull::new(4.0))?;
+//! let codes = ops::bi_half::forward_packed(u, Ones::Half)?; // +1 -1 and -1 +1: opposite codes
+//! let (value, pair_grads) = loss::cosine_packed(x, codes.as_ref())?;
+//! assert_eq!((value, &pair_grads[..]), (1.0, &[-2.0, 0.0][..])); // no bits agree, an extremum
+//! let du = loss::cosine_packed_backward(u, codes.as_ref(), &pair_grads, 4.0)?;
 //! assert_eq!(du, [-0.5, 0.75, 1.125, 1.0]); // the pull alone
 //! # Ok::<(), bihalf::Error>(())
 //! ```
@@ -74,13 +74,17 @@
 use super::{check_length, check_parameter, check_shape, copy_into};
 use crate::element::Real;
 use crate::memory::zeros;
-use crate::{CodesRef, Element, MatMut, MatRef, Pull, Result, Signs, cpu};
+use crate::{CodeMatrix, CodesRef, Element, Gamma, MatMut, MatRef, Result, cpu};
 
 /// The cosine-preserving loss. See the [page](self).
 ///
 /// # Errors
 /// [`Error::Length`](crate::Error::Length) when `x` and `b` have different numbers of rows.
-pub fn cosine<X: Element, T: Element>(x: MatRef<'_, X>, b: Signs<'_, T>) -> Result<f64> {
+pub fn cosine<'a, X: Element, T: Element>(
+    x: MatRef<'_, X>,
+    b: impl Into<CodeMatrix<'a, T>>,
+) -> Result<f64> {
+    let b = b.into();
     check_pairs(x.rows(), b.shape().0)?;
     Ok(cpu::cosine::cosine(cpu::simd::detected()?, x, b))
 }
@@ -113,52 +117,59 @@ pub fn cosine_with_grad_into<X: Element, T: Element>(
     Ok(cpu::cosine::cosine_with_grad(cpu::simd::detected()?, x, b, grad))
 }
 
-/// The cosine-preserving loss of packed codes, and the slopes that [`cosine_packed_backward`]
+/// The cosine-preserving loss of packed codes, and the pair_grads that [`cosine_packed_backward`]
 /// needs.
 ///
 /// # Errors
 /// As [`cosine`].
-pub fn cosine_packed<X: Element>(x: MatRef<'_, X>, codes: CodesRef<'_>) -> Result<(f64, Vec<f64>)> {
+pub fn cosine_packed<'a, X: Element>(
+    x: MatRef<'_, X>,
+    codes: impl Into<CodesRef<'a>>,
+) -> Result<(f64, Vec<f64>)> {
+    let codes = codes.into();
     check_pairs(x.rows(), codes.rows())?;
     cpu::simd::detected()?;
-    let mut slopes = zeros((1, slopes_len(codes.rows())))?;
-    let loss = cosine_packed_into(x, codes, &mut slopes)?;
-    Ok((loss, slopes))
+    let mut pair_grads = zeros((1, pair_grads_len(codes.rows())))?;
+    let loss = cosine_packed_into(x, codes, &mut pair_grads)?;
+    Ok((loss, pair_grads))
 }
 
-/// The cosine-preserving loss of packed codes, its slopes into a buffer of the caller.
+/// The cosine-preserving loss of packed codes, its pair gradients into a buffer of the caller.
 ///
 /// # Errors
-/// As [`cosine`]; [`Error::Length`](crate::Error::Length) when `slopes` are not [`slopes_len`]
+/// As [`cosine`]; [`Error::Length`](crate::Error::Length) when `pair_grads` are not [`pair_grads_len`]
 /// numbers.
-pub fn cosine_packed_into<X: Element>(
+pub fn cosine_packed_into<'a, X: Element>(
     x: MatRef<'_, X>,
-    codes: CodesRef<'_>,
-    slopes: &mut [f64],
+    codes: impl Into<CodesRef<'a>>,
+    pair_grads: &mut [f64],
 ) -> Result<f64> {
-    check_cosine_packed(x.rows(), codes.rows(), slopes.len())?;
-    Ok(cpu::cosine::cosine_packed(cpu::simd::detected()?, x, codes, slopes))
+    let codes = codes.into();
+    check_cosine_packed(x.rows(), codes.rows(), pair_grads.len())?;
+    Ok(cpu::cosine::cosine_packed(cpu::simd::detected()?, x, codes, pair_grads))
 }
 
-/// How many slopes a batch of `rows` rows has: two for each pair.
-pub fn slopes_len(rows: usize) -> usize {
+/// How many pair_grads a batch of `rows` rows has: two for each pair.
+pub fn pair_grads_len(rows: usize) -> usize {
     rows / 2 * 2
 }
 
-/// `dU` from the slopes that [`cosine_packed`] has made of the codes of `U`, row-major.
+/// `dU` from the pair_grads that [`cosine_packed`] has made of the codes of `U`, row-major.
 ///
 /// # Errors
 /// See the [page](self).
-pub fn cosine_packed_backward<T: Element>(
+pub fn cosine_packed_backward<'a, T: Element>(
     u: MatRef<'_, T>,
-    codes: CodesRef<'_>,
-    slopes: &[f64],
-    pull: Pull,
+    codes: impl Into<CodesRef<'a>>,
+    pair_grads: &[f64],
+    gamma: impl Into<Gamma>,
 ) -> Result<Vec<T>> {
-    check_cosine_backward::<T>(u.shape(), codes.shape(), slopes.len(), u.shape(), pull)?;
+    let codes = codes.into();
+    let gamma = gamma.into();
+    check_cosine_backward::<T>(u.shape(), codes.shape(), pair_grads.len(), gamma, u.shape())?;
     let mut du = zeros(u.shape())?;
     let out = MatMut::new(&mut du, u.rows(), u.cols())?;
-    cosine_packed_backward_into(u, codes, slopes, out, pull)?;
+    cosine_packed_backward_into(u, codes, pair_grads, gamma, out)?;
     Ok(du)
 }
 
@@ -166,31 +177,35 @@ pub fn cosine_packed_backward<T: Element>(
 ///
 /// # Errors
 /// See the [page](self).
-pub fn cosine_packed_backward_into<T: Element>(
+pub fn cosine_packed_backward_into<'a, T: Element>(
     u: MatRef<'_, T>,
-    codes: CodesRef<'_>,
-    slopes: &[f64],
+    codes: impl Into<CodesRef<'a>>,
+    pair_grads: &[f64],
+    gamma: impl Into<Gamma>,
     mut out: MatMut<'_, T>,
-    pull: Pull,
 ) -> Result<()> {
-    check_cosine_backward::<T>(u.shape(), codes.shape(), slopes.len(), out.shape(), pull)?;
+    let codes = codes.into();
+    let gamma = gamma.into();
+    check_cosine_backward::<T>(u.shape(), codes.shape(), pair_grads.len(), gamma, out.shape())?;
     copy_into(u, out.reborrow());
-    cosine_packed_backward_in_place(out, codes, slopes, pull)
+    cosine_packed_backward_in_place(codes, pair_grads, gamma, out)
 }
 
 /// Turns `U` into `dU`.
 ///
 /// # Errors
 /// See the [page](self).
-pub fn cosine_packed_backward_in_place<T: Element>(
+pub fn cosine_packed_backward_in_place<'a, T: Element>(
+    codes: impl Into<CodesRef<'a>>,
+    pair_grads: &[f64],
+    gamma: impl Into<Gamma>,
     u: MatMut<'_, T>,
-    codes: CodesRef<'_>,
-    slopes: &[f64],
-    pull: Pull,
 ) -> Result<()> {
-    let (shape, len) = (u.shape(), slopes.len());
-    let coefficient = check_cosine_backward::<T>(shape, codes.shape(), len, shape, pull)?;
-    cpu::cosine::cosine_packed_backward(u, codes, slopes, T::Real::of(coefficient));
+    let codes = codes.into();
+    let gamma = gamma.into();
+    let (shape, len) = (u.shape(), pair_grads.len());
+    let coefficient = check_cosine_backward::<T>(shape, codes.shape(), len, gamma, shape)?;
+    cpu::cosine::cosine_packed_backward(u, codes, pair_grads, T::Real::of(coefficient));
     Ok(())
 }
 
@@ -237,27 +252,27 @@ pub(crate) fn check_cosine(x_rows: usize, b: (usize, usize), grad: (usize, usize
     check_shape("the gradient", "B", b, grad)
 }
 
-pub(crate) fn check_cosine_packed(x_rows: usize, rows: usize, slopes: usize) -> Result<()> {
+pub(crate) fn check_cosine_packed(x_rows: usize, rows: usize, pair_grads: usize) -> Result<()> {
     check_pairs(x_rows, rows)?;
-    check_slopes(rows, slopes)
+    check_pair_grads(rows, pair_grads)
 }
 
 /// The factor of `U - B`. `out`: the shape of `dU`.
 pub(crate) fn check_cosine_backward<T: Element>(
     u: (usize, usize),
     codes: (usize, usize),
-    slopes: usize,
+    pair_grads: usize,
+    gamma: Gamma,
     out: (usize, usize),
-    pull: Pull,
 ) -> Result<f64> {
     check_shape("the codes", "U", u, codes)?;
     check_shape("the output", "U", u, out)?;
-    check_slopes(u.0, slopes)?;
-    pull.coefficient_for::<T>(u)
+    check_pair_grads(u.0, pair_grads)?;
+    gamma.coefficient_for::<T>(u)
 }
 
-fn check_slopes(rows: usize, got: usize) -> Result<()> {
-    check_length("slopes", "two for each pair of rows", slopes_len(rows), got)
+fn check_pair_grads(rows: usize, got: usize) -> Result<()> {
+    check_length("pair_grads", "two for each pair of rows", pair_grads_len(rows), got)
 }
 
 pub(crate) fn check_penalty(b: (usize, usize), alpha: f64, grad: (usize, usize)) -> Result<()> {

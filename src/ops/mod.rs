@@ -4,6 +4,13 @@
 //! buffers of the caller and allocate nothing (beyond what a [`Workspace`](crate::Workspace)
 //! keeps for the next call).
 //!
+//! Arguments come in one order, here, in the methods of [`Backend`] and in the adapters: what is
+//! read (`u`; `b` or codes), options (`ones`, `shift`, `beta`, `gamma`), the gradient that comes in,
+//! outputs, a workspace. A form in place has the gradient where others have the output. All forms of an
+//! operation take the same options. Where a type has one obvious source, a call takes that: a number
+//! for [`Gamma`], a matrix view or codes for [`CodeMatrix`], `&Codes` for
+//! [`CodesRef`](crate::CodesRef), a vector, an array or a slice for [`PerColumn`].
+//!
 //! Common to all pages:
 //! - `U` is a batch of M rows (items) and K columns (bits); shapes are `[rows, cols]`.
 //! - The order of values is total: -0 equals +0, all NaN are equal and greater than +inf.
@@ -17,7 +24,7 @@
 //! - Inputs may have any strides, including 0.
 //! - On an error nothing has been written.
 
-pub mod bihalf;
+pub mod bi_half;
 pub mod codes;
 pub mod loss;
 pub mod rank;
@@ -29,16 +36,21 @@ pub mod stats;
 pub mod threshold;
 
 use crate::element::Real;
-use crate::{Backend, Cpu, Element, Error, MatMut, MatRef, Matrix, PackedCodes, Result, Storage};
+use crate::{
+    Backend, Codes, Cpu, Element, Error, MatMut, MatRef, Matrix, PackedCodes, Result, Storage,
+};
 
-/// Where a +1/-1 matrix is to be written: any subset of four forms.
+/// Where a +1/-1 matrix is to be written, any subset of four forms; and where thresholds go, which
+/// [Bi-half](bi_half) has.
 ///
 /// ```
 /// use bihalf::{Codes, MatMut, Outputs};
 ///
 /// let mut dense = vec![0.0f32; 6];
 /// let mut codes = Codes::zeros(3, 2)?;
-/// let out = Outputs::none().dense(MatMut::new(&mut dense, 3, 2)?).codes(codes.as_mut());
+/// let mut counts = vec![0; 2];
+/// let dense = MatMut::new(&mut dense, 3, 2)?;
+/// let out = Outputs::none().dense(dense).codes(&mut codes).counts(&mut counts);
 /// # bihalf::ops::sign::forward_into(bihalf::MatRef::new(&[1.0f32; 6], 3, 2)?, None, out)?;
 /// # Ok::<(), bihalf::Error>(())
 /// ```
@@ -51,12 +63,15 @@ pub struct Outputs<'a, T: Element, B: Backend = Cpu> {
     pub codes: Option<PackedCodes<B::SliceMut<'a, u64>>>,
     /// Number of +1 in each column, `[cols]`.
     pub counts: Option<B::SliceMut<'a, u32>>,
+    /// The least value of each column that becomes +1, `[cols]`: see [Bi-half](bi_half), the one
+    /// operation that writes it.
+    pub threshold: Option<B::SliceMut<'a, T>>,
 }
 
 impl<'a, T: Element, B: Backend> Outputs<'a, T, B> {
     /// No output yet.
     pub fn none() -> Self {
-        Self { dense: None, dense_i8: None, codes: None, counts: None }
+        Self { dense: None, dense_i8: None, codes: None, counts: None, threshold: None }
     }
 
     /// Asks for +1 and -1 in the type of the input.
@@ -69,15 +84,19 @@ impl<'a, T: Element, B: Backend> Outputs<'a, T, B> {
         Self { dense_i8: Some(out), ..self }
     }
 
-    /// Asks for packed bits.
-    pub fn codes(self, out: PackedCodes<B::SliceMut<'a, u64>>) -> Self {
-        Self { codes: Some(out), ..self }
+    /// Asks for packed bits: in `&mut codes` of a [`Codes`], or in views.
+    pub fn codes(self, out: impl Into<PackedCodes<B::SliceMut<'a, u64>>>) -> Self {
+        Self { codes: Some(out.into()), ..self }
     }
 
-    /// Asks for the number of +1 in each column. On the host this is a slice: `&mut counts[..]` of
-    /// a vector.
-    pub fn counts(self, out: B::SliceMut<'a, u32>) -> Self {
-        Self { counts: Some(out), ..self }
+    /// Asks for the number of +1 in each column.
+    pub fn counts(self, out: impl Into<PerColumn<B::SliceMut<'a, u32>>>) -> Self {
+        Self { counts: Some(out.into().0), ..self }
+    }
+
+    /// Asks for the threshold of each column, of Bi-half.
+    pub fn threshold(self, out: impl Into<PerColumn<B::SliceMut<'a, T>>>) -> Self {
+        Self { threshold: Some(out.into().0), ..self }
     }
 
     #[inline]
@@ -94,19 +113,45 @@ impl<'a, T: Element, B: Backend> Outputs<'a, T, B> {
         if let Some(out) = &self.counts {
             check_per_column("counts", shape.1, out.len())?;
         }
+        if let Some(out) = &self.threshold {
+            check_per_column("threshold", shape.1, out.len())?;
+        }
         Ok(())
     }
 }
 
-/// A +1/-1 matrix to read, dense or packed. Dense values may be any numbers.
-pub enum Signs<'a, T: Element, B: Backend = Cpu> {
+/// Where one value for each column goes: `&mut` of a vector, a slice or an array of the host, or
+/// memory of a device.
+pub struct PerColumn<S>(S);
+
+impl<S: Storage> From<S> for PerColumn<S> {
+    fn from(storage: S) -> Self {
+        Self(storage)
+    }
+}
+
+impl<'a, T> From<&'a mut Vec<T>> for PerColumn<&'a mut [T]> {
+    fn from(values: &'a mut Vec<T>) -> Self {
+        Self(values)
+    }
+}
+
+impl<'a, T, const N: usize> From<&'a mut [T; N]> for PerColumn<&'a mut [T]> {
+    fn from(values: &'a mut [T; N]) -> Self {
+        Self(values)
+    }
+}
+
+/// A +1/-1 matrix to read, dense or packed. Dense values may be any numbers. Calls take whatever is
+/// one: a [`MatRef`], a [`CodesRef`](crate::CodesRef), `&Codes`, device views.
+pub enum CodeMatrix<'a, T: Element, B: Backend = Cpu> {
     /// Elements, `[rows, cols]`.
     Dense(Matrix<B::Slice<'a, T>>),
     /// Packed codes, `rows` codes of `cols` bits.
     Packed(PackedCodes<B::Slice<'a, u64>>),
 }
 
-impl<T: Element, B: Backend> Signs<'_, T, B> {
+impl<T: Element, B: Backend> CodeMatrix<'_, T, B> {
     /// Rows and columns.
     pub fn shape(&self) -> (usize, usize) {
         match self {
@@ -121,24 +166,42 @@ impl<T: Element, B: Backend> Signs<'_, T, B> {
     }
 }
 
+impl<'a, T: Element, B: Backend> From<Matrix<B::Slice<'a, T>>> for CodeMatrix<'a, T, B> {
+    fn from(dense: Matrix<B::Slice<'a, T>>) -> Self {
+        Self::Dense(dense)
+    }
+}
+
+impl<'a, T: Element, B: Backend> From<PackedCodes<B::Slice<'a, u64>>> for CodeMatrix<'a, T, B> {
+    fn from(codes: PackedCodes<B::Slice<'a, u64>>) -> Self {
+        Self::Packed(codes)
+    }
+}
+
+impl<'a, T: Element> From<&'a Codes> for CodeMatrix<'a, T> {
+    fn from(codes: &'a Codes) -> Self {
+        Self::Packed(codes.as_ref())
+    }
+}
+
 /// How strongly the backward pass pulls `U` to its target: the term `gamma / divisor * (U - B)`.
-/// Eq. 9 of the paper calls the whole factor gamma; see [Bi-half](bihalf).
+/// Eq. 9 of the paper calls the whole factor gamma; see [Bi-half](bi_half).
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Pull {
+pub struct Gamma {
     gamma: f64,
     divisor: Option<f64>,
 }
 
-impl Pull {
-    /// `gamma / (M * K)`, M x K being the shape of the batch at hand. `Pull::new(0.0)` is the
-    /// plain straight-through estimator.
+impl Gamma {
+    /// `gamma / (M * K)`, M x K being the shape of the batch at hand. Calls take the number itself;
+    /// 0.0 is the plain straight-through estimator.
     pub fn new(gamma: f64) -> Self {
         Self { gamma, divisor: None }
     }
 
     /// `gamma / divisor`: for a batch that is a part of a larger one, as on one of several
     /// data-parallel workers whose gradients are summed (pass the whole batch's M * K).
-    pub fn over(self, divisor: f64) -> Self {
+    pub fn with_divisor(self, divisor: f64) -> Self {
         Self { divisor: Some(divisor), ..self }
     }
 
@@ -162,6 +225,12 @@ impl Pull {
         let name = "gamma / divisor";
         check_parameter(name, coefficient, T::Real::of(coefficient).is_finite(), IN_RANGE)?;
         Ok(coefficient)
+    }
+}
+
+impl From<f64> for Gamma {
+    fn from(gamma: f64) -> Self {
+        Self::new(gamma)
     }
 }
 

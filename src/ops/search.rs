@@ -17,7 +17,7 @@
 //!   output has another size; [`Error::Parameter`] for codes of 2^32 - 1 bits or more;
 //!   [`Error::TooManyRows`] for more than 2^32 - 1 items at once;
 //!   [`Error::TooLarge`] if there is no memory; [`Error::InstructionSet`], see
-//!   [`bihalf`](super::bihalf).
+//!   [`bihalf`](super::bi_half).
 //! - **Cost**: O(Q N K / 64) word operations. The database is read once for each 64 queries of a
 //!   thread. [`nearest`] keeps 2 k + 64 candidates and K + 1 counters for each of up to 64 queries
 //!   (8 where k is large) of a thread, beside its result; [`rank()`] keeps the N distances of a query
@@ -36,8 +36,8 @@
 //! // What a trained model gives for 4 images and for a query: 3 bits each.
 //! let items = [0.9f32, 0.2, -0.1, -0.3, 0.8, 0.5, 0.7, 0.4, 0.6, -0.2, -0.9, -0.4];
 //! let query = [0.5f32, 0.1, 0.3];
-//! let database = sign::forward_packed(MatRef::new(&items, 4, 3)?)?;
-//! let queries = sign::forward_packed(MatRef::new(&query, 1, 3)?)?;
+//! let database = sign::forward_packed(MatRef::new(&items, 4, 3)?, None)?;
+//! let queries = sign::forward_packed(MatRef::new(&query, 1, 3)?, None)?;
 //!
 //! let found = search::nearest(queries.as_ref(), database.as_ref(), 2)?;
 //! assert_eq!(found.indices, [2, 0]); // item 2 has the query's code, item 0 differs in a bit
@@ -79,7 +79,12 @@ impl<I: Copy> Neighbors<I> {
 ///
 /// # Errors
 /// See the [page](self).
-pub fn nearest(queries: CodesRef<'_>, database: CodesRef<'_>, k: usize) -> Result<Neighbors> {
+pub fn nearest<'a>(
+    queries: impl Into<CodesRef<'a>>,
+    database: impl Into<CodesRef<'a>>,
+    k: usize,
+) -> Result<Neighbors> {
+    let (queries, database) = (queries.into(), database.into());
     check(queries.shape(), database.shape())?;
     let per_query = k.min(database.rows());
     let (rows, mut found) = (queries.rows(), Neighbors::default());
@@ -95,14 +100,15 @@ pub fn nearest(queries: CodesRef<'_>, database: CodesRef<'_>, k: usize) -> Resul
 ///
 /// # Errors
 /// See the [page](self).
-pub fn nearest_into(
-    queries: CodesRef<'_>,
-    database: CodesRef<'_>,
+pub fn nearest_into<'a>(
+    queries: impl Into<CodesRef<'a>>,
+    database: impl Into<CodesRef<'a>>,
     k: usize,
     indices: &mut [u32],
     distances: &mut [u32],
     workspace: &mut Workspace,
 ) -> Result<()> {
+    let (queries, database) = (queries.into(), database.into());
     check(queries.shape(), database.shape())?;
     let shape = (queries.rows(), database.rows());
     check_nearest(shape, k, indices.len(), distances.len())?;
@@ -113,7 +119,11 @@ pub fn nearest_into(
 ///
 /// # Errors
 /// See the [page](self).
-pub fn rank(queries: CodesRef<'_>, database: CodesRef<'_>) -> Result<Vec<u32>> {
+pub fn rank<'a>(
+    queries: impl Into<CodesRef<'a>>,
+    database: impl Into<CodesRef<'a>>,
+) -> Result<Vec<u32>> {
+    let (queries, database) = (queries.into(), database.into());
     check(queries.shape(), database.shape())?;
     let mut out = zeros((queries.rows(), database.rows()))?;
     rank_into(queries, database, &mut out, &mut Workspace::new())?;
@@ -124,12 +134,13 @@ pub fn rank(queries: CodesRef<'_>, database: CodesRef<'_>) -> Result<Vec<u32>> {
 ///
 /// # Errors
 /// See the [page](self).
-pub fn rank_into(
-    queries: CodesRef<'_>,
-    database: CodesRef<'_>,
+pub fn rank_into<'a>(
+    queries: impl Into<CodesRef<'a>>,
+    database: impl Into<CodesRef<'a>>,
     indices: &mut [u32],
     workspace: &mut Workspace,
 ) -> Result<()> {
+    let (queries, database) = (queries.into(), database.into());
     check(queries.shape(), database.shape())?;
     check_all_pairs(queries.rows(), database.rows(), indices.len())?;
     if !indices.is_empty() {
@@ -197,7 +208,12 @@ impl Within {
 /// assert!(found.row(0).eq([(2, 0), (1, 1)]));
 /// # Ok::<(), bihalf::Error>(())
 /// ```
-pub fn within(queries: CodesRef<'_>, database: CodesRef<'_>, radius: u32) -> Result<Within> {
+pub fn within<'a>(
+    queries: impl Into<CodesRef<'a>>,
+    database: impl Into<CodesRef<'a>>,
+    radius: u32,
+) -> Result<Within> {
+    let (queries, database) = (queries.into(), database.into());
     check(queries.shape(), database.shape())?;
     let limit = radius.saturating_add(1);
     let (offsets, indices, distances) = cpu::within(detected()?, queries, database, limit)?;
@@ -208,7 +224,11 @@ pub fn within(queries: CodesRef<'_>, database: CodesRef<'_>, radius: u32) -> Res
 ///
 /// # Errors
 /// See the [page](self).
-pub fn distances(queries: CodesRef<'_>, database: CodesRef<'_>) -> Result<Vec<u32>> {
+pub fn distances<'a>(
+    queries: impl Into<CodesRef<'a>>,
+    database: impl Into<CodesRef<'a>>,
+) -> Result<Vec<u32>> {
+    let (queries, database) = (queries.into(), database.into());
     check(queries.shape(), database.shape())?;
     let mut out = zeros((queries.rows(), database.rows()))?;
     distances_into(queries, database, &mut out, &mut Workspace::new())?;
@@ -219,12 +239,13 @@ pub fn distances(queries: CodesRef<'_>, database: CodesRef<'_>) -> Result<Vec<u3
 ///
 /// # Errors
 /// See the [page](self).
-pub fn distances_into(
-    queries: CodesRef<'_>,
-    database: CodesRef<'_>,
+pub fn distances_into<'a>(
+    queries: impl Into<CodesRef<'a>>,
+    database: impl Into<CodesRef<'a>>,
     out: &mut [u32],
     workspace: &mut Workspace,
 ) -> Result<()> {
+    let (queries, database) = (queries.into(), database.into());
     check(queries.shape(), database.shape())?;
     check_all_pairs(queries.rows(), database.rows(), out.len())?;
     if !out.is_empty() {
@@ -274,7 +295,8 @@ impl<'a> Nearest<'a> {
     /// # Errors
     /// See the [page](self); [`Error::Parameter`] if an index is beyond `u64`. Then nothing of the
     /// part has been entered.
-    pub fn push(&mut self, first: u64, part: CodesRef<'_>) -> Result<()> {
+    pub fn push<'b>(&mut self, first: u64, part: impl Into<CodesRef<'b>>) -> Result<()> {
+        let part = part.into();
         check(self.queries.shape(), part.shape())?;
         let (rows, items) = (self.queries.rows(), part.rows());
         let numbered = items == 0 || first.checked_add(items as u64 - 1).is_some();

@@ -9,19 +9,20 @@
 //! straight-through estimator (Bengio et al., arXiv 1308.3432), and, with `t` from
 //! [`Threshold`](super::threshold::Threshold), the median-threshold baseline.
 //!
-//! - **Pull**: of `U` to `B`, also where there is a shift; that is a choice of this crate.
+//! - **Gamma** pulls `U` to `B`, where there is a shift too: `U` is what the network gives, as in Eq. 9
+//!   of the paper, and `t` a constant that gets no gradient. (An op on the sum `u + t` would pull
+//!   `u + t`.)
 //! - **Zero**: `sign(0) = sign(-0) = -1`, as for every value that is not greater than the
 //!   threshold. **NaN** give -1, in `U` and in `t`. torch's `sign` gives 0 for zeros, and 0 or NaN
 //!   for NaN; a code has no third value.
 //! - **Shapes**: `U`, `B` and gradients `[rows, cols]`, `t` `[cols]`, counts `[cols]`. Any size, up
 //!   to 2^32 - 1 rows.
 //! - **Pad bits** of packed output are 0.
-//! - **Rounding** of backward: as for [Bi-half](super::bihalf).
+//! - **Rounding** of backward: as for [Bi-half](super::bi_half).
 //! - **Determinism**: the same bits for any number of threads.
-//! - **Errors**: [`Error::Shape`](crate::Error::Shape), [`Error::Length`](crate::Error::Length),
-//!   [`Error::Parameter`](crate::Error::Parameter) (gamma),
-//!   [`Error::TooManyRows`](crate::Error::TooManyRows),
-//!   [`Error::InstructionSet`](crate::Error::InstructionSet), see [`bihalf`](super::bihalf).
+//! - **Errors**: [`Error::Shape`], [`Error::Length`], [`Error::NotAnOutput`] (thresholds),
+//!   [`Error::Parameter`] (gamma), [`Error::TooManyRows`], [`Error::InstructionSet`], see
+//!   [Bi-half](super::bi_half).
 //! - **On CUDA**: the same bits, by `sign_forward` and `sign_backward`, one launch each.
 //! - **Cost**: O(M K) time, no extra memory. On the CPU each output form is a pass over `U`, fastest
 //!   where elements of a row lie side by side.
@@ -30,42 +31,41 @@
 //! use bihalf::{MatRef, ops::sign};
 //!
 //! let u = MatRef::new(&[0.5f32, 0.0, -0.5, 2.0], 2, 2)?;
-//! assert_eq!(sign::forward(u)?, [1.0, -1.0, -1.0, 1.0]);
-//! assert_eq!(sign::forward_shifted(u, &[1.0, -3.0])?, [1.0, -1.0, 1.0, -1.0]);
-//! assert_eq!(sign::forward_packed(u)?.to_bytes()?, [0b01, 0b10]);
+//! assert_eq!(sign::forward(u, None)?, [1.0, -1.0, -1.0, 1.0]);
+//! assert_eq!(sign::forward(u, Some(&[1.0, -3.0]))?, [1.0, -1.0, 1.0, -1.0]);
+//! assert_eq!(sign::forward_packed(u, None)?.to_bytes()?, [0b01, 0b10]);
 //! # Ok::<(), bihalf::Error>(())
 //! ```
 
 use super::{check_grad, check_per_column, check_rows};
 use crate::element::Real;
 use crate::memory::zeros;
-use crate::{Backend, Codes, Element, MatMut, MatRef, Outputs, Pull, Result, cpu};
+use crate::{Backend, Codes, Element, Error, Gamma, MatMut, MatRef, Outputs, Result, cpu};
 
 /// `B`, row-major. See the [page](self).
 ///
 /// # Errors
 /// See the [page](self).
-pub fn forward<T: Element>(u: MatRef<'_, T>) -> Result<Vec<T>> {
-    forward_dense(u, None)
-}
-
-/// `B` with the shift `t`, row-major. See the [page](self).
-///
-/// # Errors
-/// See the [page](self).
-pub fn forward_shifted<T: Element>(u: MatRef<'_, T>, shift: &[T]) -> Result<Vec<T>> {
-    forward_dense(u, Some(shift))
+pub fn forward<T: Element>(u: MatRef<'_, T>, shift: Option<&[T]>) -> Result<Vec<T>> {
+    check_input(u.shape(), shift.map(<[T]>::len))?;
+    let isa = cpu::simd::detected()?;
+    if shift.is_none() {
+        return T::collect_signs(isa, u);
+    }
+    let mut b = zeros(u.shape())?;
+    forward_into(u, shift, Outputs::none().dense(MatMut::new(&mut b, u.rows(), u.cols())?))?;
+    Ok(b)
 }
 
 /// `B` as packed codes. See the [page](self).
 ///
 /// # Errors
 /// See the [page](self).
-pub fn forward_packed<T: Element>(u: MatRef<'_, T>) -> Result<Codes> {
-    check_rows(u.rows())?;
+pub fn forward_packed<T: Element>(u: MatRef<'_, T>, shift: Option<&[T]>) -> Result<Codes> {
+    check_input(u.shape(), shift.map(<[T]>::len))?;
     cpu::simd::detected()?;
     let mut codes = Codes::zeros(u.rows(), u.cols())?;
-    forward_into(u, None, Outputs::none().codes(codes.as_mut()))?;
+    forward_into(u, shift, Outputs::none().codes(codes.as_mut()))?;
     Ok(codes)
 }
 
@@ -90,13 +90,14 @@ pub fn forward_into<T: Element>(
 pub fn backward<T: Element>(
     u: MatRef<'_, T>,
     shift: Option<&[T]>,
+    gamma: impl Into<Gamma>,
     grad: MatRef<'_, T>,
-    pull: Pull,
 ) -> Result<Vec<T>> {
-    check_backward::<T>(u.shape(), shift.map(<[T]>::len), [grad.shape(); 2], pull)?;
+    let gamma = gamma.into();
+    check_backward::<T>(u.shape(), shift.map(<[T]>::len), gamma, [grad.shape(); 2])?;
     cpu::simd::detected()?;
     let mut du = zeros(u.shape())?;
-    backward_into(u, shift, grad, MatMut::new(&mut du, u.rows(), u.cols())?, pull)?;
+    backward_into(u, shift, gamma, grad, MatMut::new(&mut du, u.rows(), u.cols())?)?;
     Ok(du)
 }
 
@@ -107,12 +108,13 @@ pub fn backward<T: Element>(
 pub fn backward_into<T: Element>(
     u: MatRef<'_, T>,
     shift: Option<&[T]>,
+    gamma: impl Into<Gamma>,
     grad: MatRef<'_, T>,
     out: MatMut<'_, T>,
-    pull: Pull,
 ) -> Result<()> {
+    let gamma = gamma.into();
     let grad_shapes = [grad.shape(), out.shape()];
-    let coefficient = check_backward::<T>(u.shape(), shift.map(<[T]>::len), grad_shapes, pull)?;
+    let coefficient = check_backward::<T>(u.shape(), shift.map(<[T]>::len), gamma, grad_shapes)?;
     let isa = cpu::simd::detected()?;
     cpu::sign::backward(isa, u, shift, Some(grad), out, T::Real::of(coefficient));
     Ok(())
@@ -125,25 +127,15 @@ pub fn backward_into<T: Element>(
 pub fn backward_in_place<T: Element>(
     u: MatRef<'_, T>,
     shift: Option<&[T]>,
+    gamma: impl Into<Gamma>,
     grad: MatMut<'_, T>,
-    pull: Pull,
 ) -> Result<()> {
+    let gamma = gamma.into();
     let coefficient =
-        check_backward::<T>(u.shape(), shift.map(<[T]>::len), [grad.shape(); 2], pull)?;
+        check_backward::<T>(u.shape(), shift.map(<[T]>::len), gamma, [grad.shape(); 2])?;
     let isa = cpu::simd::detected()?;
     cpu::sign::backward(isa, u, shift, None, grad, T::Real::of(coefficient));
     Ok(())
-}
-
-fn forward_dense<T: Element>(u: MatRef<'_, T>, shift: Option<&[T]>) -> Result<Vec<T>> {
-    check_input(u.shape(), shift.map(<[T]>::len))?;
-    let isa = cpu::simd::detected()?;
-    if shift.is_none() {
-        return T::collect_signs(isa, u);
-    }
-    let mut b = zeros(u.shape())?;
-    forward_into(u, shift, Outputs::none().dense(MatMut::new(&mut b, u.rows(), u.cols())?))?;
-    Ok(b)
 }
 
 pub(crate) fn check_forward<T: Element, B: Backend>(
@@ -152,6 +144,9 @@ pub(crate) fn check_forward<T: Element, B: Backend>(
     out: &Outputs<'_, T, B>,
 ) -> Result<()> {
     check_input(u, shift)?;
+    if out.threshold.is_some() {
+        return Err(Error::NotAnOutput { what: "threshold", of: "sign" });
+    }
     out.check(u)
 }
 
@@ -165,12 +160,12 @@ pub(crate) fn check_input(u: (usize, usize), shift: Option<usize>) -> Result<()>
 pub(crate) fn check_backward<T: Element>(
     u: (usize, usize),
     shift: Option<usize>,
+    gamma: Gamma,
     grad: [(usize, usize); 2],
-    pull: Pull,
 ) -> Result<f64> {
     check_shift(u.1, shift)?;
     check_grad(u, grad)?;
-    pull.coefficient_for::<T>(u)
+    gamma.coefficient_for::<T>(u)
 }
 
 fn check_shift(cols: usize, shift: Option<usize>) -> Result<()> {

@@ -15,7 +15,7 @@
 //! the caller and allocates nothing; a [`Histogram`] takes in batch after batch. Of the two that
 //! give one number, [`distinct`] keeps a hash set of rows and [`mean_abs_correlation`]
 //! transposes the bits (M K / 8 bytes). All return
-//! [`Error::InstructionSet`](crate::Error::InstructionSet) where that of [`bihalf`](super::bihalf)
+//! [`Error::InstructionSet`](crate::Error::InstructionSet) where that of [`bihalf`](super::bi_half)
 //! would.
 //!
 //! On CUDA, [`Backend::ones_into`](crate::Backend::ones_into) counts the ones of each bit with
@@ -44,7 +44,8 @@ use std::collections::HashSet;
 ///
 /// # Errors
 /// [`Error::TooManyRows`](crate::Error::TooManyRows), [`Error::TooLarge`](crate::Error::TooLarge).
-pub fn ones(codes: CodesRef<'_>) -> Result<Vec<u32>> {
+pub fn ones<'a>(codes: impl Into<CodesRef<'a>>) -> Result<Vec<u32>> {
+    let codes = codes.into();
     check_rows(codes.rows())?;
     let mut counts = zeros((1, codes.bits()))?;
     cpu::codes::ones(codes, &mut counts);
@@ -55,7 +56,8 @@ pub fn ones(codes: CodesRef<'_>) -> Result<Vec<u32>> {
 ///
 /// # Errors
 /// [`Error::Length`](crate::Error::Length), [`Error::TooManyRows`](crate::Error::TooManyRows).
-pub fn ones_into(codes: CodesRef<'_>, counts: &mut [u32]) -> Result<()> {
+pub fn ones_into<'a>(codes: impl Into<CodesRef<'a>>, counts: &mut [u32]) -> Result<()> {
+    let codes = codes.into();
     check_ones(codes.shape(), counts.len())?;
     cpu::codes::ones(codes, counts);
     Ok(())
@@ -70,7 +72,8 @@ pub(crate) fn check_ones(codes: (usize, usize), counts: usize) -> Result<()> {
 ///
 /// # Errors
 /// [`Error::TooLarge`](crate::Error::TooLarge).
-pub fn p_plus(codes: CodesRef<'_>) -> Result<Vec<f64>> {
+pub fn p_plus<'a>(codes: impl Into<CodesRef<'a>>) -> Result<Vec<f64>> {
+    let codes = codes.into();
     let mut p = zeros((1, codes.bits()))?;
     write_p_plus(codes, &mut p);
     Ok(p)
@@ -80,7 +83,8 @@ pub fn p_plus(codes: CodesRef<'_>) -> Result<Vec<f64>> {
 ///
 /// # Errors
 /// [`Error::Length`](crate::Error::Length).
-pub fn p_plus_into(codes: CodesRef<'_>, p: &mut [f64]) -> Result<()> {
+pub fn p_plus_into<'a>(codes: impl Into<CodesRef<'a>>, p: &mut [f64]) -> Result<()> {
+    let codes = codes.into();
     check_per_column("probabilities", codes.bits(), p.len())?;
     write_p_plus(codes, p);
     Ok(())
@@ -96,7 +100,8 @@ fn write_p_plus(codes: CodesRef<'_>, p: &mut [f64]) {
 ///
 /// # Errors
 /// [`Error::TooLarge`](crate::Error::TooLarge).
-pub fn bit_entropy(codes: CodesRef<'_>) -> Result<Vec<f64>> {
+pub fn bit_entropy<'a>(codes: impl Into<CodesRef<'a>>) -> Result<Vec<f64>> {
+    let codes = codes.into();
     let mut entropy = p_plus(codes)?;
     entropy.iter_mut().for_each(|p| *p = binary_entropy(*p));
     Ok(entropy)
@@ -106,7 +111,8 @@ pub fn bit_entropy(codes: CodesRef<'_>) -> Result<Vec<f64>> {
 ///
 /// # Errors
 /// [`Error::Length`](crate::Error::Length).
-pub fn bit_entropy_into(codes: CodesRef<'_>, entropy: &mut [f64]) -> Result<()> {
+pub fn bit_entropy_into<'a>(codes: impl Into<CodesRef<'a>>, entropy: &mut [f64]) -> Result<()> {
+    let codes = codes.into();
     p_plus_into(codes, entropy)?;
     entropy.iter_mut().for_each(|p| *p = binary_entropy(*p));
     Ok(())
@@ -126,7 +132,8 @@ pub fn binary_entropy(p: f64) -> f64 {
 ///
 /// # Errors
 /// [`Error::TooManyRows`](crate::Error::TooManyRows), [`Error::TooLarge`](crate::Error::TooLarge).
-pub fn mean_abs_correlation(codes: CodesRef<'_>) -> Result<Option<f64>> {
+pub fn mean_abs_correlation<'a>(codes: impl Into<CodesRef<'a>>) -> Result<Option<f64>> {
+    let codes = codes.into();
     let (rows, bits) = codes.shape();
     check_rows(rows)?;
     if rows == 0 || bits == 0 {
@@ -161,7 +168,8 @@ pub fn mean_abs_correlation(codes: CodesRef<'_>) -> Result<Option<f64>> {
 ///
 /// # Errors
 /// [`Error::TooLarge`](crate::Error::TooLarge).
-pub fn distinct(codes: CodesRef<'_>) -> Result<usize> {
+pub fn distinct<'a>(codes: impl Into<CodesRef<'a>>) -> Result<usize> {
+    let codes = codes.into();
     if codes.bits() == 0 {
         return Ok(codes.rows().min(1));
     }

@@ -21,8 +21,8 @@
 //! - **Errors**: [`Error::NonFiniteMedian`], [`Error::Length`], [`Error::Parameter`],
 //!   [`Error::TooManyRows`], [`Error::Parse`], [`Error::Io`].
 //! - **On CUDA**: [`Backend::median_into`](crate::Backend::median_into) is the threshold of the
-//!   kernels of [Bi-half](super::bihalf); the average is kept on the host.
-//! - **Cost** on the CPU: O(M K) time on average; extra memory as for [Bi-half](super::bihalf).
+//!   kernels of [Bi-half](super::bi_half); the average is kept on the host.
+//! - **Cost** on the CPU: O(M K) time on average; extra memory as for [Bi-half](super::bi_half).
 //!
 //! ```
 //! use bihalf::{MatRef, Workspace, ops::{sign, threshold::Threshold}};
@@ -37,7 +37,7 @@
 //! assert_eq!(Threshold::load(saved.as_slice())?, threshold);
 //!
 //! let u = MatRef::new(&[2.0f32, 2.5], 2, 1)?;
-//! assert_eq!(sign::forward_shifted(u, &threshold.shift()?)?, [-1.0, 1.0]);
+//! assert_eq!(sign::forward(u, Some(&threshold.shift()?))?, [-1.0, 1.0]);
 //! # Ok::<(), bihalf::Error>(())
 //! ```
 
@@ -153,7 +153,7 @@ impl Threshold {
         Ok(())
     }
 
-    /// `t = -ema`, for [`sign::forward_shifted`](super::sign::forward_shifted).
+    /// `t = -ema`, the shift of [`sign`](super::sign).
     ///
     /// # Errors
     /// [`Error::Parameter`] before the first batch: there is nothing to go by; and when `T` cannot

@@ -25,7 +25,7 @@ static DEVICE: OnceLock<Option<Device>> = OnceLock::new();
 pub fn cuda() -> Option<Cuda> {
     let kernels = &device()?.kernels;
     let stream = kernels.context().new_stream().expect("a stream");
-    Some(Cuda::new(kernels, &stream).expect("a stream of the kernels' context"))
+    Some(Cuda::on_stream(kernels, &stream).expect("a stream of the kernels' context"))
 }
 
 /// Whether a backend is the emulator.

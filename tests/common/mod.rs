@@ -6,7 +6,7 @@ pub mod naive;
 pub mod patterns;
 
 use bihalf::half::{bf16, f16};
-use bihalf::{Backend, CodesMut, Element, Matrix, PackedCodes, Pull, Scalar};
+use bihalf::{Backend, CodesMut, Element, Gamma, Matrix, PackedCodes, Scalar};
 use patterns::{Pattern, Rng};
 use std::fmt::Debug;
 
@@ -97,11 +97,11 @@ fn is_slow<B: Backend>(backend: &B) -> bool {
 }
 
 /// Pulls, each with the factor of `U - B` on a matrix of this shape.
-pub fn pulls((rows, cols): (usize, usize)) -> [(Pull, f64); 3] {
+pub fn pulls((rows, cols): (usize, usize)) -> [(Gamma, f64); 3] {
     [
-        (Pull::new(6.0), 6.0 / (rows * cols) as f64),
-        (Pull::new(0.7).over(12.0), 0.7 / 12.0),
-        (Pull::new(0.0), 0.0),
+        (Gamma::new(6.0), 6.0 / (rows * cols) as f64),
+        (Gamma::new(0.7).with_divisor(12.0), 0.7 / 12.0),
+        (Gamma::new(0.0), 0.0),
     ]
 }
 

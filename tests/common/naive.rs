@@ -128,9 +128,9 @@ pub fn cosine_gradient(x: &[Vec<f64>], b: &[Vec<f64>], i: usize) -> Vec<f64> {
     (0..b[i].len()).map(|j| outer * partial(j)).collect()
 }
 
-/// The gradient that slopes stand for: an element b of a pair has b times the first of the pair's two
+/// The gradient that pair gradients stand for: an element b of a pair has b times the first of the pair's two
 /// where its bits agree, else b times the second; a row without a partner has 0.
-pub fn of_slopes<T: Element>(b: &[f64], slopes: &[f64], rows: usize, cols: usize) -> Vec<T> {
+pub fn of_slopes<T: Element>(b: &[f64], pair_grads: &[f64], rows: usize, cols: usize) -> Vec<T> {
     let h = rows / 2;
     let one = |n: usize| {
         let (i, j) = (n / cols, n % cols);
@@ -139,7 +139,7 @@ pub fn of_slopes<T: Element>(b: &[f64], slopes: &[f64], rows: usize, cols: usize
         }
         let p = i % h;
         let agree = b[p * cols + j] == b[(p + h) * cols + j];
-        let slope = slopes[2 * p + usize::from(!agree)];
+        let slope = pair_grads[2 * p + usize::from(!agree)];
         T::from_f64(if slope == 0.0 { 0.0 } else { b[n] * slope })
     };
     (0..rows * cols).map(one).collect()

@@ -6,7 +6,7 @@ use crate::pool::within;
 use crate::{Call, report};
 use bihalf::ops::stats::Histogram;
 use bihalf::ops::threshold::Threshold;
-use bihalf::{Element, Error, MatMut, MatRef, Outputs, PackedCodes, Pull, Signs, Workspace, ops};
+use bihalf::{Element, Error, MatMut, MatRef, Outputs, PackedCodes, Workspace, ops};
 use std::ffi::c_void;
 use std::slice::{from_raw_parts, from_raw_parts_mut};
 
@@ -82,9 +82,7 @@ impl Arguments {
             }),
             3 => seconds(call, || sign(None, Outputs::none().counts(counts()))),
             4 => seconds(call, || sign(Some(shift()), Outputs::none().codes(packed()?))),
-            5 => {
-                seconds(call, || ops::sign::backward_in_place(u()?, None, dense()?, Pull::new(6.0)))
-            }
+            5 => seconds(call, || ops::sign::backward_in_place(u()?, None, 6.0, dense()?)),
             6 => seconds(call, || ops::relax::forward_into(u()?, 2.0, dense()?)),
             7 => seconds(call, || {
                 // SAFETY: the caller's promise.
@@ -128,7 +126,7 @@ impl Arguments {
                 // SAFETY: the caller's promise.
                 let out = unsafe { &mut *out.cast::<f64>() };
                 seconds(call, || {
-                    *out = ops::loss::cosine(x, Signs::Dense(b))?;
+                    *out = ops::loss::cosine(x, b)?;
                     Ok(())
                 })
             }

@@ -3,8 +3,7 @@
 use crate::clock::seconds;
 use crate::pool::within;
 use crate::{Call, report};
-use bihalf::{Element, Error, MatMut, MatRef, Ones, Order, Outputs, PackedCodes, Pull, Signs};
-use bihalf::{Workspace, ops};
+use bihalf::{Element, Error, MatMut, MatRef, Ones, Order, Outputs, PackedCodes, Workspace, ops};
 use std::ffi::c_void;
 use std::slice::{from_raw_parts, from_raw_parts_mut};
 
@@ -51,7 +50,7 @@ pub unsafe extern "C" fn peers_forward(u: *const c_void, b: *mut c_void, call: C
         let mut ws = Workspace::for_shape::<T>(call.rows, call.cols)?;
         seconds(call, || {
             let out = Outputs::none().dense(MatMut::new(b, call.rows, call.cols)?);
-            ops::bihalf::forward_into(u, Ones::Half, out, None, &mut ws)
+            ops::bi_half::forward_into(u, Ones::Half, out, &mut ws)
         })
     }
     fn typed<T: Element>(u: *const c_void, b: *mut c_void, call: Call) -> f64 {
@@ -78,7 +77,7 @@ pub unsafe extern "C" fn peers_forward_packed(
         seconds(call, || {
             let codes = PackedCodes::new(&mut *codes, call.rows, call.cols)?;
             let out = Outputs::none().codes(codes);
-            ops::bihalf::forward_into(u, Ones::Half, out, None, &mut ws)
+            ops::bi_half::forward_into(u, Ones::Half, out, &mut ws)
         })
     }
     fn typed<T: Element>(u: *const c_void, codes: *mut u64, call: Call) -> f64 {
@@ -111,7 +110,7 @@ pub unsafe extern "C" fn peers_backward(
         let codes = PackedCodes::new(codes, call.rows, call.cols)?;
         seconds(call, || {
             let grad = MatMut::new(grad, call.rows, call.cols)?;
-            ops::bihalf::backward_in_place(u, Signs::Packed(codes), grad, Pull::new(6.0))
+            ops::bi_half::backward_in_place(u, codes, 6.0, grad)
         })
     }
     fn typed<T: Element>(

@@ -25,16 +25,12 @@ pub struct Strip<'a, T: Element> {
 impl<'a, T: Element> Strip<'a, T> {
     /// All columns. Counts are no business of a strip.
     #[inline]
-    pub(in crate::cpu) fn new(
-        out: &'a mut Outputs<'_, T>,
-        threshold: Option<&'a mut [T]>,
-        cols: usize,
-    ) -> Self {
+    pub(in crate::cpu) fn new(out: &'a mut Outputs<'_, T>, cols: usize) -> Self {
         Self {
             dense: out.dense.as_mut().map(|dense| Columns::new(dense.reborrow())),
             dense_i8: out.dense_i8.as_mut().map(|dense| Columns::new(dense.reborrow())),
             codes: out.codes.as_mut().map(|codes| bytes(codes.reborrow())),
-            threshold,
+            threshold: out.threshold.as_deref_mut(),
             cols,
         }
     }

@@ -35,7 +35,7 @@
 //!   is one launch after two fills.
 //! - **Determinism**: the same bits for any number of threads.
 //! - **Errors**: [`Error::Length`], [`Error::Parameter`], [`Error::TooManyRows`],
-//!   [`Error::TooLarge`]; [`Error::InstructionSet`], see [`bihalf`](super::bihalf).
+//!   [`Error::TooLarge`]; [`Error::InstructionSet`], see [`bihalf`](super::bi_half).
 //! - **Cost**: O(Q N K / 64) word operations for Q queries and N items, one pass. Extra memory for
 //!   each thread: 8 queries (more where N is below 2^16), each with 16 bytes for each distance and
 //!   about 20 for each relevant item; results take a number for each query and measure.

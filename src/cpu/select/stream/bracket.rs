@@ -193,8 +193,8 @@ fn exactly<I: Isa, T: Element>(
     scratch: &mut [u64],
 ) {
     let mut values = [T::default(); GROUP];
-    let mut none = Outputs::none();
-    let out = Strip::new(&mut none, Some(&mut values), GROUP);
+    let mut out = Outputs::none().threshold(&mut values);
+    let out = Strip::new(&mut out, GROUP);
     isa.run(Tiles { source, ones, out, scratch });
     for (to, value) in to.iter_mut().zip(values) {
         *to = value.to_f64() as f32;

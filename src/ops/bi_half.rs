@@ -74,25 +74,25 @@
 //!   are the same bits.
 //!
 //! ```
-//! use bihalf::{MatRef, Ones, Pull, Signs, ops};
+//! use bihalf::{MatRef, Ones, ops};
 //!
 //! let u = [0.9f32, -3.0, 0.1, -1.0, 0.5, -2.0, 0.7, -4.0]; // 4 items, 2 bits
 //! let u = MatRef::new(&u, 4, 2)?;
-//! let b = ops::bihalf::forward(u, Ones::Half)?;
+//! let b = ops::bi_half::forward(u, Ones::Half)?;
 //! assert_eq!(b, [1.0, -1.0, -1.0, 1.0, -1.0, 1.0, 1.0, -1.0]);
 //!
 //! let grad = [0.0f32; 8]; // what the loss sends back
 //! let (b, grad) = (MatRef::new(&b, 4, 2)?, MatRef::new(&grad, 4, 2)?);
-//! let du = ops::bihalf::backward(u, Signs::Dense(b), grad, Pull::new(8.0))?;
+//! let du = ops::bi_half::backward(u, b, 8.0, grad)?;
 //! assert_eq!(du[1], -3.0 - -1.0); // gamma / (M * K) = 1
 //! # Ok::<(), bihalf::Error>(())
 //! ```
 
-use super::{check_grad, check_parameter, check_per_column, check_rows, check_shape};
+use super::{check_grad, check_parameter, check_rows, check_shape};
 use crate::element::Real;
 use crate::memory::zeros;
 use crate::{
-    Backend, Codes, Element, Error, Layout, MatMut, MatRef, Outputs, Pull, Result, Signs,
+    Backend, CodeMatrix, Codes, Element, Error, Gamma, Layout, MatMut, MatRef, Outputs, Result,
     Workspace, cpu,
 };
 
@@ -142,7 +142,7 @@ pub fn forward<T: Element>(u: MatRef<'_, T>, ones: Ones) -> Result<Vec<T>> {
     check_input(u.layout(), ones)?;
     let mut b = zeros(u.shape())?;
     let out = Outputs::none().dense(MatMut::new(&mut b, u.rows(), u.cols())?);
-    forward_into(u, ones, out, None, &mut Workspace::new())?;
+    forward_into(u, ones, out, &mut Workspace::new())?;
     Ok(b)
 }
 
@@ -154,7 +154,7 @@ pub fn forward_packed<T: Element>(u: MatRef<'_, T>, ones: Ones) -> Result<Codes>
     check_input(u.layout(), ones)?;
     let mut codes = Codes::zeros(u.rows(), u.cols())?;
     let out = Outputs::none().codes(codes.as_mut());
-    forward_into(u, ones, out, None, &mut Workspace::new())?;
+    forward_into(u, ones, out, &mut Workspace::new())?;
     Ok(codes)
 }
 
@@ -166,27 +166,27 @@ pub fn forward_into<T: Element>(
     u: MatRef<'_, T>,
     ones: Ones,
     mut out: Outputs<'_, T>,
-    threshold: Option<&mut [T]>,
     ws: &mut Workspace,
 ) -> Result<()> {
-    let ones = check_forward(u.shape(), ones, &out, threshold.as_ref().map(|t| t.len()))?;
+    let ones = check_forward(u.shape(), ones, &out)?;
     cpu::bihalf::check_rows(u.layout())?;
-    cpu::bihalf::forward(cpu::simd::detected()?, u, ones, &mut out, threshold, ws)
+    cpu::bihalf::forward(cpu::simd::detected()?, u, ones, &mut out, ws)
 }
 
 /// `dU`, row-major. See the [page](self).
 ///
 /// # Errors
 /// See the [page](self).
-pub fn backward<T: Element>(
+pub fn backward<'a, T: Element>(
     u: MatRef<'_, T>,
-    b: Signs<'_, T>,
+    b: impl Into<CodeMatrix<'a, T>>,
+    gamma: impl Into<Gamma>,
     grad: MatRef<'_, T>,
-    pull: Pull,
 ) -> Result<Vec<T>> {
-    check_backward::<T>(u.shape(), b.shape(), [grad.shape(); 2], pull)?;
+    let (b, gamma) = (b.into(), gamma.into());
+    check_backward::<T>(u.shape(), b.shape(), gamma, [grad.shape(); 2])?;
     let mut du = zeros(u.shape())?;
-    backward_into(u, b, grad, MatMut::new(&mut du, u.rows(), u.cols())?, pull)?;
+    backward_into(u, b, gamma, grad, MatMut::new(&mut du, u.rows(), u.cols())?)?;
     Ok(du)
 }
 
@@ -194,14 +194,16 @@ pub fn backward<T: Element>(
 ///
 /// # Errors
 /// See the [page](self).
-pub fn backward_into<T: Element>(
+pub fn backward_into<'a, T: Element>(
     u: MatRef<'_, T>,
-    b: Signs<'_, T>,
+    b: impl Into<CodeMatrix<'a, T>>,
+    gamma: impl Into<Gamma>,
     grad: MatRef<'_, T>,
     out: MatMut<'_, T>,
-    pull: Pull,
 ) -> Result<()> {
-    let coefficient = check_backward::<T>(u.shape(), b.shape(), [grad.shape(), out.shape()], pull)?;
+    let (b, gamma) = (b.into(), gamma.into());
+    let coefficient =
+        check_backward::<T>(u.shape(), b.shape(), gamma, [grad.shape(), out.shape()])?;
     let isa = cpu::simd::detected()?;
     cpu::pull::backward(isa, u, b.into(), Some(grad), out, T::Real::of(coefficient));
     Ok(())
@@ -211,13 +213,14 @@ pub fn backward_into<T: Element>(
 ///
 /// # Errors
 /// See the [page](self).
-pub fn backward_in_place<T: Element>(
+pub fn backward_in_place<'a, T: Element>(
     u: MatRef<'_, T>,
-    b: Signs<'_, T>,
+    b: impl Into<CodeMatrix<'a, T>>,
+    gamma: impl Into<Gamma>,
     grad: MatMut<'_, T>,
-    pull: Pull,
 ) -> Result<()> {
-    let coefficient = check_backward::<T>(u.shape(), b.shape(), [grad.shape(); 2], pull)?;
+    let (b, gamma) = (b.into(), gamma.into());
+    let coefficient = check_backward::<T>(u.shape(), b.shape(), gamma, [grad.shape(); 2])?;
     let isa = cpu::simd::detected()?;
     cpu::pull::backward(isa, u, b.into(), None, grad, T::Real::of(coefficient));
     Ok(())
@@ -242,13 +245,9 @@ pub(crate) fn check_forward<T: Element, B: Backend>(
     u: (usize, usize),
     ones: Ones,
     out: &Outputs<'_, T, B>,
-    threshold: Option<usize>,
 ) -> Result<usize> {
     let ones = check_ones(u.0, ones)?;
     out.check(u)?;
-    if let Some(len) = threshold {
-        check_per_column("threshold", u.1, len)?;
-    }
     Ok(ones)
 }
 
@@ -256,10 +255,10 @@ pub(crate) fn check_forward<T: Element, B: Backend>(
 pub(crate) fn check_backward<T: Element>(
     u: (usize, usize),
     b: (usize, usize),
+    gamma: Gamma,
     grad: [(usize, usize); 2],
-    pull: Pull,
 ) -> Result<f64> {
     check_shape("B", "U", u, b)?;
     check_grad(u, grad)?;
-    pull.coefficient_for::<T>(u)
+    gamma.coefficient_for::<T>(u)
 }
