@@ -35,8 +35,10 @@ impl<'a, T: Element> Source<'a, T> {
         match &self.plain {
             Some(rows) => rows.row(i),
             None => {
+                let (data, layout) = (self.u.into_data(), self.u.layout());
+                let first = i * layout.row_stride() + self.first * layout.col_stride();
                 for (l, place) in copy[..self.width].iter_mut().enumerate() {
-                    *place = self.u.get(i, self.first + l);
+                    *place = data[first + l * layout.col_stride()];
                 }
                 copy
             }
