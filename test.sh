@@ -16,11 +16,11 @@ need cc "install a C compiler, for instance the package gcc or clang"
 # The core and the candle adapter with overflow checks and debug assertions: units, every promise on
 # the CPU and on CUDA (where that is the emulator, as a device of capability 8.0 that does all in
 # order), examples, documentation. Together, so that both are compiled once.
-step cargo test --locked --package bihalf --package bihalf-candle --features bihalf/cuda
+step cargo test --locked --package bihalf --package bihalf-candle --features bihalf/cuda,bihalf/ndarray
 # The CUDA promises again, on part of the cases each, as other devices and other schedules have it.
 run() {
     step env BIHALF_TEST_ONLY_CUDA="$1" "${@:2}" cargo test --quiet --locked \
-        --package bihalf --package bihalf-candle --features bihalf/cuda --test ops -- \
+        --package bihalf --package bihalf-candle --features bihalf/cuda,bihalf/ndarray --test ops -- \
         rank bihalf sign codes relax loss cuda threshold torch extremes
 }
 run 1 CUDAEMU_CC=75 CUDAEMU_BLOCK_ORDER=reverse CUDAEMU_STREAMS=eager

@@ -50,6 +50,7 @@ enum Choice {
 
 /// What a step needs for as long as the shapes stay the same: nothing is allocated later.
 struct Buffers<B: Backend> {
+    u: B::Buffer<f32>,
     codes: B::Buffer<u64>,
     loss: B::Buffer<f64>,
     pair_grads: B::Buffer<f64>,
@@ -60,6 +61,7 @@ struct Buffers<B: Backend> {
 impl<B: Backend> Buffers<B> {
     fn new(backend: &B) -> bihalf::Result<Self> {
         Ok(Self {
+            u: backend.zeros(ITEMS * BITS)?,
             codes: backend.zeros(ITEMS * words_per_row(BITS))?,
             loss: backend.zeros(1)?,
             pair_grads: backend.zeros(pair_grads_len(ITEMS))?,
@@ -69,15 +71,14 @@ impl<B: Backend> Buffers<B> {
     }
 }
 
-/// B = Bi-half(U) as packed codes, their cosine-preserving loss for the features X, and its gradient
+/// B = Bi-half(U) of `buffers.u` as packed codes, their cosine-preserving loss for the features X, and its gradient
 /// back through the layer, in `buffers.du`. On a CUDA device, three launches.
 fn step<B: Backend>(
     backend: &B,
     x: &B::Buffer<f32>,
-    u: &B::Buffer<f32>,
     buffers: &mut Buffers<B>,
 ) -> bihalf::Result<()> {
-    let Buffers { codes, loss, pair_grads, du, ws } = buffers;
+    let Buffers { u, codes, loss, pair_grads, du, ws } = buffers;
     let (m, k) = (ITEMS, BITS);
     let (u, x) = (|| Matrix::new(B::slice(u), m, k), Matrix::new(B::slice(x), m, DIMS)?);
 
@@ -101,8 +102,9 @@ fn train<B: Backend>(backend: &B) -> Result<()> {
     let mut losses = Vec::new();
     for _ in 0..STEPS {
         let u = features.dot(&weight);
-        let u = backend.upload(u.as_slice().expect("row-major"))?;
-        step(backend, &x, &u, &mut buffers)?;
+        let u = u.as_slice().expect("row-major");
+        backend.upload_into(u, B::slice_mut(&mut buffers.u))?;
+        step(backend, &x, &mut buffers)?;
         losses.push(backend.download(&buffers.loss)?[0]);
         let du = backend.download(&buffers.du)?;
         let du = Array2::from_shape_vec((ITEMS, BITS), du).expect("as many as asked for");

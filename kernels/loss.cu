@@ -300,7 +300,7 @@ struct Backward {
     Input<T> u;
     Codes<const uint32_t> codes;
     const double* pair_grads;  // [half, SLOPES]
-    Output<T> out;         // dU; may be the memory of u
+    Output<T> out;             // dU; may be the memory of u
     Shape shape;
     double c;  // gamma / (M * K)
 };

@@ -82,6 +82,13 @@ pub trait Backend {
     /// What the backend's memory can refuse.
     fn upload<T: Scalar>(&self, host: &[T]) -> Result<Self::Buffer<T>>;
 
+    /// Copies `host` over as many elements, for a buffer that serves each batch; allocates nothing.
+    ///
+    /// # Errors
+    /// [`Error::Length`](crate::Error::Length) when there are more or fewer elements; what the
+    /// backend can refuse.
+    fn upload_into<T: Scalar>(&self, host: &[T], out: Self::SliceMut<'_, T>) -> Result<()>;
+
     /// A buffer of `len` zeros.
     ///
     /// # Errors

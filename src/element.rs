@@ -14,6 +14,11 @@ use std::fmt::{Debug, Display};
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
 /// What a buffer can hold: the [`Element`] types, `i8`, `u32` and `u64`.
+#[diagnostic::on_unimplemented(
+    message = "no buffer holds `{Self}`",
+    label = "not f16, bf16, f32, f64, i8, u32 or u64",
+    note = "convert the elements first: `Vec<f32>` from `Vec<i32>`, say"
+)]
 pub trait Scalar:
     sealed::Sealed + Copy + Default + Debug + PartialEq + Send + Sync + 'static
 {
@@ -27,6 +32,11 @@ pub trait Scalar:
 /// Types of the real matrices: `f32`, `f64`, [`struct@f16`] and [`bf16`].
 ///
 /// Arithmetic on `f16` and `bf16` is done in `f32` and rounded once, at the end.
+#[diagnostic::on_unimplemented(
+    message = "no matrix of an operation has elements of type `{Self}`",
+    label = "not f16, bf16, f32 or f64",
+    note = "convert the elements first: `Vec<f32>` from `Vec<i32>`, say"
+)]
 pub trait Element: Scalar + Display + PartialOrd + sealed::Arithmetic {
     /// The type's name as CUDA kernels and benchmark names spell it.
     const NAME: &'static str = Self::DTYPE.name();

@@ -43,6 +43,33 @@ pub enum Error {
         got: usize,
     },
 
+    /// An array that no slice without gaps is behind, or whose elements lie backwards.
+    #[error(
+        "a {rows} x {cols} array with strides {strides:?} has gaps, is reversed, or is not row-major where \
+         it is written; view the whole array and slice that view, or copy it (`as_standard_layout`)"
+    )]
+    ArrayLayout {
+        /// Rows of the array.
+        rows: usize,
+        /// Columns of the array.
+        cols: usize,
+        /// Elements from row to row and from column to column.
+        strides: (isize, isize),
+    },
+
+    /// A row has another length than the first one.
+    #[error(
+        "row {row} has {got} elements, but the rows before it have {expected}; make them equal"
+    )]
+    RowLength {
+        /// The row.
+        row: usize,
+        /// Elements of the rows before it.
+        expected: usize,
+        /// Its elements.
+        got: usize,
+    },
+
     /// The instruction set that the environment asks for is unknown, or this machine lacks it.
     #[error(
         "the environment variable {variable} is {value:?}; it can be {known} if the machine has the \

@@ -49,9 +49,12 @@
 //! - `cuda`: the module `cuda`, with kernels that nvcc compiles while the crate is built. Without
 //!   nvcc the build warns and the kernels are absent; on a machine without a driver a program
 //!   starts, and asking for a device is an error that says so.
+//! - `ndarray`: views of arrays and back, in the module `arrays`.
 //!
 //! `unsafe` code is confined to the folders `src/cpu/simd` and `src/cuda`.
 
+#[cfg(feature = "ndarray")]
+pub mod arrays;
 mod backend;
 pub mod codes;
 mod cpu;
@@ -75,7 +78,7 @@ pub use cudarc;
 pub use element::{Element, Scalar};
 pub use error::{Error, Result};
 pub use half;
-pub use matrix::{Layout, MatMut, MatRef, Matrix, ReadStorage, Storage};
+pub use matrix::{Layout, Mat, MatMut, MatRef, Matrix, ReadStorage, Storage};
 pub use ops::bi_half::Ones;
 pub use ops::rank::Order;
 pub use ops::{CodeMatrix, Gamma, Outputs, PerColumn};

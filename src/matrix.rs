@@ -4,8 +4,15 @@
 use crate::element::Scalar;
 use crate::memory::allocate;
 use crate::{Error, Result};
+use std::ops::Range;
 
 /// Something that holds a known number of elements: a slice here, a device slice elsewhere.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no storage of a matrix or of codes",
+    label = "neither a slice nor memory of a device",
+    note = "of a vector or an array pass a slice (`&data[..]`, `&mut data[..]`), or use `MatRef::new` and \
+            `MatMut::new`, which take references to them"
+)]
 pub trait Storage {
     /// Number of elements.
     fn len(&self) -> usize;
@@ -23,6 +30,10 @@ pub trait Storage {
 }
 
 /// Storage that is only read, so that several elements of a matrix may share one place.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not storage to read alone",
+    note = "any strides are for inputs; an output is row-major: use `with_row_stride`"
+)]
 pub trait ReadStorage: Storage {}
 
 impl<T: Scalar> ReadStorage for &[T] {}
@@ -34,6 +45,12 @@ impl<T: Scalar> Storage for &[T] {
 
     fn host_words(&self) -> Option<&[u64]> {
         T::as_words(self)
+    }
+}
+
+impl<T: Scalar> Storage for Vec<T> {
+    fn len(&self) -> usize {
+        Vec::len(self)
     }
 }
 
@@ -258,7 +275,72 @@ impl<S: ReadStorage> Matrix<S> {
     }
 }
 
+/// A matrix of the host that owns its elements.
+///
+/// ```
+/// use bihalf::Mat;
+///
+/// let u = Mat::from_rows([vec![0.5f32, -1.0], vec![2.0, 0.0]])?;
+/// assert_eq!((u.shape(), u.view().get(1, 0)), ((2, 2), 2.0));
+/// assert!(Mat::from_rows([vec![0.5f32], vec![]]).is_err());
+/// # Ok::<(), bihalf::Error>(())
+/// ```
+pub type Mat<T> = Matrix<Vec<T>>;
+
+impl<T: Scalar> Mat<T> {
+    /// A copy of rows of equal length: of vectors, arrays or slices.
+    ///
+    /// # Errors
+    /// [`Error::RowLength`] for the first row of another length, [`Error::TooLarge`] when there is no
+    /// memory for them.
+    pub fn from_rows(rows: impl IntoIterator<Item = impl AsRef<[T]>>) -> Result<Self> {
+        let (mut data, mut number, mut cols) = (Vec::new(), 0, 0);
+        for row in rows {
+            let row = row.as_ref();
+            if number == 0 {
+                cols = row.len();
+            } else if row.len() != cols {
+                return Err(Error::RowLength { row: number, expected: cols, got: row.len() });
+            }
+            number += 1;
+            let layout = Layout::new(number, cols, cols, 1)?;
+            let too_large =
+                || Error::TooLarge { rows: layout.rows, cols, row_stride: cols, col_stride: 1 };
+            data.try_reserve(row.len()).map_err(|_| too_large())?;
+            data.extend_from_slice(row);
+        }
+        Self::new(data, number, cols)
+    }
+
+    /// The matrix to read.
+    pub fn view(&self) -> MatRef<'_, T> {
+        Matrix { data: &self.data, layout: self.layout }
+    }
+
+    /// The matrix to write.
+    pub fn view_mut(&mut self) -> MatMut<'_, T> {
+        Matrix { data: &mut self.data, layout: self.layout }
+    }
+}
+
 impl<'a, T: Copy> MatRef<'a, T> {
+    /// Some rows and columns, without a copy.
+    ///
+    /// # Panics
+    /// When there are no such rows or columns.
+    #[track_caller]
+    pub fn slice(&self, rows: Range<usize>, cols: Range<usize>) -> Self {
+        let Self { data, layout } = *self;
+        let is_in = |part: &Range<usize>, len| part.start <= part.end && part.end <= len;
+        let is_part = is_in(&rows, layout.rows) && is_in(&cols, layout.cols);
+        assert!(is_part, "[{rows:?}, {cols:?}] of a {} x {} matrix", layout.rows, layout.cols);
+        let part = Layout { rows: rows.len(), cols: cols.len(), ..layout };
+        let first = rows.start * layout.row_stride + cols.start * layout.col_stride;
+        // Of an empty part there may be no place to begin at.
+        let data = if part.is_empty() { &data[..0] } else { &data[first..] };
+        Self { data, layout: part }
+    }
+
     /// Element of row `i` and column `j`.
     ///
     /// # Panics

@@ -244,7 +244,10 @@ fn refusals_of_packed<B: Backend>(backend: &B) {
     assert!(matches!(error, Error::Length { expected: 1, got: 2, .. }), "{error}");
     for wrong in [3, 5, 8] {
         let error = forward(4, 1, wrong);
-        assert!(matches!(error, Error::Length { what: "pair_grads", expected: 4, .. }), "{error}");
+        assert!(
+            matches!(error, Error::Length { what: "the pair gradients", expected: 4, .. }),
+            "{error}"
+        );
     }
 
     let backward = |shape: (usize, usize), pair_grads: usize, out: (usize, usize), gamma: Gamma| {
@@ -275,7 +278,7 @@ fn refusals_of_packed<B: Backend>(backend: &B) {
     let error = backward((4, 3), 4, (3, 3), Gamma::new(1.0));
     assert!(matches!(error, Error::Shape { what: "the output", .. }), "{error}");
     let error = backward((4, 3), 2, (4, 3), Gamma::new(1.0));
-    assert!(matches!(error, Error::Length { what: "pair_grads", got: 2, .. }), "{error}");
+    assert!(matches!(error, Error::Length { what: "the pair gradients", got: 2, .. }), "{error}");
     for gamma in [Gamma::new(f64::NAN), Gamma::new(1.0).with_divisor(0.0)] {
         let error = backward((4, 3), 4, (4, 3), gamma);
         assert!(matches!(error, Error::Parameter { .. }), "{error}");

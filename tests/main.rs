@@ -2,6 +2,9 @@
 
 mod common;
 
+#[cfg(feature = "ndarray")]
+mod arrays;
+mod backend;
 mod bihalf;
 mod codes;
 #[cfg(feature = "cuda")]

@@ -1,6 +1,6 @@
 //! Promises of the matrix views.
 
-use bihalf::{Error, Layout, MatMut, MatRef};
+use bihalf::{Error, Layout, Mat, MatMut, MatRef};
 
 #[test]
 fn buffers_of_another_length_are_refused() {
@@ -41,6 +41,24 @@ fn rows_of_outputs_may_not_overlap() {
     assert!(matches!(error, Error::OverlappingRows { cols: 4, row_stride: 3 }), "{error}");
     assert!(MatMut::with_row_stride(&mut data, 1, 4, 0).is_ok(), "one row overlaps no other");
     assert!(MatMut::with_row_stride(&mut data, 0, 4, 0).is_ok());
+}
+
+#[test]
+fn rows_of_vectors_become_a_matrix() {
+    let m = Mat::from_rows([vec![1.0f32, 2.0], vec![3.0, 4.0], vec![5.0, 6.0]]).unwrap();
+    assert_eq!(
+        (m.shape(), m.view().to_vec().unwrap()),
+        ((3, 2), vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0])
+    );
+    let arrays = Mat::from_rows([[1.0f64; 3]; 2].iter()).unwrap();
+    assert_eq!(arrays.shape(), (2, 3));
+    assert_eq!(Mat::<f32>::from_rows([[0.0f32; 0]; 0]).unwrap().shape(), (0, 0));
+    let ragged: [&[f32]; 3] = [&[1.0, 2.0], &[3.0, 4.0], &[5.0]];
+    let error = Mat::from_rows(ragged).unwrap_err();
+    assert!(matches!(error, Error::RowLength { row: 2, expected: 2, got: 1 }), "{error}");
+    let mut m = m;
+    m.view_mut().rows_mut().for_each(|row| row.reverse());
+    assert_eq!(m.into_data(), [2.0, 1.0, 4.0, 3.0, 6.0, 5.0]);
 }
 
 /// A column that there is not would be an element of the next row.

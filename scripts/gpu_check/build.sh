@@ -14,7 +14,7 @@ mkdir -p "$stage"
 
 if [ "${1:-}" = --emulated ]; then
     . scripts/cuda_env.sh
-    build=(cargo test --package bihalf --package bihalf-candle --features bihalf/cuda)
+    build=(cargo test --package bihalf --package bihalf-candle --features bihalf/cuda,bihalf/ndarray)
 else
     export BIHALF_CUDA_ARCHS=${BIHALF_CUDA_ARCHS:-90}
     build=(cargo test --release --package bihalf --features cuda)

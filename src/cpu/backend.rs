@@ -30,6 +30,12 @@ impl Backend for Cpu {
         Ok(buffer)
     }
 
+    fn upload_into<T: Scalar>(&self, host: &[T], out: &mut [T]) -> Result<()> {
+        ops::check_length("the buffer", "as many as the host has", host.len(), out.len())?;
+        out.copy_from_slice(host);
+        Ok(())
+    }
+
     fn zeros<T: Scalar>(&self, len: usize) -> Result<Vec<T>> {
         zeros((1, len))
     }

@@ -111,7 +111,7 @@ impl Cuda {
         let (ws, finished) = ws.hold_with_counter(needed, stream)?;
         let (x, _x) = Features::of("X", x, stream)?;
         let (codes, _codes) = Codes::to_read(codes, stream)?;
-        let pair_grads = pair_grads.hold("pair_grads", stream)?;
+        let pair_grads = pair_grads.hold("the pair gradients", stream)?;
         let loss = loss.hold("loss", stream)?;
 
         let total = Total { values: ws.address, finished, loss: loss.address };
@@ -140,7 +140,7 @@ impl Cuda {
         let stream = self.ready()?;
         let (u, out, _u) = u.hold("U", stream)?;
         let (codes, _codes) = Codes::to_read(codes, stream)?;
-        let pair_grads = pair_grads.hold("pair_grads", stream)?;
+        let pair_grads = pair_grads.hold("the pair gradients", stream)?;
 
         let launch = plan::cosine_backward(shape.rows, shape.cols, self.kernels().limits());
         let args = CosineBackward { u, codes, pair_grads: pair_grads.address, out, shape, c };

@@ -9,11 +9,12 @@ use super::module::Kernels;
 use super::rank::Wanted;
 use super::workspace::{Workspace, bytes_for, workspace_bytes};
 use crate::element::Scalar;
+use crate::ops::check_length;
 use crate::ops::retrieval::LabelledCodes;
 use crate::plan::{self, Kernel, Launch};
 use crate::{
     Backend, CodeMatrix, Element, Error, Gamma, Matrix, Ones, Operation, Order, Outputs,
-    PackedCodes, Result, memory,
+    PackedCodes, Result, Storage, memory,
 };
 use cudarc::driver::sys::{CUdeviceptr, CUstreamCaptureStatus};
 use cudarc::driver::{CudaStream, result};
@@ -187,6 +188,19 @@ impl Backend for Cuda {
             wait_for(stream).map_err(refused("copy to the device"))?;
         }
         Ok(buffer)
+    }
+
+    fn upload_into<T: Scalar>(&self, host: &[T], out: DeviceMut<'_, T>) -> Result<()> {
+        check_length("the buffer", "as many as the host has", host.len(), out.len())?;
+        let stream = self.ready_to_copy()?;
+        let held = out.hold("the buffer", stream)?;
+        if host.is_empty() {
+            return Ok(());
+        }
+        // SAFETY: the device memory is `Held`, and as long as the host's.
+        unsafe { result::memcpy_htod_async(held.address, host, stream.cu_stream()) }
+            .map_err(refused("copy to the device"))?;
+        wait_for(stream).map_err(refused("copy to the device"))
     }
 
     fn zeros<T: Scalar>(&self, len: usize) -> Result<Buffer<T>> {

@@ -10,7 +10,7 @@
 //!   +1, bit 0 becomes -1.
 //! - **On CUDA**: the same bits, by `sign_forward` and `codes_unpack`, one launch each.
 //! - **Sizes**: any. **Errors**: [`Error::Shape`](crate::Error::Shape),
-//!   [`Error::InstructionSet`](crate::Error::InstructionSet), see [`bihalf`](super::bi_half).
+//!   [`Error::InstructionSet`](crate::Error::InstructionSet), see [Bi-half](super::bi_half).
 //!   **Cost**: O(M K) time, no extra memory.
 //!
 //! ```

@@ -17,15 +17,15 @@
 //! rival of the Bi-half layer: it pushes each bit's mean to 0 through the loss.
 //!
 //! Where the codes are those of the Bi-half layer, they need never be dense: [`cosine_packed_into`]
-//! leaves two pair_grads a pair, and [`cosine_packed_backward_into`] makes `dU` of them. Both give the
-//! same bits as [`cosine_with_grad_into`] on +1 and -1 and then
-//! [`bihalf::backward_in_place`](super::bi_half::backward_in_place), without a `dB` in memory.
+//! leaves two numbers per pair, its *pair gradients*, and [`cosine_packed_backward_into`] makes `dU`
+//! of them. Both give the same bits as [`cosine_with_grad_into`] on +1 and -1 and then
+//! [`bi_half::backward_in_place`](super::bi_half::backward_in_place), without a `dB` in memory.
 //!
-//! - **Shapes**: features `X [M, D]`, codes `B [M, K]`, gradient `[M, K]`, pair_grads `[h, 2]`
+//! - **Shapes**: features `X [M, D]`, codes `B [M, K]`, gradient `[M, K]`, pair gradients `[h, 2]`
 //!   ([`pair_grads_len`] numbers). `B` may be any numbers (a relaxed code too), or packed.
 //! - **Odd M**: pairs are (i, i + floor(M / 2)); the last row has no partner and gradient 0, so its
-//!   `dU` is the pull alone. **M < 2**: loss 0, gradient 0, no pair_grads. **K = 0**: codes without a
-//!   bit are zero vectors. **M = 0 or K = 0**: penalty 0.
+//!   `dU` is the pull alone. **M < 2**: loss 0, gradient 0, no pair gradients. **K = 0**: codes without
+//!   a bit are zero vectors. **M = 0 or K = 0**: penalty 0.
 //! - **Zero vectors**, on either side: cosine 0; where one is in `B`, the gradient of both rows of
 //!   the pair is 0. **Equal or opposite codes** sit at an extremum of the cosine: gradient 0. A
 //!   gradient of the cosine loss is never -0, but for what is too small for a 16-bit type or `f32`.
@@ -35,7 +35,7 @@
 //!   the gradients those of the pair.
 //! - **Rounding**: products and sums are in `f64`, in a fixed order (products of rows in 16 sums,
 //!   of which each takes every 16th element); the result is rounded to the element type once. `dU`
-//!   is that gradient, rounded, and then the pull as on the page [`bihalf`](super::bi_half).
+//!   is that gradient, rounded, and then the pull as on the page [Bi-half](super::bi_half).
 //! - **Determinism**: on the CPU the same bits on every processor, for any number of threads, and
 //!   wherever a matrix lies.
 //! - **On CUDA**: one launch each: `cosine_dense`, `cosine_packed`, `cosine_backward`,
@@ -49,7 +49,7 @@
 //! - **Errors**: [`Error::Shape`](crate::Error::Shape), [`Error::Length`](crate::Error::Length);
 //!   [`Error::Parameter`](crate::Error::Parameter) when alpha or gamma is not finite, or the
 //!   arithmetic type cannot hold gamma / (M K);
-//!   [`Error::InstructionSet`](crate::Error::InstructionSet), see [`bihalf`](super::bi_half).
+//!   [`Error::InstructionSet`](crate::Error::InstructionSet), see [Bi-half](super::bi_half).
 //! - **Cost**: O(M (D + K)) time, no extra memory beyond a few KB of stack. From packed codes, the
 //!   backward pass reads and writes `U` and `dU` and 1 bit an element: 8.2 bytes for `f32`.
 //!
@@ -117,7 +117,7 @@ pub fn cosine_with_grad_into<X: Element, T: Element>(
     Ok(cpu::cosine::cosine_with_grad(cpu::simd::detected()?, x, b, grad))
 }
 
-/// The cosine-preserving loss of packed codes, and the pair_grads that [`cosine_packed_backward`]
+/// The cosine-preserving loss of packed codes, and the pair gradients that [`cosine_packed_backward`]
 /// needs.
 ///
 /// # Errors
@@ -149,12 +149,12 @@ pub fn cosine_packed_into<'a, X: Element>(
     Ok(cpu::cosine::cosine_packed(cpu::simd::detected()?, x, codes, pair_grads))
 }
 
-/// How many pair_grads a batch of `rows` rows has: two for each pair.
+/// How many pair gradients a batch of `rows` rows has: two for each pair.
 pub fn pair_grads_len(rows: usize) -> usize {
     rows / 2 * 2
 }
 
-/// `dU` from the pair_grads that [`cosine_packed`] has made of the codes of `U`, row-major.
+/// `dU` from the pair gradients that [`cosine_packed`] has made of the codes of `U`, row-major.
 ///
 /// # Errors
 /// See the [page](self).
@@ -272,7 +272,7 @@ pub(crate) fn check_cosine_backward<T: Element>(
 }
 
 fn check_pair_grads(rows: usize, got: usize) -> Result<()> {
-    check_length("pair_grads", "two for each pair of rows", pair_grads_len(rows), got)
+    check_length("the pair gradients", "two for each pair of rows", pair_grads_len(rows), got)
 }
 
 pub(crate) fn check_penalty(b: (usize, usize), alpha: f64, grad: (usize, usize)) -> Result<()> {

@@ -11,6 +11,25 @@
 //! for [`Gamma`], a matrix view or codes for [`CodeMatrix`], `&Codes` for
 //! [`CodesRef`](crate::CodesRef), a vector, an array or a slice for [`PerColumn`].
 //!
+//! ```
+//! // A training loop that allocates nothing: forward, loss, backward.
+//! use bihalf::{Codes, MatMut, MatRef, Ones, Outputs, Workspace, ops::bi_half};
+//!
+//! let (m, k) = (32, 16);
+//! let (mut u, mut grad) = (vec![0.0f32; m * k], vec![0.0f32; m * k]);
+//! let mut codes = Codes::zeros(m, k)?;
+//! let mut ws = Workspace::for_shape::<f32>(m, k)?;
+//! for step in 0..3 {
+//!     // What the network gives.
+//!     u.iter_mut().enumerate().for_each(|(n, u)| *u = ((n * 37 + step) % 101) as f32 - 50.0);
+//!     let u = MatRef::new(&u, m, k)?;
+//!     bi_half::forward_into(u, Ones::Half, Outputs::none().codes(&mut codes), &mut ws)?;
+//!     grad.fill(0.1); // dB, of a loss on the codes; then dU
+//!     bi_half::backward_in_place(u, &codes, 6.0, MatMut::new(&mut grad, m, k)?)?;
+//! }
+//! # Ok::<(), bihalf::Error>(())
+//! ```
+//!
 //! Common to all pages:
 //! - `U` is a batch of M rows (items) and K columns (bits); shapes are `[rows, cols]`.
 //! - The order of values is total: -0 equals +0, all NaN are equal and greater than +inf.

@@ -15,7 +15,7 @@
 //! - **Determinism**: the same bits for any number of threads.
 //! - **Errors**: [`Error::TooManyRows`](crate::Error::TooManyRows),
 //!   [`Error::Shape`](crate::Error::Shape) when `out` is not `rows` x `cols`; on the CPU
-//!   [`Error::InstructionSet`](crate::Error::InstructionSet), see [`bihalf`](super::bi_half).
+//!   [`Error::InstructionSet`](crate::Error::InstructionSet), see [Bi-half](super::bi_half).
 //! - **On CUDA**: the same ranks, by bitonic sort. Up to 4096 rows one launch of `rank_sort32`, `256`,
 //!   `1024`, `2048` or `4096`, the least that holds a column, without a workspace. Above, tiles of 4096
 //!   rows are merged by `rank_exchange_pairs` and `rank_merge_pairs`: t = ceil(log2(M / 4096)) merges,

@@ -22,7 +22,7 @@
 //! - **Errors**: [`Error::Shape`](crate::Error::Shape);
 //!   [`Error::Parameter`](crate::Error::Parameter) when beta is not finite and greater than 0, or
 //!   the arithmetic type cannot hold it; [`Error::InstructionSet`](crate::Error::InstructionSet),
-//!   see [`bihalf`](super::bi_half).
+//!   see [Bi-half](super::bi_half).
 //! - **Cost**: O(M K) time, no extra memory.
 //!
 //! ```

@@ -17,7 +17,7 @@
 //!   output has another size; [`Error::Parameter`] for codes of 2^32 - 1 bits or more;
 //!   [`Error::TooManyRows`] for more than 2^32 - 1 items at once;
 //!   [`Error::TooLarge`] if there is no memory; [`Error::InstructionSet`], see
-//!   [`bihalf`](super::bi_half).
+//!   [Bi-half](super::bi_half).
 //! - **Cost**: O(Q N K / 64) word operations. The database is read once for each 64 queries of a
 //!   thread. [`nearest`] keeps 2 k + 64 candidates and K + 1 counters for each of up to 64 queries
 //!   (8 where k is large) of a thread, beside its result; [`rank()`] keeps the N distances of a query

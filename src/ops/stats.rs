@@ -15,7 +15,7 @@
 //! the caller and allocates nothing; a [`Histogram`] takes in batch after batch. Of the two that
 //! give one number, [`distinct`] keeps a hash set of rows and [`mean_abs_correlation`]
 //! transposes the bits (M K / 8 bytes). All return
-//! [`Error::InstructionSet`](crate::Error::InstructionSet) where that of [`bihalf`](super::bi_half)
+//! [`Error::InstructionSet`](crate::Error::InstructionSet) where that of [Bi-half](super::bi_half)
 //! would.
 //!
 //! On CUDA, [`Backend::ones_into`](crate::Backend::ones_into) counts the ones of each bit with

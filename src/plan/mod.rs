@@ -316,7 +316,7 @@ kernels! {
     CodesOnes = "codes_ones", WARPS * WARP, NONE;
     /// `loss.cu`: cosine loss of dense codes, with its gradient.
     CosineDense = "cosine_dense", WARPS * WARP, ALL;
-    /// `loss.cu`: cosine loss of packed codes, with the pair_grads of its gradient.
+    /// `loss.cu`: cosine loss of packed codes, with the pair gradients.
     CosinePacked = "cosine_packed", WARPS * WARP, NONE;
     /// `loss.cu`: gradient of the cosine loss back through Bi-half, from packed codes.
     CosineBackward = "cosine_backward", WARPS * WARP, ALL;
