@@ -21,6 +21,7 @@ mod loss_packed;
 #[cfg(bihalf_kernels)]
 mod machine_code;
 mod matrix;
+mod mistakes;
 mod plan;
 mod properties;
 mod rank;
