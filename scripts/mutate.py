@@ -30,6 +30,7 @@ TESTS = {
     "loss": ["loss::", "loss_packed::", "extremes::cosines", "cuda::losses", "cuda::a_loss", "cuda::a_captured"],
     "rank": ["rank::", "torch::"],
     "relax": ["relax::"],
+    "search": ["search::cuda", "retrieval::counts", "cuda::a_captured_search"],
     "sign": ["sign::", "codes::"],
 }
 
