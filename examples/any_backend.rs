@@ -38,7 +38,7 @@ struct Options {
     backend: Choice,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
 enum Choice {
     /// CUDA if this program has it and there is a device, else the CPU; it says which
     Auto,
@@ -71,8 +71,8 @@ impl<B: Backend> Buffers<B> {
     }
 }
 
-/// B = Bi-half(U) of `buffers.u` as packed codes, their cosine-preserving loss for the features X, and its gradient
-/// back through the layer, in `buffers.du`. On a CUDA device, three launches.
+/// B = Bi-half(U) of `buffers.u` as packed codes, their cosine-preserving loss for the features X, and
+/// its gradient back through the layer, in `buffers.du`. On a CUDA device, three launches.
 fn step<B: Backend>(
     backend: &B,
     x: &B::Buffer<f32>,
@@ -130,27 +130,18 @@ fn pseudo_random(rows: usize, cols: usize, seed: u64) -> Array2<f32> {
     })
 }
 
-#[cfg(feature = "cuda")]
-fn cuda() -> bihalf::Result<bihalf::cuda::Cuda> {
-    bihalf::cuda::Cuda::new(0)
-}
-
-#[cfg(not(feature = "cuda"))]
-fn cuda() -> bihalf::Result<Cpu> {
-    Err(bihalf::Error::KernelsNotBuilt)
-}
-
 fn run(choice: Choice) -> Result<()> {
-    match choice {
-        Choice::Cpu => train(&Cpu),
-        Choice::Cuda => train(&cuda()?),
-        Choice::Auto => cuda_or_cpu!(0, |backend, reason| {
-            if let Some(reason) = reason {
-                line(format_args!("not on CUDA: {reason}"))?;
-            }
-            train(backend)
-        }),
+    if choice == Choice::Cpu {
+        return train(&Cpu);
     }
+    cuda_or_cpu!(0, |backend, reason| {
+        match reason {
+            Some(reason) if choice == Choice::Cuda => return Err(reason.into()),
+            Some(reason) => line(format_args!("not on CUDA: {reason}"))?,
+            None => {}
+        }
+        train(backend)
+    })
 }
 
 fn main() -> ExitCode {

@@ -15,7 +15,7 @@
 //! ```
 
 use crate::element::Scalar;
-use crate::{Error, MatMut, MatRef, Result};
+use crate::{Error, Layout, MatMut, MatRef, Result};
 use ndarray::{Array2, ArrayView2, ArrayViewMut2, ShapeBuilder};
 
 /// The strides of an array without gaps, if its elements lie forwards.
@@ -25,6 +25,11 @@ fn strides(shape: (usize, usize), strides: &[isize]) -> Option<(usize, usize)> {
     let row = if shape.0 <= 1 { Some(shape.1) } else { row.try_into().ok() };
     let col = if shape.1 <= 1 { Some(1) } else { col.try_into().ok() };
     row.zip(col)
+}
+
+/// The strides of a view for `ndarray`, which wants none where there is no element.
+fn strides_of(layout: Layout) -> (usize, usize) {
+    if layout.is_empty() { (0, 0) } else { (layout.row_stride(), layout.col_stride()) }
 }
 
 fn refused(shape: (usize, usize), strides: &[isize]) -> Error {
@@ -80,27 +85,17 @@ impl<'a, T: Scalar> TryFrom<MatRef<'a, T>> for ArrayView2<'a, T> {
     /// The same elements with the same strides.
     fn try_from(matrix: MatRef<'a, T>) -> Result<Self> {
         let (layout, data) = (matrix.layout(), matrix.into_data());
-        let (row, col) = (layout.row_stride(), layout.col_stride());
-        let view = if layout.is_empty() {
-            Self::from_shape(layout.shape(), data)
-        } else {
-            Self::from_shape(layout.shape().strides((row, col)), data)
-        };
-        let strides = (row as isize, col as isize);
-        view.map_err(|_| Error::ArrayLayout { rows: layout.rows(), cols: layout.cols(), strides })
+        let (shape, (row, col)) = (layout.shape(), strides_of(layout));
+        let view = Self::from_shape(shape.strides((row, col)), data);
+        view.map_err(|_| refused(shape, &[row as isize, col as isize]))
     }
 }
 
 impl<'a, T: Scalar> From<MatMut<'a, T>> for ArrayViewMut2<'a, T> {
     fn from(matrix: MatMut<'a, T>) -> Self {
         let (layout, data) = (matrix.layout(), matrix.into_data());
-        let data = &mut data[..layout.span()];
-        let view = if layout.is_empty() {
-            Self::from_shape(layout.shape(), data)
-        } else {
-            let strides = (layout.row_stride(), layout.col_stride());
-            Self::from_shape(layout.shape().strides(strides), data)
-        };
+        let (shape, data) = (layout.shape(), &mut data[..layout.span()]);
+        let view = Self::from_shape(shape.strides(strides_of(layout)), data);
         view.expect("rows that do not overlap")
     }
 }

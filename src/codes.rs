@@ -6,7 +6,7 @@
 //! Words lie in memory in little-endian byte order on every machine: the byte view is the file
 //! format.
 
-use crate::memory::zeros;
+use crate::memory::{append, zeros};
 use crate::ops::check_length;
 use crate::{Element, Error, MatMut, MatRef, Result, Storage};
 use std::ops::Range;
@@ -326,11 +326,9 @@ impl Codes {
             self.bits,
             codes.bits,
         )?;
-        let (rows, cols) = (self.rows.saturating_add(codes.rows), words_per_row(self.bits));
-        let too_large = || Error::TooLarge { rows, cols, row_stride: cols, col_stride: 1 };
+        let rows = self.rows.saturating_add(codes.rows);
         checked_words(rows, self.bits)?;
-        self.words.try_reserve(codes.words().len()).map_err(|_| too_large())?;
-        self.words.extend_from_slice(codes.words());
+        append(&mut self.words, codes.words(), (rows, words_per_row(self.bits)))?;
         self.rows = rows;
         Ok(())
     }

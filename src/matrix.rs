@@ -2,7 +2,7 @@
 //! checked here, once; past a constructor a view is right.
 
 use crate::element::Scalar;
-use crate::memory::allocate;
+use crate::memory::{allocate, append};
 use crate::{Error, Result};
 use std::ops::Range;
 
@@ -10,8 +10,8 @@ use std::ops::Range;
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no storage of a matrix or of codes",
     label = "neither a slice nor memory of a device",
-    note = "of a vector or an array pass a slice (`&data[..]`, `&mut data[..]`), or use `MatRef::new` and \
-            `MatMut::new`, which take references to them"
+    note = "of a vector or an array pass a slice (`&data[..]`, `&mut data[..]`), or use \
+            `MatRef::new` and `MatMut::new`, which take references to them"
 )]
 pub trait Storage {
     /// Number of elements.
@@ -291,8 +291,8 @@ impl<T: Scalar> Mat<T> {
     /// A copy of rows of equal length: of vectors, arrays or slices.
     ///
     /// # Errors
-    /// [`Error::RowLength`] for the first row of another length, [`Error::TooLarge`] when there is no
-    /// memory for them.
+    /// [`Error::RowLength`] for the first row of another length, [`Error::TooLarge`] when there is
+    /// no memory for them.
     pub fn from_rows(rows: impl IntoIterator<Item = impl AsRef<[T]>>) -> Result<Self> {
         let (mut data, mut number, mut cols) = (Vec::new(), 0, 0);
         for row in rows {
@@ -303,11 +303,7 @@ impl<T: Scalar> Mat<T> {
                 return Err(Error::RowLength { row: number, expected: cols, got: row.len() });
             }
             number += 1;
-            let layout = Layout::new(number, cols, cols, 1)?;
-            let too_large =
-                || Error::TooLarge { rows: layout.rows, cols, row_stride: cols, col_stride: 1 };
-            data.try_reserve(row.len()).map_err(|_| too_large())?;
-            data.extend_from_slice(row);
+            append(&mut data, row, (number, cols))?;
         }
         Self::new(data, number, cols)
     }

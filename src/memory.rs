@@ -45,6 +45,17 @@ pub(crate) fn push<T>(buffer: &mut Vec<T>, element: T, shape: (usize, usize)) ->
     Ok(())
 }
 
+/// Appends elements; the error names `shape`.
+pub(crate) fn append<T: Copy>(
+    buffer: &mut Vec<T>,
+    elements: &[T],
+    shape: (usize, usize),
+) -> Result<()> {
+    buffer.try_reserve(elements.len()).map_err(|_| too_large(shape))?;
+    buffer.extend_from_slice(elements);
+    Ok(())
+}
+
 /// What says that there is no memory for so many rows and columns.
 pub(crate) fn too_large((rows, cols): (usize, usize)) -> Error {
     Error::TooLarge { rows, cols, row_stride: cols, col_stride: 1 }

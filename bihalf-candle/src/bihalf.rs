@@ -1,7 +1,7 @@
 //! Bi-half: forward and backward as candle ops.
 
 use crate::storage::{TensorStorage, matrix, with_float};
-use bihalf::{Backend, CodeMatrix, Gamma, Ones};
+use bihalf::{Backend, Gamma, Ones};
 #[cfg(feature = "cuda")]
 use candle_core::CudaStorage;
 use candle_core::{CpuStorage, CustomOp1, CustomOp3, Error, Layout, Result, Shape, Tensor};
@@ -52,7 +52,7 @@ impl Backward {
         let (storage, layout) = u;
         let grad = with_float!(storage.dtype(), self.name(), T => {
             let u = matrix::<S, T>(self.name(), u)?;
-            let b = CodeMatrix::Dense(matrix::<S, T>(self.name(), b)?);
+            let b = matrix::<S, T>(self.name(), b)?;
             let grad = matrix::<S, T>(self.name(), grad)?;
             let backend = storage.backend()?;
             let grad = backend.bihalf_backward(u, b, self.gamma, grad).map_err(Error::wrap)?;

@@ -39,17 +39,19 @@ impl Shift {
         Ok(Self(shift.detach().contiguous()?))
     }
 
-    fn storage(&self) -> impl Deref<Target = Storage> + '_ {
-        self.0.storage_and_layout().0
+    /// What keeps the elements of a shift, if there is one.
+    fn lock(shift: &Option<Self>) -> Option<impl Deref<Target = Storage> + '_> {
+        shift.as_ref().map(|shift| shift.0.storage_and_layout().0)
     }
 
     fn elements<'a, S: TensorStorage + 'a, T: Float>(
-        &self,
-        storage: &'a Storage,
-    ) -> Result<Slice<'a, S, T>> {
+        shift: &Option<Self>,
+        lock: &'a Option<impl Deref<Target = Storage>>,
+    ) -> Result<Option<Slice<'a, S, T>>> {
+        let (Some(Self(shift)), Some(storage)) = (shift, lock) else { return Ok(None) };
         let Some(storage) = S::of(storage) else { bail!("the shift is on another device than U") };
-        let start = self.0.layout().start_offset();
-        storage.elements::<T>(start..start + self.0.elem_count())
+        let start = shift.layout().start_offset();
+        storage.elements::<T>(start..start + shift.elem_count()).map(Some)
     }
 }
 
@@ -58,9 +60,8 @@ impl SignSte {
         let (storage, layout) = u;
         let b = with_float!(storage.dtype(), self.name(), T => {
             let u = matrix::<S, T>(self.name(), u)?;
-            let lock = self.shift.as_ref().map(Shift::storage);
-            let shift = self.shift.as_ref().zip(lock.as_deref());
-            let shift = shift.map(|(shift, storage)| shift.elements::<S, T>(storage)).transpose()?;
+            let lock = Shift::lock(&self.shift);
+            let shift = Shift::elements::<S, T>(&self.shift, &lock)?;
             let b = storage.backend()?.sign_forward(u, shift).map_err(Error::wrap)?;
             Ok(storage.wrap(b))
         })?;
@@ -100,11 +101,12 @@ impl Backward {
         let grad = with_float!(storage.dtype(), self.name(), T => {
             let u = matrix::<S, T>(self.name(), u)?;
             let grad = matrix::<S, T>(self.name(), grad)?;
-            let lock = self.shift.as_ref().map(Shift::storage);
-            let shift = self.shift.as_ref().zip(lock.as_deref());
-            let shift = shift.map(|(shift, storage)| shift.elements::<S, T>(storage)).transpose()?;
+            let lock = Shift::lock(&self.shift);
+            let shift = Shift::elements::<S, T>(&self.shift, &lock)?;
             let (backend, gamma) = (storage.backend()?, self.gamma);
-            let grad = backend.new_matrix(u.shape(), |out| backend.sign_backward_into(u, shift, gamma, grad, out));
+            let grad = backend.new_matrix(u.shape(), |out| {
+                backend.sign_backward_into(u, shift, gamma, grad, out)
+            });
             Ok(storage.wrap(grad.map_err(Error::wrap)?))
         })?;
         Ok((grad, layout.shape().clone()))

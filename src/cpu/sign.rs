@@ -149,7 +149,7 @@ impl<K: Lane + Ord> Loops for SignsPast<'_, '_, K> {
             let above = u.gt(zero).without(u.gt(infinities));
             store.store(minus.without(above).or(ones), out);
         }
-        Signs { u: u_rest, out: rest, infinity, one, minus: one | K::MIN }.run();
+        Self { u: u_rest, out: rest, infinity, one, store }.run();
     }
 }
 

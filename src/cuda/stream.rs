@@ -180,13 +180,8 @@ impl Backend for Cuda {
     }
 
     fn upload<T: Scalar>(&self, host: &[T]) -> Result<Buffer<T>> {
-        let stream = self.ready_to_copy()?;
-        let mut buffer = Buffer::uninit(stream, host.len())?;
-        if !host.is_empty() {
-            stream.memcpy_htod(host, &mut *buffer).map_err(refused("copy to the device"))?;
-            // A copy from page-locked memory is only queued.
-            wait_for(stream).map_err(refused("copy to the device"))?;
-        }
+        let mut buffer = Buffer::uninit(self.ready_to_copy()?, host.len())?;
+        self.upload_into(host, DeviceMut::from(&mut buffer))?;
         Ok(buffer)
     }
 
@@ -200,6 +195,7 @@ impl Backend for Cuda {
         // SAFETY: the device memory is `Held`, and as long as the host's.
         unsafe { result::memcpy_htod_async(held.address, host, stream.cu_stream()) }
             .map_err(refused("copy to the device"))?;
+        // A copy from page-locked memory is only queued.
         wait_for(stream).map_err(refused("copy to the device"))
     }
 
