@@ -27,15 +27,15 @@ pub enum Error {
         got: usize,
     },
 
-    /// A buffer does not have as many elements as a dense matrix.
+    /// The buffer behind a dense matrix is longer or shorter than its shape.
     #[error(
-        "a {rows} x {cols} matrix has {expected} elements, but its buffer holds {got}; check rows and \
-         columns, or pass the start of a longer buffer to `prefix`"
+        "a {rows} x {cols} matrix has {expected} elements, but its buffer holds {got}; check rows \
+         and columns, or pass the start of a longer buffer to `prefix`"
     )]
     BufferLength {
         /// Rows of the matrix.
         rows: usize,
-        /// Columns of the matrix; words of a row of packed codes.
+        /// Columns of the matrix, or words per row of packed codes.
         cols: usize,
         /// Elements of the matrix.
         expected: usize,
@@ -43,10 +43,11 @@ pub enum Error {
         got: usize,
     },
 
-    /// An array that no slice without gaps is behind, or whose elements lie backwards.
+    /// An array with gaps, with reversed elements, or column-major where it is to be written.
     #[error(
-        "a {rows} x {cols} array with strides {strides:?} has gaps, is reversed, or is not row-major where \
-         it is written; view the whole array and slice that view, or copy it (`as_standard_layout`)"
+        "a {rows} x {cols} array with strides {strides:?} has gaps, is reversed, or is not \
+         row-major where it is written; view the whole array and slice that view, or copy it \
+         (`as_standard_layout`)"
     )]
     ArrayLayout {
         /// Rows of the array.
@@ -57,7 +58,7 @@ pub enum Error {
         strides: (isize, isize),
     },
 
-    /// A row has another length than the first one.
+    /// Rows of a new matrix differ in length.
     #[error(
         "row {row} has {got} elements, but the rows before it have {expected}; make them equal"
     )]
@@ -142,7 +143,7 @@ pub enum Error {
         got: usize,
     },
 
-    /// An output was asked for that an operation does not have.
+    /// An output that the operation does not write.
     #[error("{of} has no {what} to write; leave it out of the outputs")]
     NotAnOutput {
         /// The output.
@@ -240,8 +241,9 @@ pub enum Error {
 
     /// CUDA was asked for where no driver is installed.
     #[error(
-        "no CUDA driver: none of {names:?} can be loaded; install NVIDIA's driver, or run on the CPU{}",
-        if *has_kernels { "" } else { ". This binary has no GPU kernels either: it was built without nvcc" }
+        "no CUDA driver: none of {names:?} can be loaded; install NVIDIA's driver, or run on the \
+         CPU{}",
+        if *has_kernels { "" } else { ". This binary was built without nvcc, so it has no kernels" }
     )]
     NoDriverLibrary {
         /// The libraries that were looked for.
@@ -352,8 +354,8 @@ pub enum Error {
 
 impl Error {
     /// Whether there is no CUDA to run on, for whatever reason: no driver, no such device, a binary
-    /// without kernels, or a device that they were not compiled for. A program may go on with the CPU
-    /// then, as [`cuda_or_cpu!`](crate::cuda_or_cpu) does.
+    /// without kernels, or a device that they were not compiled for. A program may then go on with
+    /// the CPU, as [`cuda_or_cpu!`](crate::cuda_or_cpu) does.
     pub fn is_cuda_unavailable(&self) -> bool {
         #[cfg(feature = "cuda")]
         if matches!(self, Self::KernelsDoNotFit { .. }) {

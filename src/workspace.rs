@@ -33,7 +33,7 @@ impl Workspace {
     /// # Errors
     /// [`Error::TooManyRows`](crate::Error::TooManyRows);
     /// [`Error::TooLarge`](crate::Error::TooLarge) when there is no memory for it;
-    /// [`Error::InstructionSet`](crate::Error::InstructionSet), see [`bihalf`](crate::ops::bi_half).
+    /// [`Error::InstructionSet`](crate::Error::InstructionSet), see [Bi-half](crate::ops::bi_half).
     pub fn for_shape<T: Element>(rows: usize, cols: usize) -> Result<Self> {
         let mut ws = Self::new();
         if Layout::new(rows, cols, cols, 1)?.is_empty() {

@@ -367,7 +367,7 @@ impl Step {
         let loss = cuda.download(&self.loss).unwrap()[0];
         assert!((loss - expected).abs() <= 1e-12 * expected, "{loss}, expected {expected}");
         let pair_grads = cuda.download(&self.pair_grads).unwrap();
-        let grad = naive::of_slopes(&b, &pair_grads, m, k);
+        let grad = naive::of_pair_grads(&b, &pair_grads, m, k);
         let expected = naive::pull(&u, &b, &grad, 6.0 / (m * k) as f64);
         assert_same(&cuda.download(&self.du).unwrap(), &expected);
     }

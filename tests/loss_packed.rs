@@ -40,7 +40,7 @@ fn packed_losses_equal_the_oracle<T: Element + Guard, B: Backend>(backend: &B) {
             );
             let pair_grads = pair_grads.take(backend);
             assert_eq!(pair_grads.len(), rows / 2 * 2);
-            let got = naive::of_slopes::<f64>(&b, &pair_grads, rows, cols);
+            let got = naive::of_pair_grads::<f64>(&b, &pair_grads, rows, cols);
             let expected = (0..rows).flat_map(|i| naive::cosine_gradient(&x, &dense, i));
             for (got, expected) in got.into_iter().zip(expected) {
                 assert_relative_eq!(got, expected, max_relative = 1e-10, epsilon = 1e-12);
@@ -60,7 +60,7 @@ fn packed_backward_equals_the_formula<T: Element + Guard, B: Backend>(backend: &
         let (rows, cols) = shape;
         let lay = VIEWS[seed as usize % VIEWS.len()];
         let pulls = pulls(shape);
-        let of_slopes =
+        let of_pair_grads =
             [Pattern::Random, Pattern::Denormals, Pattern::SignedZeros, Pattern::WithNan];
         for (n, pattern) in cases::<T, _>(backend, &ALL, shape, seed) {
             let (gamma, c) = pulls[n % pulls.len()];
@@ -68,8 +68,8 @@ fn packed_backward_equals_the_formula<T: Element + Guard, B: Backend>(backend: &
             let u: Vec<T> = lay.fill(pattern, shape, seed);
             let b = naive::sign(&Pattern::Random.fill::<f32>(shape, seed + 1), cols, None);
             let pairs = (1, loss::pair_grads_len(rows));
-            let pair_grads: Vec<f64> = of_slopes[n % of_slopes.len()].fill(pairs, seed + 2);
-            let grad: Vec<T> = naive::of_slopes(&b, &pair_grads, rows, cols);
+            let pair_grads: Vec<f64> = of_pair_grads[n % of_pair_grads.len()].fill(pairs, seed + 2);
+            let grad: Vec<T> = naive::of_pair_grads(&b, &pair_grads, rows, cols);
             let expected = naive::pull(&u, &b, &grad, c);
 
             let input = Input::new(backend, &u, shape, lay);

@@ -15,8 +15,8 @@ fn buffers_of_another_length_are_refused() {
     let error = MatRef::new(&data, 2, 3).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "a 2 x 3 matrix has 6 elements, but its buffer holds 10; check rows and columns, or pass the \
-         start of a longer buffer to `prefix`"
+        "a 2 x 3 matrix has 6 elements, but its buffer holds 10; check rows and columns, or pass \
+         the start of a longer buffer to `prefix`"
     );
     assert!(MatMut::new(&mut [0.0f32; 7], 2, 3).is_err());
 

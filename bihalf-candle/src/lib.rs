@@ -164,9 +164,9 @@ pub trait BihalfExt {
     /// ```
     fn sign_ste(&self, gamma: f64) -> Result<Tensor>;
 
-    /// [`sign_ste`](Self::sign_ste) of `u + t`, `t` being a number for each column, as
-    /// [`Threshold::shift`](::bihalf::ops::threshold::Threshold::shift) gives it; or with a divisor of
-    /// its own.
+    /// [`sign_ste`](Self::sign_ste) of `u + t`, with one `t` per column, as
+    /// [`Threshold::shift`](::bihalf::ops::threshold::Threshold::shift) returns it; or with a divisor
+    /// of its own.
     ///
     /// The gradient is `dU = dB + gamma / divisor * (U - B)`, as without `t`: it pulls `u`, where
     /// `sign_ste` of the sum would pull `u + t`. None goes to `t`.

@@ -364,8 +364,8 @@ impl<R: Real> Loops for WriteGradient<'_, R> {
     }
 }
 
-/// The loss; `pair_grads` get two numbers a pair: the gradient for a bit of +1 where the bits of the
-/// pair agree, and where they differ.
+/// Returns the loss and writes two numbers per pair to `pair_grads`: the gradient for a bit of +1
+/// where the bits of the pair agree, and where they differ.
 pub(crate) fn cosine_packed<X: Element>(
     isa: Detected,
     x: MatRef<'_, X>,

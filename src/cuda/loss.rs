@@ -117,8 +117,8 @@ impl Cuda {
         let total = Total { values: ws.address, finished, loss: loss.address };
         let args = CosinePacked { x, codes, pair_grads: pair_grads.address, total, shape };
         // SAFETY: the kernel's argument; views have been checked against the shapes and are `Held`,
-        // as are the pair gradients, two a pair, and the workspace, which has a number for each block and a
-        // counter that is 0.
+        // as are the pair gradients, two per pair, and the workspace, which has a number for each
+        // block and a counter that is 0.
         unsafe { self.launch::<X, _>(plan::cosine_packed(shape.rows), &args) }
     }
 
@@ -145,7 +145,7 @@ impl Cuda {
         let launch = plan::cosine_backward(shape.rows, shape.cols, self.kernels().limits());
         let args = CosineBackward { u, codes, pair_grads: pair_grads.address, out, shape, c };
         // SAFETY: the kernel's argument; views have been checked against the shape and are `Held`,
-        // as are the pair gradients, two a pair.
+        // as are the pair gradients, two per pair.
         unsafe { self.launch::<T, _>(launch, &args) }
     }
 

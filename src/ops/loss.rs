@@ -17,15 +17,16 @@
 //! rival of the Bi-half layer: it pushes each bit's mean to 0 through the loss.
 //!
 //! Where the codes are those of the Bi-half layer, they need never be dense: [`cosine_packed_into`]
-//! leaves two numbers per pair, its *pair gradients*, and [`cosine_packed_backward_into`] makes `dU`
-//! of them. Both give the same bits as [`cosine_with_grad_into`] on +1 and -1 and then
-//! [`bi_half::backward_in_place`](super::bi_half::backward_in_place), without a `dB` in memory.
+//! writes two numbers per pair, its *pair gradients*, from which [`cosine_packed_backward_into`]
+//! computes `dU`. The results are bit-identical to those of [`cosine_with_grad_into`] on +1 and -1,
+//! followed by [`bi_half::backward_in_place`](super::bi_half::backward_in_place), without a `dB` in
+//! memory.
 //!
 //! - **Shapes**: features `X [M, D]`, codes `B [M, K]`, gradient `[M, K]`, pair gradients `[h, 2]`
 //!   ([`pair_grads_len`] numbers). `B` may be any numbers (a relaxed code too), or packed.
 //! - **Odd M**: pairs are (i, i + floor(M / 2)); the last row has no partner and gradient 0, so its
-//!   `dU` is the pull alone. **M < 2**: loss 0, gradient 0, no pair gradients. **K = 0**: codes without
-//!   a bit are zero vectors. **M = 0 or K = 0**: penalty 0.
+//!   `dU` is the pull alone. **M < 2**: loss 0, gradient 0, no pair gradients. **K = 0**: codes
+//!   without a bit are zero vectors. **M = 0 or K = 0**: penalty 0.
 //! - **Zero vectors**, on either side: cosine 0; where one is in `B`, the gradient of both rows of
 //!   the pair is 0. **Equal or opposite codes** sit at an extremum of the cosine: gradient 0. A
 //!   gradient of the cosine loss is never -0, but for what is too small for a 16-bit type or `f32`.
@@ -117,8 +118,8 @@ pub fn cosine_with_grad_into<X: Element, T: Element>(
     Ok(cpu::cosine::cosine_with_grad(cpu::simd::detected()?, x, b, grad))
 }
 
-/// The cosine-preserving loss of packed codes, and the pair gradients that [`cosine_packed_backward`]
-/// needs.
+/// The cosine-preserving loss of packed codes, and the pair gradients for
+/// [`cosine_packed_backward`].
 ///
 /// # Errors
 /// As [`cosine`].
@@ -137,8 +138,8 @@ pub fn cosine_packed<'a, X: Element>(
 /// The cosine-preserving loss of packed codes, its pair gradients into a buffer of the caller.
 ///
 /// # Errors
-/// As [`cosine`]; [`Error::Length`](crate::Error::Length) when `pair_grads` are not [`pair_grads_len`]
-/// numbers.
+/// As [`cosine`]; [`Error::Length`](crate::Error::Length) when `pair_grads` are not
+/// [`pair_grads_len`] numbers.
 pub fn cosine_packed_into<'a, X: Element>(
     x: MatRef<'_, X>,
     codes: impl Into<CodesRef<'a>>,

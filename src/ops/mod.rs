@@ -4,11 +4,11 @@
 //! buffers of the caller and allocate nothing (beyond what a [`Workspace`](crate::Workspace)
 //! keeps for the next call).
 //!
-//! Arguments come in one order, here, in the methods of [`Backend`] and in the adapters: what is
-//! read (`u`; `b` or codes), options (`ones`, `shift`, `beta`, `gamma`), the gradient that comes in,
-//! outputs, a workspace. A form in place has the gradient where others have the output. All forms of an
-//! operation take the same options. Where a type has one obvious source, a call takes that: a number
-//! for [`Gamma`], a matrix view or codes for [`CodeMatrix`], `&Codes` for
+//! Arguments have one order, here, in the methods of [`Backend`] and in the adapters: inputs (`u`;
+//! `b` or codes), options (`ones`, `shift`, `beta`, `gamma`), the incoming gradient, outputs, a
+//! workspace. A form in place takes the gradient where others take the output. All forms of an
+//! operation take the same options. Where a type has one obvious source, a call accepts it: a
+//! number for [`Gamma`], a matrix view or codes for [`CodeMatrix`], `&Codes` for
 //! [`CodesRef`](crate::CodesRef), a vector, an array or a slice for [`PerColumn`].
 //!
 //! ```

@@ -9,9 +9,8 @@
 //! straight-through estimator (Bengio et al., arXiv 1308.3432), and, with `t` from
 //! [`Threshold`](super::threshold::Threshold), the median-threshold baseline.
 //!
-//! - **Gamma** pulls `U` to `B`, where there is a shift too: `U` is what the network gives, as in Eq. 9
-//!   of the paper, and `t` a constant that gets no gradient. (An op on the sum `u + t` would pull
-//!   `u + t`.)
+//! - **Gamma** pulls `U` to `B`, with a shift too: `U` is the output of the network, as in Eq. 9 of
+//!   the paper, and `t` a constant without a gradient. (An op on the sum `u + t` would pull `u + t`.)
 //! - **Zero**: `sign(0) = sign(-0) = -1`, as for every value that is not greater than the
 //!   threshold. **NaN** give -1, in `U` and in `t`. torch's `sign` gives 0 for zeros, and 0 or NaN
 //!   for NaN; a code has no third value.

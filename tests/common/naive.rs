@@ -128,9 +128,14 @@ pub fn cosine_gradient(x: &[Vec<f64>], b: &[Vec<f64>], i: usize) -> Vec<f64> {
     (0..b[i].len()).map(|j| outer * partial(j)).collect()
 }
 
-/// The gradient that pair gradients stand for: an element b of a pair has b times the first of the pair's two
-/// where its bits agree, else b times the second; a row without a partner has 0.
-pub fn of_slopes<T: Element>(b: &[f64], pair_grads: &[f64], rows: usize, cols: usize) -> Vec<T> {
+/// The gradient that pair gradients stand for: an element b of a pair has b times the first of the
+/// pair's two where its bits agree, else b times the second; a row without a partner has 0.
+pub fn of_pair_grads<T: Element>(
+    b: &[f64],
+    pair_grads: &[f64],
+    rows: usize,
+    cols: usize,
+) -> Vec<T> {
     let h = rows / 2;
     let one = |n: usize| {
         let (i, j) = (n / cols, n % cols);

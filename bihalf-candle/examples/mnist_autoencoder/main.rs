@@ -53,7 +53,7 @@ struct Options {
     /// Settles initial weights and batch order
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Pull (gamma) of the encoder's output towards its code [default: 1 for Bi-half, 0.2 for the others]
+    /// Pull (gamma) of the encoder's output to its code [default: 1 for Bi-half, 0.2 for others]
     #[arg(long, value_parser = non_negative)]
     gamma: Option<f64>,
     /// Weight of sign-reg's penalty
